@@ -1,0 +1,7 @@
+//! The graph IR: typed SSA tensors over the primitive ops of the op table.
+
+pub mod build;
+#[allow(clippy::module_inception)]
+pub mod graph;
+pub mod ops;
+pub mod ty;

@@ -1,0 +1,2 @@
+//! The kernel IR: loops over planned buffers.
+pub mod ir;

@@ -1,0 +1,12 @@
+//! The nnc compiler: `.nn` text to a compiled training program.
+//!
+//! The module list is the table of contents, in pipeline order; a module imports only modules above it.
+
+pub mod diag;
+pub mod graph;
+pub mod kernel;
+pub mod lanes;
+pub mod lanes_math;
+pub mod sema;
+pub mod source;
+pub mod syntax;

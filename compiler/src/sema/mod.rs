@@ -1,0 +1,2 @@
+//! Names, dims, shapes and elaboration: syntax tree to graph.
+pub mod value;

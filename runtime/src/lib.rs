@@ -1,0 +1,6 @@
+//! The runtime of compiled `.nn` programs: it runs a [`program::Program`] and knows nothing of the compiler.
+//!
+//! Modules stand in the order data flows through them.
+
+pub mod dtype;
+pub mod program;

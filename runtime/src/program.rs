@@ -1,0 +1,229 @@
+//! The boundary between compiler and runtime: a compiled program as plain data, no behaviour.
+//!
+//! In: what the compiler emits. Out: what `exec.rs` runs. The runtime needs nothing else, so a program runs with no
+//! compiler in sight. Functions are entry addresses in code memory that the program owns.
+
+use crate::dtype::DType;
+use std::sync::Arc;
+
+/// A compiled program: persistent state, entries, and the code they call.
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Parameters, in the order and at the offsets of the param arena.
+    pub params: Vec<TensorSpec>,
+    /// Optimizer, metric and model state, likewise in the state arena.
+    pub state: Vec<TensorSpec>,
+    /// Bytes of the param arena.
+    pub param_bytes: u64,
+    /// Bytes of the state arena.
+    pub state_bytes: u64,
+    /// Entries: `init`, `train`, `eval`, each per batch size.
+    pub entries: Vec<Entry>,
+    /// Keeps the code memory that [`BodyFn`]s point into alive.
+    pub code: Vec<Arc<dyn Code>>,
+}
+
+/// Owned code memory; freed when the last holder drops it.
+pub trait Code: Send + Sync {
+    /// Bytes of machine code.
+    fn bytes(&self) -> usize;
+}
+
+/// A named tensor at an offset of an arena, dense, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    /// A parameter's path, `fc.weight`.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Shape.
+    pub shape: Vec<u64>,
+    /// Byte offset, a multiple of 64.
+    pub offset: u64,
+}
+
+impl TensorSpec {
+    /// Number of elements.
+    pub fn numel(&self) -> u64 {
+        self.shape.iter().product()
+    }
+    /// Bytes.
+    pub fn bytes(&self) -> u64 {
+        self.numel() * self.dtype.bytes() as u64
+    }
+}
+
+/// One step function: its inputs, outputs and launches.
+pub struct Entry {
+    /// `train`, `eval`, `init`, ...
+    pub name: String,
+    /// Batch size; 0 where there is none.
+    pub batch: u64,
+    /// Batch columns in the data arena.
+    pub data: Vec<TensorSpec>,
+    /// Step scalars in the step arena: `t`.
+    pub step: Vec<TensorSpec>,
+    /// Results in the output arena.
+    pub outputs: Vec<TensorSpec>,
+    /// Bytes of the data arena.
+    pub data_bytes: u64,
+    /// Bytes of the temp arena, the same every step.
+    pub temp_bytes: u64,
+    /// Bytes of the output arena.
+    pub output_bytes: u64,
+    /// Constant tables.
+    pub consts: Vec<u8>,
+    /// Bytes of scratch that each thread needs for kept rows.
+    pub scratch_bytes: u64,
+    /// Floating point operations of one run, as the graph counts them.
+    pub flops: u64,
+    /// Launches in order.
+    pub launches: Vec<Launch>,
+}
+
+/// The arenas a buffer can live in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Arena {
+    Param,
+    State,
+    Const,
+    Data,
+    Step,
+    Temp,
+    Output,
+}
+
+/// A buffer: bytes at an offset of an arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufRef {
+    /// Which arena.
+    pub arena: Arena,
+    /// Byte offset, a multiple of 64.
+    pub offset: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// One kernel call.
+pub struct Launch {
+    /// For profiles and messages.
+    pub kernel: String,
+    /// What fills the accumulator tile before the body.
+    pub anchor: Anchor,
+    /// The body. `None` only for a contraction whose result is stored as it is: then `segments[0].bufs[2]` takes it,
+    /// row-major `[rows, cols]`.
+    pub body: Option<BodyFn>,
+    /// Buffers, and columns for each.
+    pub segments: Vec<Segment>,
+    /// Rows.
+    pub rows: u64,
+    /// How threads share it.
+    pub split: Split,
+    /// A barrier stands before this launch.
+    pub barrier: bool,
+    /// Estimated cost in floating point operations or touched elements, to decide whether threads pay.
+    pub cost: u64,
+}
+
+/// Buffers of a launch.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// One per formal buffer. For a contraction the first two are A and B.
+    pub bufs: Vec<BufRef>,
+    /// Columns.
+    pub cols: u64,
+}
+
+/// What fills the accumulator tile.
+#[derive(Clone, Debug)]
+pub enum Anchor {
+    /// Nothing.
+    None,
+    /// A contraction of `bufs[0]` and `bufs[1]`.
+    Contract(Gemm),
+    /// Philox bits for columns (one row).
+    Rng {
+        /// The site.
+        site: u32,
+    },
+}
+
+/// A batched matrix product over strided operands, `f32`: for every batch index,
+/// `acc[m, n] = fma chain over k ascending from 0.0 of a[m, k] * b[k, n]`. Strides and offsets are in elements.
+/// Launch rows are the batch axes (row-major), then M; columns are N.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gemm {
+    /// Batch axes.
+    pub batch: Vec<GemmBatch>,
+    /// Rows of one product.
+    pub m: u64,
+    /// Columns of one product.
+    pub n: u64,
+    /// Length of the sum.
+    pub k: u64,
+    /// First element of A.
+    pub a_offset: i64,
+    /// First element of B.
+    pub b_offset: i64,
+    /// Stride of `m` in A.
+    pub a_m: i64,
+    /// Stride of `k` in A.
+    pub a_k: i64,
+    /// Stride of `k` in B.
+    pub b_k: i64,
+    /// Stride of `n` in B.
+    pub b_n: i64,
+}
+
+/// A batch axis of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GemmBatch {
+    /// Size.
+    pub size: u64,
+    /// Stride in A.
+    pub a: i64,
+    /// Stride in B.
+    pub b: i64,
+}
+
+/// How threads share a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Thread 0 runs it.
+    None,
+    /// Rows are cut.
+    Rows,
+    /// Columns are cut at multiples of 64.
+    Cols,
+}
+
+/// What a body is called with: a rectangle of rows and columns.
+#[repr(C)]
+#[derive(Debug)]
+pub struct TileArgs {
+    /// Base address of every formal buffer.
+    pub bufs: *const *mut u8,
+    /// The anchor's tile: element (r, c) at `acc[(r - r0) * acc_ld + (c - c0)]`; null without anchor.
+    pub acc: *const u32,
+    /// Row stride of the tile in elements.
+    pub acc_ld: u64,
+    /// This thread's scratch for kept rows, 64-byte aligned.
+    pub scratch: *mut u8,
+    /// First row.
+    pub r0: u64,
+    /// One past the last row.
+    pub r1: u64,
+    /// First column; a multiple of 16.
+    pub c0: u64,
+    /// One past the last column.
+    pub c1: u64,
+}
+
+/// A compiled body. Bodies with row reductions are only called with the full range of columns.
+///
+/// # Safety
+/// Every buffer must be valid for the accesses of the kernel on the given rectangle, which the compiler's verifier
+/// proves from the kernel's accesses and buffer lengths, and no other thread may write what it touches.
+pub type BodyFn = unsafe extern "C" fn(*const TileArgs);
