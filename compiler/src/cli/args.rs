@@ -1,0 +1,261 @@
+//! The command line: commands and options as clap structs, nothing done yet.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Compile, train and ship neural networks written as .nn files.
+#[derive(Debug, Parser)]
+#[command(name = "nnc", version, about, after_help = "Example:\n  nnc train examples/digits.nn")]
+#[command(propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a program: names, types, dims, data headers.
+    #[command(after_help = "Example:\n  nnc check examples/mnist_mlp.nn --data ~/data")]
+    Check(FileArgs),
+    /// Train the model of a program and save its weights.
+    #[command(after_help = "Example:\n  nnc train examples/digits.nn --set train.epochs=10 --out runs/a")]
+    Train(TrainArgs),
+    /// Evaluate saved weights on the test (or validation) split.
+    #[command(after_help = "Example:\n  nnc eval examples/digits.nn --weights digits.safetensors")]
+    Eval(WeightArgs),
+    /// Print the model's outputs for the test (or validation) split.
+    #[command(after_help = "Example:\n  nnc predict examples/digits.nn --weights digits.safetensors --limit 5")]
+    Predict(WeightArgs),
+    /// Show the program at a stage of compilation.
+    #[command(after_help = "Example:\n  nnc ir examples/digits.nn --stage kernel --entry train")]
+    Ir(IrArgs),
+    /// Time one step of a program.
+    #[command(after_help = "Example:\n  nnc bench benches/workloads/mlp.nn --threads 2")]
+    Bench(BenchArgs),
+    /// Show layers, shapes, parameters, FLOPs and memory.
+    #[command(after_help = "Example:\n  nnc summary examples/mnist_mlp.nn")]
+    Summary(FileArgs),
+    /// Run the `test` items of files (the standard library's without a file).
+    #[command(after_help = "Example:\n  nnc test model.nn")]
+    Test(TestArgs),
+    /// Print a file in canonical form.
+    #[command(after_help = "Example:\n  nnc fmt model.nn")]
+    Fmt(FmtArgs),
+}
+
+/// Options of every command that compiles a program.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Override a const, dim, hyperparameter or train setting: `--set train.batch=8`.
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = parse_set)]
+    pub set: Vec<(String, String)>,
+    /// A folder to look for data files in, after the program's own; may be given again. Also the variable NN_DATA.
+    #[arg(long = "data", value_name = "DIR")]
+    pub data: Vec<PathBuf>,
+    /// Where weights and checkpoints go.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// Worker threads; by default one per usable core. The results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// What to generate code for.
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub target: Target,
+    /// The seed of initial weights, shuffling and draws; overrides the program's.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Colors in messages.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+    /// Only errors and results.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// More: timings of the compiler's passes.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// JSON lines on standard output; text for people on standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Back ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// Cranelift and the runtime's kernels on this machine.
+    Cpu,
+    /// LLVM on this machine (needs a build with that feature).
+    Llvm,
+    /// PTX on an NVIDIA GPU (needs a build with that feature).
+    Cuda,
+}
+
+/// When to color.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// A program and the common options.
+#[derive(Args, Debug)]
+pub struct FileArgs {
+    /// The program.
+    pub file: PathBuf,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `nnc train`
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// The program.
+    pub file: PathBuf,
+    /// Continue from the checkpoint in the output folder.
+    #[arg(long)]
+    pub resume: bool,
+    /// On a non-finite loss, find the first op that produced a non-finite value.
+    #[arg(long)]
+    pub check_finite: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `nnc eval`, `nnc predict`
+#[derive(Args, Debug)]
+pub struct WeightArgs {
+    /// The program.
+    pub file: PathBuf,
+    /// The weights; by default what the program saves, in the output folder.
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Which split.
+    #[arg(long, value_enum)]
+    pub split: Option<SplitName>,
+    /// At most this many rows (predict).
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Splits of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum SplitName {
+    Train,
+    Val,
+    Test,
+}
+
+/// Stages of compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The syntax tree, as source text.
+    Ast,
+    /// Layers and bindings with their types.
+    Typed,
+    /// The graph of the forward computation.
+    Graph,
+    /// With gradients and updates.
+    Grad,
+    /// After the graph passes.
+    Opt,
+    /// Groups of ops that become kernels.
+    Fused,
+    /// Kernels, buffers and launches.
+    Kernel,
+    /// Cranelift IR of the kernels' bodies.
+    Clif,
+    /// Machine code of the kernels' bodies.
+    Asm,
+}
+
+/// Entries of a compiled program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EntryName {
+    /// A training step.
+    Train,
+    /// An evaluation step.
+    Eval,
+    /// Initial weights.
+    Init,
+}
+
+/// `nnc ir`
+#[derive(Args, Debug)]
+pub struct IrArgs {
+    /// The program.
+    pub file: PathBuf,
+    /// The stage.
+    #[arg(long, value_enum)]
+    pub stage: Stage,
+    /// Which entry.
+    #[arg(long, value_enum, default_value = "train")]
+    pub entry: EntryName,
+    /// Print the graph after a pass (`all` for every pass that changed it).
+    #[arg(long, value_name = "PASS")]
+    pub print_after: Vec<String>,
+    /// Print the time of every pass.
+    #[arg(long)]
+    pub time_passes: bool,
+    /// Stop rewriting after this many rewrites, to find a bad one.
+    #[arg(long, value_name = "N")]
+    pub fuel: Option<u64>,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `nnc bench`
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// The programs.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Timed steps; by default as many as fit a second or two.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// A table of time per kernel.
+    #[arg(long)]
+    pub profile: bool,
+    /// Which entry.
+    #[arg(long, value_enum, default_value = "train")]
+    pub entry: EntryName,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `nnc test`
+#[derive(Args, Debug)]
+pub struct TestArgs {
+    /// The files; without any, the standard library.
+    pub files: Vec<PathBuf>,
+    /// Only tests whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `nnc fmt`
+#[derive(Args, Debug)]
+pub struct FmtArgs {
+    /// The file.
+    pub file: PathBuf,
+}
+
+fn parse_set(s: &str) -> Result<(String, String), String> {
+    match s.split_once('=') {
+        Some((path, value)) if !path.trim().is_empty() => Ok((path.trim().to_owned(), value.trim().to_owned())),
+        _ => Err(format!("`{s}` is not PATH=VALUE, as in train.batch=8")),
+    }
+}

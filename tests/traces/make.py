@@ -1,0 +1,58 @@
+"""Makes the stored PyTorch numbers that tests/traces.rs compares against: initial weights, data and ten losses each.
+
+Run with PyTorch, numpy and safetensors installed: python3 make.py. The .nn files beside it describe the same models.
+Every epoch is one step on the full batch, so the order of examples does not matter.
+"""
+import json, pathlib
+import numpy as np, torch
+from torch import nn
+import torch.nn.functional as F
+from safetensors.numpy import save_file
+
+here = pathlib.Path(__file__).parent
+
+
+class Rbf(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(20, 8)
+        self.fc1, self.fc2 = nn.Linear(32, 16), nn.Linear(16, 1)
+
+    def forward(self, x):
+        return self.fc2(F.silu(self.fc1(self.table(x).flatten(1))))
+
+
+def trace(name, model, data, loss, opt, clip=None):
+    save_file({k: v.detach().numpy().copy() for k, v in model.state_dict().items()}, here / f"{name}.safetensors")
+    np.savez(here / f"{name}.npz", **{k: v.numpy() for k, v in data.items()})
+    losses = []
+    for _ in range(10):
+        opt.zero_grad()
+        l = loss(model, data)
+        l.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        opt.step()
+        losses.append(l.item())
+    (here / f"{name}.json").write_text(json.dumps(losses, indent=1) + "\n")
+    print(name, losses[0], losses[-1])
+
+
+torch.manual_seed(0)
+m = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+d = dict(x=torch.randn(48, 64), y=torch.randint(0, 10, (48,), dtype=torch.int32))
+trace("mlp", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long()), torch.optim.Adam(m.parameters(), lr=1e-2))
+
+torch.manual_seed(1)
+m = nn.Sequential(nn.LayerNorm(30), nn.Linear(30, 24), nn.GELU(), nn.Linear(24, 5))
+d = dict(x=torch.randn(40, 30) * 3 + 1, y=torch.randint(0, 5, (40,), dtype=torch.int32))
+decay = [p for p in m.parameters() if p.ndim >= 2]
+rest = [p for p in m.parameters() if p.ndim < 2]
+opt = torch.optim.AdamW([dict(params=decay, weight_decay=0.1), dict(params=rest, weight_decay=0.0)], lr=1e-2)
+trace("norm", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long(), label_smoothing=0.1), opt, clip=0.5)
+
+torch.manual_seed(2)
+m = Rbf()
+d = dict(x=torch.randint(0, 20, (50, 4), dtype=torch.int32), y=torch.randn(50, 1) * 2)
+opt = torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
+trace("embed", m, d, lambda m, d: F.huber_loss(m(d["x"]), d["y"]), opt)
