@@ -1,2 +1,17 @@
 //! Names, dims, shapes and elaboration: syntax tree to graph.
+//!
+//! In: the parsed files. Out: one [`units::TrainUnit`] per `train` item, which builds its step graphs on demand, and all
+//! diagnostics. Elaboration is an abstract interpreter over the tree: everything static (sizes, hyperparameters, layers)
+//! is computed, and tensor operations are appended to a graph. Users' errors end here.
+
+pub mod builtins;
+pub mod calls;
+pub mod comprehension;
+pub mod cx;
+pub mod exprs;
+pub mod models;
+pub mod statics;
+pub mod tensor;
+pub mod types;
+pub mod units;
 pub mod value;
