@@ -6,6 +6,7 @@ pub mod diag;
 pub mod graph;
 pub mod kernel;
 pub mod lanes;
+pub mod lanes_eval;
 pub mod lanes_math;
 pub mod sema;
 pub mod source;
