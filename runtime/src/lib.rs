@@ -4,3 +4,5 @@
 
 pub mod dtype;
 pub mod program;
+pub mod gemm;
+pub mod peak;
