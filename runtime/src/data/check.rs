@@ -1,0 +1,94 @@
+//! Range checks of class numbers, once at load: kernels index with them unchecked.
+//!
+//! In: a decoded column and the `N` of the `idx<N>` field that takes it. Out: nothing, or an error with the first
+//! offending row and the number of others.
+
+use super::Column;
+use crate::dtype::DType;
+use crate::error::{DataError, codes, printable};
+
+/// Values of a column must lie in `0 .. size`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeCheck {
+    /// Which source of the data set.
+    pub source: usize,
+    /// The column.
+    pub column: String,
+    /// Number of classes.
+    pub size: u64,
+}
+
+/// Checks a column of a file.
+pub fn check_range(file: &str, column: &Column, size: u64) -> Result<(), DataError> {
+    let mut first: Option<(u64, String)> = None;
+    let (mut bad, mut lowest, mut highest) = (0u64, f64::INFINITY, f64::NEG_INFINITY);
+    let mut look = |i: usize, value: f64, ok: bool| {
+        lowest = lowest.min(value);
+        highest = highest.max(value);
+        if !ok {
+            bad += 1;
+            first.get_or_insert_with(|| (i as u64, value.to_string()));
+        }
+    };
+    match column.dtype {
+        DType::I32 => {
+            for (i, &b) in column.bytes.as_chunks().0.iter().enumerate() {
+                let v = i32::from_ne_bytes(b);
+                look(i, f64::from(v), u64::try_from(v).is_ok_and(|v| v < size));
+            }
+        }
+        DType::F32 => {
+            for (i, &b) in column.bytes.as_chunks().0.iter().enumerate() {
+                let v = f32::from_ne_bytes(b);
+                look(i, f64::from(v), v >= 0.0 && f64::from(v) < size as f64 && v.fract() == 0.0);
+            }
+        }
+        _ => column.bytes.iter().enumerate().for_each(|(i, &v)| look(i, f64::from(v), u64::from(v) < size)),
+    }
+    let Some((element, value)) = first else { return Ok(()) };
+    let row = element / column.shape.iter().product::<u64>().max(1) + 1;
+    let name = printable(&column.name);
+    let others = if bad > 1 { format!(" (and {} others)", bad - 1) } else { String::new() };
+    let err = DataError::new(
+        codes::OUT_OF_RANGE,
+        file,
+        format_args!("column `{name}` has value {value}, outside idx<{size}>"),
+    )
+    .at(Some(row), Some(column.name.clone()))
+    .note(format!("row {row}{others}; the values run from {lowest} to {highest}"));
+    Err(if lowest == 1.0 && highest == size as f64 {
+        err.help(format!("labels start at 1? `{name} - 1`, or `idx<{}>`", size.saturating_add(1)))
+    } else if lowest >= 0.0 && highest.fract() == 0.0 && highest < 1e9 {
+        err.help(format!("`idx<{}>` would hold them all", highest as u64 + 1))
+    } else {
+        err.help(format!("class numbers are 0 to {}", size.saturating_sub(1)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::convert::from_f64;
+
+    fn column(dtype: DType, values: &[f64]) -> Column {
+        let bytes = from_f64(dtype, values).unwrap();
+        Column { name: "label".into(), dtype, shape: vec![], rows: values.len() as u64, bytes }
+    }
+
+    #[test]
+    fn labels() {
+        for dtype in [DType::U8, DType::I32, DType::F32] {
+            assert!(check_range("f", &column(dtype, &[0.0, 9.0]), 10).is_ok());
+            let e = check_range("f.csv", &column(dtype, &[3.0, 10.0, 1.0, 10.0]), 10).unwrap_err();
+            assert_eq!(e.message, "f.csv: column `label` has value 10, outside idx<10>");
+            assert_eq!(e.place.row, Some(2));
+            assert!(e.notes[0].starts_with("row 2 (and 1 others)"), "{e}");
+            assert!(e.help[0].contains("`label - 1`"), "{e}");
+        }
+        let e = check_range("f", &column(DType::I32, &[-1.0, 0.0]), 2).unwrap_err();
+        assert!(e.help[0].contains("0 to 1"), "{e}");
+        assert!(check_range("f", &column(DType::F32, &[0.5]), 2).is_err());
+        let e = check_range("f", &column(DType::I32, &[0.0, 4.0]), 3).unwrap_err();
+        assert!(e.help[0].contains("`idx<5>`"), "{e}");
+    }
+}

@@ -1,0 +1,249 @@
+//! CSV files of numbers, plain or gzip.
+//!
+//! In: an input, lines to skip, and either groups of columns or a first line that names them. Out: columns, `i32` where
+//! every value is an integer in range and `f32` otherwise. A wrong cell is told by line and column. The whole file is
+//! read at once, since the types depend on every value; a value takes four bytes.
+
+use super::input::Input;
+use super::{Column, MAX_COLUMNS, MAX_ROWS, MAX_SOURCE_BYTES, identifier};
+use crate::dtype::DType;
+use crate::error::{DataError, codes, printable};
+use std::collections::BTreeSet;
+use std::io::{self, BufRead, BufReader, Read};
+
+/// Longest line.
+const MAX_LINE: u64 = 16 << 20;
+/// A compressed file may expand this much before the ratio is looked at.
+const FREE_EXPANSION: u64 = 256 << 20;
+/// The most it may expand beyond that.
+const TEXT_RATIO: u64 = 200;
+
+/// Reads a file.
+pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Result<Vec<Column>, DataError> {
+    let limit = if input.is_gz() { (input.size().saturating_mul(TEXT_RATIO)).max(FREE_EXPANSION) } else { u64::MAX };
+    let guard = Guard { inner: input.reader()?, limit: limit.min(MAX_SOURCE_BYTES), total: 0, line: 0 };
+    let mut text = BufReader::with_capacity(1 << 16, guard);
+    if text.fill_buf().map_err(|e| failed(input, &e))?.starts_with(b"\xef\xbb\xbf") {
+        text.consume(3);
+    }
+    for _ in 0..skip {
+        let n = text.skip_until(b'\n').map_err(|e| failed(input, &e))?;
+        if n == 0 {
+            return Err(empty(input));
+        }
+    }
+    let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
+    let mut record = csv::ByteRecord::new();
+    let mut next = |record: &mut csv::ByteRecord| csv.read_byte_record(record).map_err(|e| csv_failed(input, &e));
+
+    let mut named = match groups {
+        Some(groups) => Groups::new(input, groups)?,
+        None => {
+            if !next(&mut record)? {
+                return Err(empty(input));
+            }
+            Groups::from_header(input, &record)?
+        }
+    };
+    let mut rows = 0u64;
+    while next(&mut record)? {
+        let line = record.position().map_or(0, csv::Position::line).saturating_add(skip);
+        if record.len() as u64 == named.width {
+            rows += 1;
+        } else {
+            return Err(named.ragged(input, rows, line, record.len() as u64, groups.is_some()));
+        }
+        if rows > MAX_ROWS {
+            return Err(input.error(codes::TOO_LARGE, format_args!("more than {MAX_ROWS} rows")));
+        }
+        let mut cells = record.iter().enumerate();
+        for group in &mut named.groups {
+            for (i, cell) in cells.by_ref().take(group.width as usize) {
+                group.push(cell).map_err(|why| not_a_number(input, line, i as u64 + 1, &group.name, cell, why))?;
+            }
+        }
+    }
+    if rows == 0 {
+        return Err(empty(input));
+    }
+    Ok(named.groups.into_iter().map(|g| g.column(rows)).collect())
+}
+
+struct Groups {
+    groups: Vec<Group>,
+    width: u64,
+}
+
+struct Group {
+    name: String,
+    width: u64,
+    values: Values,
+}
+
+/// Integers until the first value that is none.
+enum Values {
+    I32(Vec<i32>),
+    F32(Vec<f32>),
+}
+
+impl Groups {
+    fn new(input: &Input, groups: &[(String, u64)]) -> Result<Groups, DataError> {
+        let width = groups.iter().try_fold(0u64, |n, (_, w)| n.checked_add(*w));
+        let width = match width.filter(|&w| w <= MAX_COLUMNS as u64) {
+            Some(0) => return Err(input.error(codes::COLUMNS, "`columns` names no columns")),
+            Some(w) => w,
+            None => return Err(input.error(codes::TOO_LARGE, format_args!("more than {MAX_COLUMNS} columns"))),
+        };
+        if let Some((name, _)) = groups.iter().find(|(_, w)| *w == 0) {
+            return Err(input.error(codes::COLUMNS, format_args!("column `{name}` has width 0")));
+        }
+        let groups = groups.iter().map(|(name, width)| Group::new(name.clone(), *width)).collect();
+        Ok(Groups { groups, width })
+    }
+
+    fn from_header(input: &Input, record: &csv::ByteRecord) -> Result<Groups, DataError> {
+        if record.len() > MAX_COLUMNS {
+            return Err(input.error(codes::TOO_LARGE, format_args!("more than {MAX_COLUMNS} columns")));
+        }
+        if record.iter().all(|cell| parse(cell).is_ok()) {
+            return Err(input
+                .error(codes::COLUMNS, "the first line holds numbers, so nothing names the columns")
+                .help(format!(
+                    "`columns: {{ x: {}, y: 1 }}` names groups of columns",
+                    record.len().saturating_sub(1).max(1)
+                )));
+        }
+        let mut seen = BTreeSet::new();
+        let mut groups = vec![];
+        for cell in record {
+            let name = identifier(&String::from_utf8_lossy(cell));
+            if !seen.insert(name.clone()) {
+                return Err(input
+                    .error(codes::COLUMNS, format_args!("two columns are named `{}`", printable(&name)))
+                    .help("`skip: 1` skips that line, `columns: { name: width, .. }` names groups of columns"));
+            }
+            groups.push(Group::new(name, 1));
+        }
+        Ok(Groups { width: groups.len() as u64, groups })
+    }
+
+    fn ragged(&self, input: &Input, rows: u64, line: u64, cells: u64, by_spec: bool) -> DataError {
+        let err = input
+            .error(codes::RAGGED, format_args!("line {line} has {cells} cells, expected {}", self.width))
+            .at(Some(line), None);
+        if by_spec {
+            let parts: Vec<String> = self.groups.iter().map(|g| format!("{} {}", g.name, g.width)).collect();
+            let err = err.note(format!("`columns` adds up to {} ({})", self.width, parts.join(" + ")));
+            if rows == 0 { err.help("if the first lines are no data, `skip: 1` skips one") } else { err }
+        } else {
+            err.note(format!("the first line names {} columns", self.width))
+        }
+    }
+}
+
+impl Group {
+    fn new(name: String, width: u64) -> Group {
+        Group { name, width, values: Values::I32(vec![]) }
+    }
+
+    fn push(&mut self, cell: &[u8]) -> Result<(), &'static str> {
+        match (parse(cell)?, &mut self.values) {
+            (Number::Int(v), Values::I32(all)) => all.push(v),
+            (Number::Int(v), Values::F32(all)) => all.push(v as f32),
+            (Number::Float(v), Values::F32(all)) => all.push(v),
+            (Number::Float(v), Values::I32(ints)) => {
+                let mut all: Vec<f32> = ints.iter().map(|&i| i as f32).collect();
+                all.push(v);
+                self.values = Values::F32(all);
+            }
+        }
+        Ok(())
+    }
+
+    fn column(self, rows: u64) -> Column {
+        let (dtype, bytes) = match self.values {
+            Values::I32(v) => (DType::I32, v.into_iter().flat_map(i32::to_ne_bytes).collect()),
+            Values::F32(v) => (DType::F32, v.into_iter().flat_map(f32::to_ne_bytes).collect()),
+        };
+        let shape = if self.width == 1 { vec![] } else { vec![self.width] };
+        Column { name: self.name, dtype, shape, rows, bytes }
+    }
+}
+
+enum Number {
+    Int(i32),
+    Float(f32),
+}
+
+fn parse(cell: &[u8]) -> Result<Number, &'static str> {
+    let text = std::str::from_utf8(cell).map_err(|_| "is not text")?;
+    if text.is_empty() {
+        return Err("is empty");
+    }
+    if let Ok(v) = text.parse::<i32>() {
+        return Ok(Number::Int(v));
+    }
+    match text.parse::<f32>() {
+        Ok(v) if v.is_finite() => Ok(Number::Float(v)),
+        Ok(_) => Err("is not a finite f32"),
+        Err(_) => Err("is not a number"),
+    }
+}
+
+fn not_a_number(input: &Input, line: u64, cell: u64, name: &str, text: &[u8], why: &str) -> DataError {
+    let text = printable(&String::from_utf8_lossy(text));
+    let e =
+        input.error(codes::NOT_A_NUMBER, format_args!("line {line}, cell {cell} (column `{name}`) {why}: `{text}`"));
+    let e = e.at(Some(line), Some(name.to_owned()));
+    if why == "is empty" || text.eq_ignore_ascii_case("na") || text.eq_ignore_ascii_case("nan") || text == "?" {
+        e.help("missing values must be filled in or their rows left out before training")
+    } else if line <= 1 {
+        e.help("if the first lines are no data, `skip: 1` skips one")
+    } else {
+        e.help("every cell must be a number; give classes numbers from 0")
+    }
+}
+
+fn empty(input: &Input) -> DataError {
+    input.error(codes::EMPTY, "there are no rows")
+}
+
+fn failed(input: &Input, e: &io::Error) -> DataError {
+    match e.kind() {
+        io::ErrorKind::FileTooLarge => input.error(codes::TOO_LARGE, crate::error::reason(e)),
+        _ => input.read_error(e),
+    }
+}
+
+fn csv_failed(input: &Input, e: &csv::Error) -> DataError {
+    match e.kind() {
+        csv::ErrorKind::Io(io) => failed(input, io),
+        _ => input.error(codes::FORMAT, printable(&e.to_string())),
+    }
+}
+
+/// Stops a reader that yields too much: in all, or without a line end.
+struct Guard<R> {
+    inner: R,
+    limit: u64,
+    total: u64,
+    line: u64,
+}
+
+impl<R: Read> Read for Guard<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.total = self.total.saturating_add(n as u64);
+        self.line = match buf.get(..n).and_then(|b| b.iter().rposition(|&c| c == b'\n')) {
+            Some(last) => (n - last) as u64,
+            None => self.line.saturating_add(n as u64),
+        };
+        if self.total > self.limit {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it unpacks to more than any table it could hold"));
+        }
+        if self.line > MAX_LINE {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a line is longer than 16 MiB"));
+        }
+        Ok(n)
+    }
+}
