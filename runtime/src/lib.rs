@@ -2,10 +2,10 @@
 //!
 //! Modules stand in the order data flows through them.
 
-pub mod data;
 pub mod dtype;
-pub mod error;
-pub mod paths;
 pub mod program;
 pub mod gemm;
 pub mod peak;
+pub mod error;
+pub mod paths;
+pub mod data;
