@@ -3,6 +3,9 @@
 //! Expressions live in one arena for all files of a compilation ([`Ast::exprs`]), so an [`ExprId`] is enough to name
 //! one, walks can be iterative, and dropping a deep tree cannot overflow the stack. Every node has a span.
 
+// A variant's comment shows its form, which names its fields.
+#![allow(missing_docs)]
+
 use crate::source::{FileId, Span};
 use std::sync::Arc;
 
@@ -472,6 +475,8 @@ pub enum ModelBody {
 pub struct Member {
     /// `@name("")`
     pub attrs: Vec<Attr>,
+    /// The `##` lines above, joined by newlines, markers removed.
+    pub doc: Option<Arc<str>>,
     /// What it is.
     pub kind: MemberKind,
     /// Where it stands.
