@@ -3,6 +3,7 @@
 //! Modules stand in the order data flows through them.
 
 pub mod dtype;
+pub mod philox;
 pub mod program;
 pub mod gemm;
 pub mod peak;

@@ -9,15 +9,17 @@ use super::ops::{ArgKind, Axes, DotDims, Literal, Op, ReduceKind, ScatterKind, T
 use super::ty::{Shape, TensorTy};
 use crate::source::Span;
 use nn_runtime::dtype::DType;
+use smallvec::SmallVec;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// A graph under construction.
 #[derive(Debug, Default)]
 pub struct Builder {
     graph: Graph,
-    /// Equal pure nodes, by a text key of op and operands.
-    index: HashMap<String, ValueId>,
+    /// Nodes by the hash of op and operands; only looked up, never iterated.
+    index: HashMap<u64, SmallVec<[ValueId; 1]>>,
     /// Given to nodes made from now on.
     pub span: Option<Span>,
     /// Given to nodes made from now on: the layer's path, `fc1`.
@@ -87,8 +89,14 @@ impl Builder {
     /// # Panics
     /// If the operands do not fit the op's type rule, or the result has too many axes or elements.
     pub fn op(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
-        let key = format!("{op:?}{inputs:?}");
-        if let Some(&v) = self.index.get(&key) {
+        let mut hasher = DefaultHasher::new();
+        (&op, inputs).hash(&mut hasher);
+        let key = hasher.finish();
+        let same = |v: &ValueId| {
+            let n = self.graph.node(*v);
+            n.op == op && n.inputs.as_slice() == inputs
+        };
+        if let Some(&v) = self.index.get(&key).and_then(|vs| vs.iter().find(|v| same(v))) {
             return v;
         }
         let tys: Vec<&TensorTy> = inputs.iter().map(|&v| self.graph.ty(v)).collect();
@@ -97,9 +105,9 @@ impl Builder {
             Err(why) => panic!("graph op {op:?} on {tys:?}: {why}"),
         };
         let v = ValueId(self.graph.nodes.len() as u32);
-        let name = None;
-        self.graph.nodes.push(Node { op, inputs: inputs.into(), ty, span: self.span, name });
-        self.index.insert(key, v);
+        let (span, scope) = (self.span, self.scope.clone());
+        self.graph.nodes.push(Node { op, inputs: inputs.into(), ty, span, scope, name: None });
+        self.index.entry(key).or_default().push(v);
         v
     }
 
@@ -108,9 +116,18 @@ impl Builder {
         self.op(Op::Ew(op), inputs)
     }
 
-    /// A scalar constant.
+    /// A scalar constant: the nearest value of the dtype.
     pub fn scalar(&mut self, dtype: DType, x: f64) -> ValueId {
-        self.op(Op::Const(Literal::Scalar(dtype, x)), &[])
+        self.op(Op::Const(Literal::Scalar(dtype, super::tensor::round(dtype, x))), &[])
+    }
+
+    /// A dense constant: the nearest values of the dtype; a scalar type makes a scalar.
+    pub fn table(&mut self, ty: &TensorTy, data: &[f64]) -> ValueId {
+        if let ([], [x]) = (ty.shape.as_slice(), data) {
+            return self.scalar(ty.dtype, *x);
+        }
+        let data = data.iter().map(|&x| super::tensor::round(ty.dtype, x)).collect();
+        self.op(Op::Const(Literal::Dense(ty.clone(), data)), &[])
     }
 
     /// A constant of a shape.
@@ -210,6 +227,24 @@ impl Builder {
             return *v;
         }
         self.op(Op::Concat { axis }, vs)
+    }
+
+    /// The axes back to front.
+    pub fn reverse(&mut self, v: ValueId, axes: &[u32]) -> ValueId {
+        if axes.is_empty() {
+            return v;
+        }
+        self.op(Op::Reverse(axes.into()), &[v])
+    }
+
+    /// Inclusive running reduction along an axis.
+    pub fn cumulate(&mut self, kind: ReduceKind, v: ValueId, axis: u32) -> ValueId {
+        self.op(Op::Cumulate { kind, axis }, &[v])
+    }
+
+    /// Random bits of a site.
+    pub fn rng(&mut self, site: u32, shape: &[u64]) -> ValueId {
+        self.op(Op::Rng { site, shape: shape.into() }, &[])
     }
 
     /// Rows of `x` along `axis` picked by `idx`.

@@ -34,6 +34,8 @@ pub struct Node {
     pub ty: TensorTy,
     /// Where it comes from; a gradient keeps the span of what it differentiates.
     pub span: Option<Span>,
+    /// The layer it belongs to: `fc1`, `blocks.0.attn`.
+    pub scope: Option<Arc<str>>,
     /// A name for people (`fc1.weight`, `h`); unique names are made by the printer.
     pub name: Option<Arc<str>>,
 }

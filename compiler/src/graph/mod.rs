@@ -4,4 +4,5 @@ pub mod build;
 #[allow(clippy::module_inception)]
 pub mod graph;
 pub mod ops;
+pub mod tensor;
 pub mod ty;

@@ -1,23 +1,39 @@
 //! The op table: every primitive op of the graph IR, one row each.
 //!
 //! A row ([`OpSpec`]) holds the op's name, documentation, class, type rule, reference evaluation in f64, scalar body for
-//! code generation, derivative and sample inputs. The interpreter, verifier, differentiation, code generation, the op
-//! reference and the generated tests read rows; fusion and lowering match on [`Class`], never on one op. An elementwise
-//! op is one row in `elementwise.rs` and nothing else.
+//! code generation, derivative, text attributes and sample inputs. The interpreter, verifier, printer, parser,
+//! differentiation, code generation, the op reference and the generated tests read rows; fusion and lowering match on
+//! [`Class`], never on one op. An elementwise op is one row in `elementwise.rs` and nothing else; the other rows stand
+//! in one file per family.
 
+pub mod attr;
+pub mod contract;
+pub mod convert;
 pub mod elementwise;
+pub mod index;
+pub mod lane_help;
+pub mod movement;
+pub mod order;
+pub mod reduce;
+pub mod source;
 
+use super::build::Builder;
+use super::graph::{Slot, ValueId};
+use super::tensor::{Tensor, wrap};
 use super::ty::{Shape, TensorTy};
+use crate::lanes::{LaneBuilder, LaneId};
+use attr::{Attr, Attrs};
 use elementwise::Ew;
 use nn_runtime::dtype::DType;
 use smallvec::SmallVec;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Axis numbers, in the order that the op documents.
 pub type Axes = SmallVec<[u32; 4]>;
 
-/// A primitive operation with its attributes.
-#[derive(Clone, Debug, PartialEq)]
+/// A primitive operation with its attributes. Equality and hash go by the bits of floats.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// A constant: a scalar, or a dense table. Larger uniform constants are a scalar and a `Broadcast`.
     Const(Literal),
@@ -66,12 +82,48 @@ pub enum Op {
 }
 
 /// A constant.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Literal {
     /// A scalar; integers and bools are exact in the f64.
     Scalar(DType, f64),
     /// A dense table in row-major order, every element exact in the f64.
     Dense(TensorTy, Arc<[f64]>),
+}
+
+impl Literal {
+    /// The type.
+    pub fn ty(&self) -> TensorTy {
+        match self {
+            Literal::Scalar(d, _) => TensorTy::scalar(*d),
+            Literal::Dense(ty, _) => ty.clone(),
+        }
+    }
+    /// The elements in row-major order.
+    pub fn data(&self) -> &[f64] {
+        match self {
+            Literal::Scalar(_, x) => std::slice::from_ref(x),
+            Literal::Dense(_, xs) => xs,
+        }
+    }
+}
+
+impl PartialEq for Literal {
+    fn eq(&self, other: &Self) -> bool {
+        let same_form = matches!(self, Literal::Scalar(..)) == matches!(other, Literal::Scalar(..));
+        let bits = |l: &Literal| l.data().iter().map(|x| x.to_bits()).collect::<SmallVec<[u64; 1]>>();
+        same_form && self.ty() == other.ty() && bits(self) == bits(other)
+    }
+}
+
+impl Eq for Literal {}
+
+impl Hash for Literal {
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        self.ty().hash(h);
+        for x in self.data() {
+            h.write_u64(x.to_bits());
+        }
+    }
 }
 
 /// Reductions.
@@ -124,7 +176,7 @@ pub struct DotDims {
 }
 
 /// What kind of op it is: all that fusion, scheduling and lowering look at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// `const iota input rng`
     Source,
@@ -142,10 +194,283 @@ pub enum Class {
     Order,
 }
 
-impl Op {
+/// A row of the table.
+pub struct OpSpec {
+    /// Name in IR text and messages.
+    pub name: &'static str,
+    /// What fusion and lowering look at.
+    pub class: Class,
+    /// What it is, with its operands.
+    pub doc: &'static str,
+    /// Its derivative in words, for the reference.
+    pub grad: &'static str,
     /// The type of the result, or why the operands do not fit.
-    pub fn infer(&self, operands: &[&TensorTy], slots: &[super::graph::Slot]) -> Result<TensorTy, String> {
-        let _ = (operands, slots);
-        Err("not written yet".to_owned())
+    pub infer: fn(&Op, &[&TensorTy], &[Slot]) -> Result<TensorTy, String>,
+    /// Reference evaluation: the elements of the result.
+    pub eval: fn(&Op, &EvalCx, &TensorTy, &[&Tensor]) -> Vec<f64>,
+    /// Cotangents of the operands; `None` where no gradient flows.
+    pub vjp: Option<VjpFn>,
+    /// Attributes in their fixed order, without what the result type already says.
+    pub attrs: fn(&Op) -> Attrs,
+    /// The op from the result type and attributes.
+    pub make: fn(&TensorTy, &mut attr::Reader) -> Result<Op, String>,
+    /// Inputs that the generated tests run it on.
+    pub samples: fn() -> Vec<Sample>,
+}
+
+/// Builds the cotangent of each operand.
+pub type VjpFn = fn(&mut Builder, &Op, VjpArgs) -> Vec<Option<ValueId>>;
+
+/// What a derivative rule sees.
+#[derive(Clone, Copy)]
+pub struct VjpArgs<'a> {
+    /// Operands.
+    pub x: &'a [ValueId],
+    /// Result.
+    pub y: ValueId,
+    /// Cotangent of the result.
+    pub dy: ValueId,
+    /// Which operands' cotangents are wanted; a rule may skip building the others.
+    pub need: &'a [bool],
+}
+
+/// What evaluation sees besides operands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EvalCx<'a> {
+    /// Values of the slots, by number.
+    pub feeds: &'a [Tensor],
+    /// Seed of the run.
+    pub seed: u64,
+    /// Step of the run.
+    pub step: u64,
+}
+
+/// One input of the generated tests: the op and how to fill its operands.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The op.
+    pub op: Op,
+    /// Types and fillings of the operands.
+    pub x: Vec<(TensorTy, Fill)>,
+    /// Has a derivative of every order there.
+    pub smooth: bool,
+}
+
+impl Sample {
+    /// A sample with derivatives of every order.
+    pub fn smooth(op: Op, x: Vec<(TensorTy, Fill)>) -> Self {
+        Sample { op, x, smooth: true }
     }
+    /// A sample whose derivative has kinks.
+    pub fn kinked(op: Op, x: Vec<(TensorTy, Fill)>) -> Self {
+        Sample { op, x, smooth: false }
+    }
+}
+
+/// How to fill an operand of a sample.
+#[derive(Clone, Copy, Debug)]
+pub enum Fill {
+    /// Uniform reals (whole numbers for ints and bools) between bounds.
+    Uniform(f64, f64),
+    /// Shuffled reals at least 0.05 apart around 0: no ties and none near.
+    Distinct,
+    /// Given elements.
+    These(&'static [f64]),
+}
+
+impl Op {
+    /// The op's row. The row of an elementwise op is [`Ew::spec`]; this one speaks for all of them.
+    pub fn spec(&self) -> &'static OpSpec {
+        match self {
+            Op::Const(_) => &source::CONST,
+            Op::Iota { .. } => &source::IOTA,
+            Op::Input { .. } => &source::INPUT,
+            Op::Rng { .. } => &source::RNG,
+            Op::Ew(_) => &convert::EW,
+            Op::Cast(_) => &convert::CAST,
+            Op::Tag(_) => &convert::TAG,
+            Op::Reduce { .. } => &reduce::REDUCE,
+            Op::ArgReduce { .. } => &reduce::ARG_REDUCE,
+            Op::Dot(_) => &contract::DOT,
+            Op::Reshape(_) => &movement::RESHAPE,
+            Op::Permute(_) => &movement::PERMUTE,
+            Op::Broadcast { .. } => &movement::BROADCAST,
+            Op::Slice { .. } => &movement::SLICE,
+            Op::Pad { .. } => &movement::PAD,
+            Op::Concat { .. } => &movement::CONCAT,
+            Op::Reverse(_) => &movement::REVERSE,
+            Op::DynSlice { .. } => &index::DYN_SLICE,
+            Op::DynUpdate => &index::DYN_UPDATE,
+            Op::Gather { .. } => &index::GATHER,
+            Op::Scatter { .. } => &index::SCATTER,
+            Op::Cumulate { .. } => &order::CUMULATE,
+        }
+    }
+
+    /// Every row but those of elementwise ops, in the order of the reference.
+    pub const ROWS: [&'static OpSpec; 21] = [
+        &source::CONST,
+        &source::IOTA,
+        &source::INPUT,
+        &source::RNG,
+        &convert::CAST,
+        &convert::TAG,
+        &reduce::REDUCE,
+        &reduce::ARG_REDUCE,
+        &contract::DOT,
+        &movement::RESHAPE,
+        &movement::PERMUTE,
+        &movement::BROADCAST,
+        &movement::SLICE,
+        &movement::PAD,
+        &movement::CONCAT,
+        &movement::REVERSE,
+        &index::DYN_SLICE,
+        &index::DYN_UPDATE,
+        &index::GATHER,
+        &index::SCATTER,
+        &order::CUMULATE,
+    ];
+
+    /// The name in IR text and messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Ew(e) => e.spec().name,
+            op => op.spec().name,
+        }
+    }
+
+    /// What fusion and lowering look at.
+    pub fn class(&self) -> Class {
+        self.spec().class
+    }
+
+    /// The type of the result, or why the operands do not fit.
+    pub fn infer(&self, operands: &[&TensorTy], slots: &[Slot]) -> Result<TensorTy, String> {
+        let ty = (self.spec().infer)(self, operands, slots)?;
+        if ty.rank() > super::ty::MAX_RANK {
+            return Err(format!("`{}` would have {} axes; at most {} are supported", self.name(), ty.rank(), super::ty::MAX_RANK));
+        }
+        if ty.checked_numel().is_none() {
+            return Err(format!("`{}` would have the type {ty}; at most 2^31 - 1 elements are supported", self.name()));
+        }
+        Ok(ty)
+    }
+
+    /// The value of the result, given its type and the operands.
+    pub fn eval(&self, cx: &EvalCx, ty: &TensorTy, x: &[&Tensor]) -> Tensor {
+        Tensor::new(ty.clone(), (self.spec().eval)(self, cx, ty, x))
+    }
+
+    /// Does any gradient flow through?
+    pub fn has_vjp(&self) -> bool {
+        match self {
+            Op::Ew(e) => e.spec().vjp.is_some(),
+            Op::Tag(Tag::Stop) => false,
+            op => op.spec().vjp.is_some(),
+        }
+    }
+
+    /// Lane code of an op of class `Elementwise`, from the dtypes and lanes of its operands; `None` for other classes.
+    pub fn body(&self, k: &mut dyn LaneBuilder, dtypes: &[DType], x: &[LaneId]) -> Option<LaneId> {
+        match self {
+            Op::Ew(e) => Some((e.spec().body)(k, e.data_dtype(dtypes), x)),
+            Op::Cast(to) => Some(lane_help::convert(k, dtypes[0], *to, x[0])),
+            Op::Tag(_) => Some(x[0]),
+            _ => None,
+        }
+    }
+}
+
+impl ReduceKind {
+    /// Every kind.
+    pub const ALL: [ReduceKind; 4] = [ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min, ReduceKind::Prod];
+
+    /// The name in IR text.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReduceKind::Sum => "sum",
+            ReduceKind::Max => "max",
+            ReduceKind::Min => "min",
+            ReduceKind::Prod => "prod",
+        }
+    }
+
+    /// What an empty reduction gives.
+    pub fn identity(self, d: DType) -> f64 {
+        let (lo, hi) = super::tensor::range(d);
+        match self {
+            ReduceKind::Sum => 0.0,
+            ReduceKind::Prod => 1.0,
+            ReduceKind::Max => lo,
+            ReduceKind::Min => hi,
+        }
+    }
+
+    /// Combines two elements; NaN wins in `Max` and `Min`, ints wrap.
+    pub fn combine(self, d: DType, a: f64, b: f64) -> f64 {
+        let int = |f: fn(i64, i64) -> i64| wrap(d, f(a as i64, b as i64));
+        match self {
+            ReduceKind::Sum if d.is_float() => a + b,
+            ReduceKind::Sum => int(i64::wrapping_add),
+            ReduceKind::Prod if d.is_float() => a * b,
+            ReduceKind::Prod => int(i64::wrapping_mul),
+            ReduceKind::Max | ReduceKind::Min if a.is_nan() || b.is_nan() => f64::NAN,
+            ReduceKind::Max => if a < b { b } else { a },
+            ReduceKind::Min => if b < a { b } else { a },
+        }
+    }
+}
+
+impl ArgKind {
+    /// Every kind.
+    pub const ALL: [ArgKind; 2] = [ArgKind::Max, ArgKind::Min];
+
+    /// The name in IR text.
+    pub fn name(self) -> &'static str {
+        match self {
+            ArgKind::Max => "max",
+            ArgKind::Min => "min",
+        }
+    }
+}
+
+impl ScatterKind {
+    /// Every kind.
+    pub const ALL: [ScatterKind; 3] = [ScatterKind::Add, ScatterKind::Set, ScatterKind::Max];
+
+    /// The name in IR text.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScatterKind::Add => "add",
+            ScatterKind::Set => "set",
+            ScatterKind::Max => "max",
+        }
+    }
+}
+
+/// Checks the number of operands.
+pub(crate) fn arity(op: &Op, x: &[&TensorTy], n: usize) -> Result<(), String> {
+    if x.len() == n {
+        return Ok(());
+    }
+    Err(format!("`{}` takes {n} operand{}, got {}", op.name(), if n == 1 { "" } else { "s" }, x.len()))
+}
+
+/// Checks an axis of a type.
+pub(crate) fn axis_of(op: &Op, axis: u32, t: &TensorTy) -> Result<usize, String> {
+    if (axis as usize) < t.rank() {
+        return Ok(axis as usize);
+    }
+    Err(format!("`{}` names axis {axis} of {t}, which has {} axes", op.name(), t.rank()))
+}
+
+/// A list of one kind of attribute value.
+pub(crate) fn dims(xs: &[u64]) -> Attr {
+    Attr::Ints(xs.to_vec())
+}
+
+/// Axis numbers as an attribute.
+pub(crate) fn axes_attr(xs: &[u32]) -> Attr {
+    Attr::Ints(xs.iter().map(|&a| a.into()).collect())
 }
