@@ -3,6 +3,7 @@
 pub mod build;
 #[allow(clippy::module_inception)]
 pub mod graph;
+pub mod interp;
 pub mod ops;
 pub mod tensor;
 pub mod ty;

@@ -18,16 +18,16 @@ pub static DOT: OpSpec = OpSpec {
         if !a.dtype.is_float() || a.dtype != b.dtype {
             return Err(format!("`dot` takes floats of one dtype, got {a} and {b}"));
         }
-        for (what, l, r) in
-            [("batch", &d.lhs_batch, &d.rhs_batch), ("contracted", &d.lhs_contract, &d.rhs_contract)]
-        {
+        for (what, l, r) in [("batch", &d.lhs_batch, &d.rhs_batch), ("contracted", &d.lhs_contract, &d.rhs_contract)] {
             if l.len() != r.len() {
                 return Err(format!("`dot` pairs {} {what} axes with {}", l.len(), r.len()));
             }
             for (&i, &j) in l.iter().zip(r) {
                 let (m, n) = (a.shape[axis_of(op, i, a)?], b.shape[axis_of(op, j, b)?]);
                 if m != n {
-                    return Err(format!("`dot` pairs {what} axis {i} of {a} (size {m}) with axis {j} of {b} (size {n})"));
+                    return Err(format!(
+                        "`dot` pairs {what} axis {i} of {a} (size {m}) with axis {j} of {b} (size {n})"
+                    ));
                 }
             }
         }
@@ -57,7 +57,8 @@ pub static DOT: OpSpec = OpSpec {
         for (ba, bb) in walk(0, &d.lhs_batch).into_iter().zip(walk(1, &d.rhs_batch)) {
             for &i in &m {
                 for &j in &n {
-                    let term = |(p, q): (&i64, &i64)| x[0].data[(ba + i + p) as usize] * x[1].data[(bb + j + q) as usize];
+                    let term =
+                        |(p, q): (&i64, &i64)| x[0].data[(ba + i + p) as usize] * x[1].data[(bb + j + q) as usize];
                     out.push(ka.iter().zip(&kb).map(term).sum());
                 }
             }

@@ -91,10 +91,7 @@ pub static DYN_UPDATE: OpSpec = OpSpec {
     make: |_, _| Ok(Op::DynUpdate),
     samples: || {
         let at = |i, j| vec![x(&[3, 4]), x(&[2, 2]), idx(&[], i), idx(&[], j)];
-        vec![
-            Sample::smooth(Op::DynUpdate, at(&[1.0], &[2.0])),
-            Sample::smooth(Op::DynUpdate, at(&[-5.0], &[9.0])),
-        ]
+        vec![Sample::smooth(Op::DynUpdate, at(&[1.0], &[2.0])), Sample::smooth(Op::DynUpdate, at(&[-5.0], &[9.0]))]
     },
 };
 

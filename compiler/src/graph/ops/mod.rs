@@ -34,6 +34,7 @@ pub type Axes = SmallVec<[u32; 4]>;
 
 /// A primitive operation with its attributes. Equality and hash go by the bits of floats.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
 pub enum Op {
     /// A constant: a scalar, or a dense table. Larger uniform constants are a scalar and a `Broadcast`.
     Const(Literal),
@@ -349,7 +350,12 @@ impl Op {
     pub fn infer(&self, operands: &[&TensorTy], slots: &[Slot]) -> Result<TensorTy, String> {
         let ty = (self.spec().infer)(self, operands, slots)?;
         if ty.rank() > super::ty::MAX_RANK {
-            return Err(format!("`{}` would have {} axes; at most {} are supported", self.name(), ty.rank(), super::ty::MAX_RANK));
+            return Err(format!(
+                "`{}` would have {} axes; at most {} are supported",
+                self.name(),
+                ty.rank(),
+                super::ty::MAX_RANK
+            ));
         }
         if ty.checked_numel().is_none() {
             return Err(format!("`{}` would have the type {ty}; at most 2^31 - 1 elements are supported", self.name()));
@@ -416,8 +422,20 @@ impl ReduceKind {
             ReduceKind::Prod if d.is_float() => a * b,
             ReduceKind::Prod => int(i64::wrapping_mul),
             ReduceKind::Max | ReduceKind::Min if a.is_nan() || b.is_nan() => f64::NAN,
-            ReduceKind::Max => if a < b { b } else { a },
-            ReduceKind::Min => if b < a { b } else { a },
+            ReduceKind::Max => {
+                if a < b {
+                    b
+                } else {
+                    a
+                }
+            }
+            ReduceKind::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }

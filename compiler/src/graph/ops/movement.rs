@@ -85,7 +85,10 @@ pub static BROADCAST: OpSpec = OpSpec {
         let Op::Broadcast { shape, axes } = op else { return Err("not a broadcast".into()) };
         let ty = TensorTy { dtype: x[0].dtype, shape: shape.clone() };
         if axes.len() != x[0].rank() || !axes.is_sorted_by(|a, b| a < b) {
-            return Err(format!("`broadcast` of {} takes one ascending result axis for each of its own, got {axes:?}", x[0]));
+            return Err(format!(
+                "`broadcast` of {} takes one ascending result axis for each of its own, got {axes:?}",
+                x[0]
+            ));
         }
         for (i, &a) in axes.iter().enumerate() {
             if shape[axis_of(op, a, &ty)?] != x[0].shape[i] {
@@ -257,7 +260,9 @@ pub static CONCAT: OpSpec = OpSpec {
         for t in &x[1..] {
             let same = |i: usize| i == axis || t.shape[i] == first.shape[i];
             if t.dtype != first.dtype || t.rank() != first.rank() || !(0..t.rank()).all(same) {
-                return Err(format!("`concat` along axis {axis} takes operands equal on all other axes, got {first} and {t}"));
+                return Err(format!(
+                    "`concat` along axis {axis} takes operands equal on all other axes, got {first} and {t}"
+                ));
             }
             ty.shape[axis] = ty.shape[axis].checked_add(t.shape[axis]).ok_or("`concat` overflows")?;
         }

@@ -81,8 +81,6 @@ struct Square {
     shape: Shape,
     from: u32,
     to: u32,
-    /// Where the operand's axes go when its axis is `from`.
-    as_from: Vec<u32>,
     /// Where the result's axes go when its axis is `to`.
     as_to: Vec<u32>,
 }
@@ -92,8 +90,8 @@ impl Square {
         let (k, n) = (axis as usize, shape.len() as u32);
         let mut square: Shape = shape.into();
         square.insert(k, shape[k]);
-        let skip = |gone: u32| (0..=n).filter(|&i| i != gone).collect();
-        Square { shape: square, from: axis, to: axis + 1, as_from: skip(axis + 1), as_to: skip(axis) }
+        let as_to = (0..=n).filter(|&i| i != axis).collect();
+        Square { shape: square, from: axis, to: axis + 1, as_to }
     }
 }
 

@@ -33,7 +33,8 @@ pub static REDUCE: OpSpec = OpSpec {
         let Op::Reduce { kind, axes } = op else { return vec![] };
         let (kept, gone) = split_offsets(&x[0].ty.shape, axes);
         let one = |&o: &i64| {
-            gone.iter().fold(kind.identity(ty.dtype), |acc, &g| kind.combine(ty.dtype, acc, x[0].data[(o + g) as usize]))
+            gone.iter()
+                .fold(kind.identity(ty.dtype), |acc, &g| kind.combine(ty.dtype, acc, x[0].data[(o + g) as usize]))
         };
         kept.iter().map(one).collect()
     },
@@ -52,9 +53,7 @@ pub static REDUCE: OpSpec = OpSpec {
         Op::Reduce { kind, axes } => vec![("kind", Attr::Word(kind.name())), ("axes", axes_attr(axes))],
         _ => vec![],
     },
-    make: |_, r| {
-        Ok(Op::Reduce { kind: r.one_of("kind", &ReduceKind::ALL, ReduceKind::name)?, axes: r.axes("axes")? })
-    },
+    make: |_, r| Ok(Op::Reduce { kind: r.one_of("kind", &ReduceKind::ALL, ReduceKind::name)?, axes: r.axes("axes")? }),
     samples: || {
         let mut out = vec![];
         for kind in ReduceKind::ALL {
@@ -107,9 +106,7 @@ pub static ARG_REDUCE: OpSpec = OpSpec {
         Op::ArgReduce { kind, axis } => vec![("kind", Attr::Word(kind.name())), ("axis", Attr::Int((*axis).into()))],
         _ => vec![],
     },
-    make: |_, r| {
-        Ok(Op::ArgReduce { kind: r.one_of("kind", &ArgKind::ALL, ArgKind::name)?, axis: r.int32("axis")? })
-    },
+    make: |_, r| Ok(Op::ArgReduce { kind: r.one_of("kind", &ArgKind::ALL, ArgKind::name)?, axis: r.int32("axis")? }),
     samples: || {
         let x = || vec![(TensorTy::new(DType::F32, [3, 4]), Fill::Distinct)];
         vec![

@@ -20,7 +20,8 @@ pub static CONST: OpSpec = OpSpec {
         if ty.checked_numel() != Some(lit.data().len() as u64) {
             return Err(format!("a constant {ty} has {} elements", lit.data().len()));
         }
-        match lit.data().iter().find(|&&v| !v.is_nan() && round(ty.dtype, v) != v || v.is_nan() && !ty.dtype.is_float()) {
+        match lit.data().iter().find(|&&v| !v.is_nan() && round(ty.dtype, v) != v || v.is_nan() && !ty.dtype.is_float())
+        {
             Some(v) => Err(format!("a constant {ty} cannot hold {v}")),
             None => Ok(ty),
         }
