@@ -3,6 +3,7 @@
 //! The module list is the table of contents, in pipeline order; a module imports only modules above it.
 
 pub mod diag;
+pub mod report;
 pub mod graph;
 pub mod kernel;
 pub mod lanes;
