@@ -1,2 +1,7 @@
 //! The kernel IR: loops over planned buffers.
+pub mod interp;
 pub mod ir;
+pub mod names;
+pub mod parse;
+pub mod print;
+pub mod uses;
