@@ -5,3 +5,5 @@ pub mod names;
 pub mod parse;
 pub mod print;
 pub mod uses;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! The exact interpreter of the kernel IR: the oracle that compiled code must match bit for bit.
+//!
+//! In: a [`KernelProgram`], the bytes of its arenas, the seed and the step number. Out: the arenas after one step. It is
+//! written for plainness: arrays of 16 lanes, one row at a time, every access checked. Contractions are the FMA chain that
+//! the IR defines, random bits are [`nn_runtime::philox`], lane ops are [`crate::lanes_eval`].
+
+use super::ir::*;
+use super::uses::kept;
+use crate::graph::ops::ReduceKind;
+use crate::lanes::{LANES, LaneBin, LaneId, LaneOp, LaneTy};
+use crate::lanes_eval::{self, Lanes};
+use nn_runtime::dtype::DType;
+use nn_runtime::philox;
+
+/// Why a program could not be interpreted: it breaks an invariant of the IR, or uses a dtype that has no lanes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("kernel @{kernel}: {message}")]
+pub struct Error {
+    /// The kernel.
+    pub kernel: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The bytes of every arena.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arenas {
+    arenas: [Vec<u8>; 7],
+}
+
+impl Arenas {
+    /// Arenas as large as the program's buffers need: zeros, and the constant tables.
+    pub fn new(p: &KernelProgram) -> Arenas {
+        let mut arenas: [Vec<u8>; 7] = Default::default();
+        for b in &p.buffers {
+            let end = (b.offset + b.len * b.dtype.bytes() as u64) as usize;
+            let a = &mut arenas[slot(b.arena)];
+            a.resize(a.len().max(end), 0);
+        }
+        let temp = &mut arenas[slot(Arena::Temp)];
+        temp.resize(temp.len().max(p.temp_bytes as usize), 0);
+        let mut arenas = Arenas { arenas };
+        for (id, bytes) in &p.consts {
+            let b = &p.buffers[id.0 as usize];
+            let n = bytes.len().min(arenas.bytes(b).len());
+            arenas.bytes_mut(b)[..n].copy_from_slice(&bytes[..n]);
+        }
+        arenas
+    }
+    /// The bytes of a whole arena.
+    pub fn arena(&self, a: Arena) -> &[u8] {
+        &self.arenas[slot(a)]
+    }
+    /// The bytes of a whole arena.
+    pub fn arena_mut(&mut self, a: Arena) -> &mut [u8] {
+        &mut self.arenas[slot(a)]
+    }
+    /// The bytes of a buffer.
+    pub fn bytes(&self, b: &Buffer) -> &[u8] {
+        &self.arenas[slot(b.arena)][b.offset as usize..][..b.len as usize * b.dtype.bytes()]
+    }
+    /// The bytes of a buffer.
+    pub fn bytes_mut(&mut self, b: &Buffer) -> &mut [u8] {
+        &mut self.arenas[slot(b.arena)][b.offset as usize..][..b.len as usize * b.dtype.bytes()]
+    }
+    /// Writes an `f32` buffer.
+    pub fn write_f32(&mut self, b: &Buffer, values: &[f32]) {
+        for (slot, v) in self.bytes_mut(b).chunks_exact_mut(4).zip(values) {
+            slot.copy_from_slice(&v.to_le_bytes());
+        }
+    }
+    /// Reads an `f32` buffer.
+    pub fn read_f32(&self, b: &Buffer) -> Vec<f32> {
+        self.bytes(b).chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect()
+    }
+    /// Element `e` of a buffer as lane bits.
+    pub fn get(&self, b: &Buffer, e: u64) -> u32 {
+        load(b.dtype, self.bytes(b), e as usize)
+    }
+    /// Sets element `e` of a buffer from lane bits.
+    pub fn set(&mut self, b: &Buffer, e: u64, bits: u32) {
+        store(b.dtype, self.bytes_mut(b), e as usize, bits);
+    }
+}
+
+fn slot(a: Arena) -> usize {
+    match a {
+        Arena::Param => 0,
+        Arena::State => 1,
+        Arena::Const => 2,
+        Arena::Data => 3,
+        Arena::Step => 4,
+        Arena::Temp => 5,
+        Arena::Output => 6,
+    }
+}
+
+/// Runs every launch of the program once, in order.
+pub fn run(p: &KernelProgram, arenas: &mut Arenas, seed: u64, step: u64) -> Result<(), Error> {
+    for l in &p.launches {
+        run_launch(p, l, arenas, seed, step)?;
+    }
+    Ok(())
+}
+
+/// Runs one launch.
+pub fn run_launch(p: &KernelProgram, l: &Launch, arenas: &mut Arenas, seed: u64, step: u64) -> Result<(), Error> {
+    let kernel = &p.kernels[l.kernel as usize];
+    let fail = |message: String| Err(Error { kernel: kernel.name.clone(), message });
+    for a in &kernel.args {
+        if !has_lanes(a.dtype) {
+            return fail(format!("{} is not a type that lanes load", a.dtype));
+        }
+    }
+    for seg in &l.segments {
+        if seg.buffers.len() != kernel.args.len() {
+            return fail(format!("{} buffers for {} args", seg.buffers.len(), kernel.args.len()));
+        }
+        let buffers: Vec<&Buffer> = seg.buffers.iter().map(|b| &p.buffers[b.0 as usize]).collect();
+        for (b, a) in buffers.iter().zip(&kernel.args) {
+            if b.dtype != a.dtype {
+                return fail(format!("buffer %{} is {}, the arg is {}", b.name, b.dtype, a.dtype));
+            }
+        }
+        let mut run = Run {
+            k: kernel,
+            cols: seg.cols,
+            strips: seg.cols.div_ceil(LANES as u64) as usize,
+            buffers,
+            arenas,
+            seed,
+            step,
+            row: vec![0; kernel.rows.len()],
+        };
+        if let Err(message) = run.kernel() {
+            return fail(message);
+        }
+    }
+    Ok(())
+}
+
+/// Whether lanes can load the dtype.
+pub fn has_lanes(d: DType) -> bool {
+    !matches!(d, DType::F64 | DType::I64 | DType::Bf16 | DType::F16)
+}
+
+/// Element `e` of a dense buffer as lane bits.
+fn load(d: DType, bytes: &[u8], e: usize) -> u32 {
+    match d {
+        DType::Bool => u32::from(bytes[e] != 0),
+        DType::U8 => u32::from(bytes[e]),
+        DType::I8 => i32::from(bytes[e] as i8) as u32,
+        DType::U16 => u32::from(u16::from_le_bytes([bytes[2 * e], bytes[2 * e + 1]])),
+        DType::I16 => i32::from(i16::from_le_bytes([bytes[2 * e], bytes[2 * e + 1]])) as u32,
+        _ => u32::from_le_bytes([bytes[4 * e], bytes[4 * e + 1], bytes[4 * e + 2], bytes[4 * e + 3]]),
+    }
+}
+
+/// Writes lane bits to element `e` of a dense buffer.
+fn store(d: DType, bytes: &mut [u8], e: usize, v: u32) {
+    match d {
+        DType::Bool => bytes[e] = u8::from(v != 0),
+        DType::U8 | DType::I8 => bytes[e] = v as u8,
+        DType::U16 | DType::I16 => bytes[2 * e..2 * e + 2].copy_from_slice(&(v as u16).to_le_bytes()),
+        _ => bytes[4 * e..4 * e + 4].copy_from_slice(&v.to_le_bytes()),
+    }
+}
+
+/// The identity of a reduction and the op that combines, at a lane type.
+pub fn reduction(kind: ReduceKind, ty: LaneTy) -> Option<(LaneOp, LaneBin)> {
+    let f = |x: f32| LaneOp::ConstF(x.to_bits());
+    Some(match (ty, kind) {
+        (LaneTy::F32, ReduceKind::Sum) => (f(0.0), LaneBin::FAdd),
+        (LaneTy::F32, ReduceKind::Prod) => (f(1.0), LaneBin::FMul),
+        (LaneTy::F32, ReduceKind::Max) => (f(f32::NEG_INFINITY), LaneBin::FMax),
+        (LaneTy::F32, ReduceKind::Min) => (f(f32::INFINITY), LaneBin::FMin),
+        (LaneTy::I32, ReduceKind::Sum) => (LaneOp::ConstI(0), LaneBin::IAdd),
+        (LaneTy::I32, ReduceKind::Prod) => (LaneOp::ConstI(1), LaneBin::IMul),
+        (LaneTy::I32, ReduceKind::Max) => (LaneOp::ConstI(i32::MIN), LaneBin::IMax),
+        (LaneTy::I32, ReduceKind::Min) => (LaneOp::ConstI(i32::MAX), LaneBin::IMin),
+        (LaneTy::Bool, ReduceKind::Max) => (LaneOp::ConstB(false), LaneBin::BOr),
+        (LaneTy::Bool, ReduceKind::Min) => (LaneOp::ConstB(true), LaneBin::BAnd),
+        (LaneTy::Bool, ReduceKind::Sum | ReduceKind::Prod) => return None,
+    })
+}
+
+struct Run<'a> {
+    k: &'a Kernel,
+    cols: u64,
+    strips: usize,
+    buffers: Vec<&'a Buffer>,
+    arenas: &'a mut Arenas,
+    seed: u64,
+    step: u64,
+    row: Vec<u64>,
+}
+
+impl Run<'_> {
+    fn kernel(&mut self) -> Result<(), String> {
+        let kept = kept(self.k);
+        for r in 0..self.k.n_rows() {
+            let mut rest = r;
+            for (i, &n) in self.k.rows.iter().enumerate().rev() {
+                self.row[i] = rest % n;
+                rest /= n;
+            }
+            self.one_row(&kept)?;
+        }
+        Ok(())
+    }
+
+    fn one_row(&mut self, kept: &[bool]) -> Result<(), String> {
+        let k = self.k;
+        // Values of the strip at hand; `rows[v]` holds the strips of a kept value.
+        let mut now: Vec<Lanes> = vec![[0; LANES]; k.insts.len()];
+        let mut rows: Vec<Vec<Lanes>> =
+            kept.iter().map(|&b| vec![[0; LANES]; if b { self.strips } else { 0 }]).collect();
+        for p in 0..k.phases.len() {
+            let range = k.phase_range(p);
+            for i in range.clone() {
+                if let Inst::Reduce { kind, value } = &k.insts[i] {
+                    now[i] = [lanes_eval::op(&self.reduction(*kind, *value)?.0, |_| 0); LANES];
+                }
+            }
+            for s in 0..self.strips {
+                for v in 0..range.start {
+                    if kept[v] {
+                        now[v] = rows[v][s];
+                    }
+                }
+                for i in range.clone() {
+                    if let Inst::Acc { kind, value } = &k.insts[i] {
+                        now[i] = [lanes_eval::op(&self.reduction(*kind, *value)?.0, |_| 0); LANES];
+                    }
+                }
+                for q in 0..k.phases[p].seq.unwrap_or(1) {
+                    for i in range.clone() {
+                        self.inst(i, s, q, &mut now)?;
+                    }
+                }
+                for i in range.clone() {
+                    if kept[i] {
+                        rows[i][s] = now[i];
+                    }
+                }
+            }
+            for i in range {
+                if let Inst::Reduce { kind, value } = &k.insts[i] {
+                    let (_, op) = self.reduction(*kind, *value)?;
+                    let mut half = LANES / 2;
+                    while half > 0 {
+                        for l in 0..half {
+                            now[i][l] = lanes_eval::bin(op, now[i][l], now[i][l + half]);
+                        }
+                        half /= 2;
+                    }
+                    now[i] = [now[i][0]; LANES];
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reduction(&self, kind: ReduceKind, value: LaneId) -> Result<(LaneOp, LaneBin), String> {
+        let ty = self.k.ty(value).ok_or("a reduction of a store")?;
+        reduction(kind, ty).ok_or_else(|| format!("no reduction {kind:?} of {ty:?}"))
+    }
+
+    /// Lanes of the strip that exist.
+    fn live(&self, strip: usize) -> usize {
+        (self.cols as usize - strip * LANES).min(LANES)
+    }
+
+    fn inst(&mut self, i: usize, strip: usize, q: u64, now: &mut [Lanes]) -> Result<(), String> {
+        let live = self.live(strip);
+        let col = |l: usize| (strip * LANES + l) as u64;
+        let mut out = now[i];
+        match &self.k.insts[i] {
+            Inst::Lane(op) => out = lanes_eval::op16(op, |v| &now[v.0 as usize]),
+            Inst::Index(Index::Row(a)) => out = [self.row.get(*a as usize).copied().unwrap_or(0) as u32; LANES],
+            Inst::Index(Index::Col) => out = std::array::from_fn(|l| col(l) as u32),
+            Inst::Index(Index::Seq) => out = [q as u32; LANES],
+            Inst::Anchor => {
+                for (l, o) in out.iter_mut().enumerate().take(live) {
+                    *o = self.anchor(col(l))?;
+                }
+            }
+            Inst::Load { arg, at } => {
+                for (l, o) in out.iter_mut().enumerate().take(live) {
+                    let e = self.address(at, *arg, col(l), q)?;
+                    *o = self.read(*arg, e);
+                }
+            }
+            Inst::LoadAt { arg, index, mask } => {
+                for (l, o) in out.iter_mut().enumerate().take(live) {
+                    *o = match self.checked(*arg, now[index.0 as usize][l], mask.map(|m| now[m.0 as usize][l])) {
+                        Some(e) => self.read(*arg, e),
+                        None => 0,
+                    };
+                }
+            }
+            Inst::Store { arg, at, value } => {
+                for l in 0..live {
+                    let e = self.address(at, *arg, col(l), q)?;
+                    self.write(*arg, e, now[value.0 as usize][l]);
+                }
+            }
+            Inst::StoreAt { arg, index, mask, value } => {
+                for l in 0..live {
+                    let m = mask.map(|m| now[m.0 as usize][l]);
+                    if let Some(e) = self.checked(*arg, now[index.0 as usize][l], m) {
+                        self.write(*arg, e, now[value.0 as usize][l]);
+                    }
+                }
+            }
+            Inst::Reduce { kind, value } | Inst::Acc { kind, value } => {
+                let (_, op) = self.reduction(*kind, *value)?;
+                for (l, o) in out.iter_mut().enumerate().take(live) {
+                    *o = lanes_eval::bin(op, *o, now[value.0 as usize][l]);
+                }
+            }
+        }
+        now[i] = out;
+        Ok(())
+    }
+
+    fn read(&self, arg: ArgId, e: usize) -> u32 {
+        let b = self.buffers[arg.0 as usize];
+        load(b.dtype, self.arenas.bytes(b), e)
+    }
+
+    fn write(&mut self, arg: ArgId, e: usize, v: u32) {
+        let b = self.buffers[arg.0 as usize];
+        store(b.dtype, self.arenas.bytes_mut(b), e, v);
+    }
+
+    /// The element of a checked access, if there is one.
+    fn checked(&self, arg: ArgId, index: u32, mask: Option<u32>) -> Option<usize> {
+        let len = self.k.args[arg.0 as usize].len.min(self.buffers[arg.0 as usize].len);
+        let inside = (index as i32) >= 0 && u64::from(index) < len;
+        (inside && mask != Some(0)).then_some(index as usize)
+    }
+
+    fn address(&self, at: &Access, arg: ArgId, col: u64, seq: u64) -> Result<usize, String> {
+        let mut e = at.offset + at.col * col as i64 + at.seq * seq as i64;
+        for (s, r) in at.rows.iter().zip(&self.row) {
+            e += s * *r as i64;
+        }
+        let b = self.buffers[arg.0 as usize];
+        if e < 0 || e as u64 >= b.len {
+            return Err(format!("element {e} of buffer %{} with {} elements", b.name, b.len));
+        }
+        Ok(e as usize)
+    }
+
+    fn anchor(&self, col: u64) -> Result<u32, String> {
+        match &self.k.anchor {
+            None => Err("acc without an anchor".into()),
+            Some(Anchor::Rng { site }) => Ok(philox::element(self.seed, self.step, *site, col)),
+            Some(Anchor::Contract(c)) => {
+                let mut acc = 0f32;
+                for s in 0..c.k {
+                    let a = Access { seq: c.a_k, ..c.a.1.clone() };
+                    let b = Access { seq: c.b_k, ..c.b.1.clone() };
+                    let a = self.read(c.a.0, self.address(&a, c.a.0, col, s)?);
+                    let b = self.read(c.b.0, self.address(&b, c.b.0, col, s)?);
+                    acc = f32::from_bits(a).mul_add(f32::from_bits(b), acc);
+                }
+                Ok(acc.to_bits())
+            }
+        }
+    }
+}

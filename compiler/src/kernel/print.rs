@@ -1,0 +1,221 @@
+//! Kernel IR to text. [`super::parse`] reads it back to an equal program.
+//!
+//! Values are `%v` and their instruction's number; buffers and kernels go by name, with `#index` where a name is not
+//! unique. Names that are not plain are quoted.
+
+use super::ir::*;
+use super::names::Named;
+use crate::lanes::{LaneId, LaneOp};
+use std::fmt::{self, Display, Write};
+
+/// The text of a program.
+pub fn program(p: &KernelProgram) -> String {
+    let mut s = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_program(&mut s, p);
+    s
+}
+
+/// The text of one kernel.
+pub fn kernel(k: &Kernel) -> String {
+    let mut s = String::new();
+    let _ = write_kernel(&mut s, k, &plain(&k.name), "");
+    s
+}
+
+/// A name as text: quoted unless plain.
+fn plain(name: &str) -> String {
+    let ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '\'');
+    if !name.is_empty() && !name.contains("//") && name.chars().all(ok) {
+        name.to_string()
+    } else {
+        format!("{name:?}")
+    }
+}
+
+/// References for a list of names.
+fn refs<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Vec<String> {
+    let mut count = std::collections::BTreeMap::<&str, u32>::new();
+    for n in names.clone() {
+        *count.entry(n).or_default() += 1;
+    }
+    names.enumerate().map(|(i, n)| if count[n] > 1 { format!("{}#{i}", plain(n)) } else { plain(n) }).collect()
+}
+
+fn write_program(s: &mut String, p: &KernelProgram) -> fmt::Result {
+    let buffers = refs(p.buffers.iter().map(|b| b.name.as_str()));
+    let kernels = refs(p.kernels.iter().map(|k| k.name.as_str()));
+    writeln!(s, "program @{} {{", plain(&p.name))?;
+    writeln!(s, "  temp {}", p.temp_bytes)?;
+    for (b, name) in p.buffers.iter().zip(&buffers) {
+        writeln!(s, "  buffer %{name}: {}[{}] {} @{}", b.dtype, b.len, b.arena.name(), b.offset)?;
+    }
+    for (id, bytes) in &p.consts {
+        write!(s, "  const %{} = x", buffers[id.0 as usize])?;
+        for b in bytes {
+            write!(s, "{b:02x}")?;
+        }
+        s.push('\n');
+    }
+    for (k, name) in p.kernels.iter().zip(&kernels) {
+        write_kernel(s, k, name, "  ")?;
+    }
+    writeln!(s, "  step {{")?;
+    for l in &p.launches {
+        if l.barrier {
+            writeln!(s, "    barrier")?;
+        }
+        write!(s, "    launch @{}", kernels[l.kernel as usize])?;
+        for (i, seg) in l.segments.iter().enumerate() {
+            s.push_str(if i > 0 { ", (" } else { "(" });
+            for (j, b) in seg.buffers.iter().enumerate() {
+                write!(s, "{}%{}", if j > 0 { ", " } else { "" }, buffers[b.0 as usize])?;
+            }
+            s.push(')');
+            if l.segments.len() > 1 || seg.cols != p.kernels[l.kernel as usize].cols {
+                write!(s, " cols {}", seg.cols)?;
+            }
+        }
+        s.push('\n');
+    }
+    writeln!(s, "  }}")?;
+    for (name, b) in &p.outputs {
+        writeln!(s, "  output {name:?} = %{}", buffers[b.0 as usize])?;
+    }
+    writeln!(s, "}}")
+}
+
+fn write_kernel(s: &mut String, k: &Kernel, name: &str, pad: &str) -> fmt::Result {
+    writeln!(s, "{pad}kernel @{name} {{")?;
+    write!(s, "{pad}  args")?;
+    for (i, a) in k.args.iter().enumerate() {
+        write!(s, "{} %{i}: {}[{}] {}", if i > 0 { "," } else { "" }, a.dtype, a.len, a.role.name())?;
+    }
+    write!(s, "\n{pad}  ")?;
+    if !k.rows.is_empty() {
+        s.push_str("rows");
+        for n in &k.rows {
+            write!(s, " {n}")?;
+        }
+        s.push_str("   ");
+    }
+    write!(s, "cols {}", k.cols)?;
+    if k.split != Split::None {
+        write!(s, "   split {}", k.split.name())?;
+    }
+    s.push('\n');
+    match &k.anchor {
+        None => {}
+        Some(Anchor::Rng { site }) => writeln!(s, "{pad}  rng site {site}")?,
+        Some(Anchor::Contract(c)) => {
+            writeln!(
+                s,
+                "{pad}  contract k {}   a %{}[{}]   b %{}[{}]",
+                c.k,
+                c.a.0.0,
+                At(&c.a.1, Some(("k", c.a_k))),
+                c.b.0.0,
+                At(&c.b.1, Some(("k", c.b_k)))
+            )?;
+        }
+    }
+    for p in 0..k.phases.len() {
+        match k.phases[p].seq {
+            Some(n) => writeln!(s, "{pad}  phase seq {n} {{")?,
+            None => writeln!(s, "{pad}  phase {{")?,
+        }
+        for i in k.phase_range(p) {
+            write!(s, "{pad}    ")?;
+            if !matches!(k.insts[i], Inst::Store { .. } | Inst::StoreAt { .. }) {
+                write!(s, "%v{i} = ")?;
+            }
+            writeln!(s, "{}", InstText(&k.insts[i]))?;
+        }
+        writeln!(s, "{pad}  }}")?;
+    }
+    writeln!(s, "{pad}}}")
+}
+
+struct V(LaneId);
+
+impl Display for V {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%v{}", self.0.0)
+    }
+}
+
+/// An address; the pair names a further index and its stride.
+struct At<'a>(&'a Access, Option<(&'static str, i64)>);
+
+impl Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut terms: Vec<(i64, String)> = vec![];
+        for (i, &s) in self.0.rows.iter().enumerate() {
+            terms.push((s, format!("r{i}")));
+        }
+        terms.push((self.0.col, "c".into()));
+        terms.push((self.0.seq, "s".into()));
+        if let Some((n, s)) = self.1 {
+            terms.push((s, n.into()));
+        }
+        terms.push((self.0.offset, String::new()));
+        terms.retain(|t| t.0 != 0);
+        if terms.is_empty() {
+            return f.write_str("0");
+        }
+        for (i, (s, n)) in terms.iter().enumerate() {
+            match (i, *s < 0) {
+                (0, true) => f.write_str("-")?,
+                (0, false) => {}
+                (_, true) => f.write_str(" - ")?,
+                (_, false) => f.write_str(" + ")?,
+            }
+            match (s.unsigned_abs(), n.is_empty()) {
+                (a, true) => write!(f, "{a}")?,
+                (1, false) => f.write_str(n)?,
+                (a, false) => write!(f, "{a}*{n}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An instruction without its result.
+struct InstText<'a>(&'a Inst);
+
+impl Display for InstText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Inst::Lane(op) => match *op {
+                LaneOp::ConstF(b) => match f32::from_bits(b) {
+                    x if x.is_finite() => write!(f, "f32 {x:?}"),
+                    _ => write!(f, "f32 {b:#010x}"),
+                },
+                LaneOp::ConstI(i) => write!(f, "i32 {i}"),
+                LaneOp::ConstB(b) => write!(f, "bool {b}"),
+                LaneOp::Arg(n, _) => write!(f, "arg {n}"),
+                LaneOp::Un(o, a) => write!(f, "{} {}", o.name(), V(a)),
+                LaneOp::Bin(o, a, b) => write!(f, "{} {}, {}", o.name(), V(a), V(b)),
+                LaneOp::Cmp(o, a, b) => write!(f, "{} {}, {}", o.name(), V(a), V(b)),
+                LaneOp::Fma(a, b, c) => write!(f, "fma {}, {}, {}", V(a), V(b), V(c)),
+                LaneOp::Select(a, b, c) => write!(f, "select {}, {}, {}", V(a), V(b), V(c)),
+            },
+            Inst::Index(Index::Row(i)) => write!(f, "row {i}"),
+            Inst::Index(Index::Col) => f.write_str("col"),
+            Inst::Index(Index::Seq) => f.write_str("seq"),
+            Inst::Anchor => f.write_str("acc"),
+            Inst::Load { arg, at } => write!(f, "load %{}[{}]", arg.0, At(at, None)),
+            Inst::LoadAt { arg, index, mask } => {
+                write!(f, "load.at %{}[{}]", arg.0, V(*index))?;
+                mask.map_or(Ok(()), |m| write!(f, " if {}", V(m)))
+            }
+            Inst::Store { arg, at, value } => write!(f, "store %{}[{}], {}", arg.0, At(at, None), V(*value)),
+            Inst::StoreAt { arg, index, mask, value } => {
+                write!(f, "store.at %{}[{}], {}", arg.0, V(*index), V(*value))?;
+                mask.map_or(Ok(()), |m| write!(f, " if {}", V(m)))
+            }
+            Inst::Reduce { kind, value } => write!(f, "reduce.{} {}", kind.name(), V(*value)),
+            Inst::Acc { kind, value } => write!(f, "running.{} {}", kind.name(), V(*value)),
+        }
+    }
+}

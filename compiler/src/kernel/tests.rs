@@ -1,0 +1,160 @@
+//! The text form round-trips, and the interpreter means what the IR's documentation says.
+
+use super::interp::{Arenas, run};
+use super::ir::*;
+use super::{parse, print};
+use nn_runtime::philox;
+
+fn program(text: &str) -> KernelProgram {
+    let p = parse::program(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let printed = print::program(&p);
+    let again = parse::program(&printed).unwrap_or_else(|e| panic!("{e}\n{printed}"));
+    assert_eq!(p, again, "{printed}");
+    assert_eq!(printed, print::program(&again));
+    for k in &p.kernels {
+        assert_eq!(*k, parse::kernel(&print::kernel(k)).unwrap_or_else(|e| panic!("{e}")));
+    }
+    p
+}
+
+fn buffer<'a>(p: &'a KernelProgram, name: &str) -> &'a Buffer {
+    p.buffers.iter().find(|b| b.name == name).unwrap_or_else(|| panic!("no buffer {name}"))
+}
+
+#[test]
+fn everything_round_trips() {
+    let p = program(
+        r#"program @"a b" {
+          temp 640
+          buffer %x: f32[6] temp @0   buffer %same#1: u8[4] data @64   buffer %same#2: bool[3] param @0
+          buffer %t: f32[2] const @0
+          const %t = x0000803f000080bf
+          kernel @k#0 {
+            args %0: f32[6] inout, %1: u8[4] in
+            rows 2 3   cols 1   split rows
+            contract k 3   a %0[3*r0 + k]   b %0[2 - c + 4*k]
+            phase seq 4 {
+              %a = acc   %b = f32 -0.0   %c = f32 0x7fc00001   %d = i32 -7   %e = bool true
+              %f = load %1[5 - 2*r1 + 3*c - 1*s]
+              %g = running.max %a
+              %h = load.at %1[%f] if %e
+              %i = select %e, %a, %b   %j = fma %a, %b, %c  %k = bits.itof %d  %n = row 1 %o = col %p = seq
+              %l = fle %a, %b
+              store %0[0], %i
+              store.at %0[%d], %j if %l
+              %m = ishr.u %d, %f
+            }
+            phase { %z = reduce.prod %g  %tiny = f32 1e-45 }
+          }
+          kernel @k#1 { args cols 64 rng site 9 split cols phase { %r = acc } }
+          step { launch @k#0(%x, %same#1) barrier launch @k#1() cols 3, () cols 64 }
+          output "the loss" = %x
+        }"#,
+    );
+    assert_eq!(p.consts[0].1, [0, 0, 0x80, 0x3f, 0, 0, 0x80, 0xbf]);
+    assert_eq!(p.buffers[1].name, "same");
+}
+
+#[test]
+fn form_errors_name_the_line() {
+    let e = parse::kernel("kernel @k {\n cols 3\n phase {\n %a = fadd %b, %b } }").unwrap_err();
+    assert_eq!((e.line, e.message.as_str()), (4, "no value %b above"));
+}
+
+/// Softmax of rows of 20, scaled by a kept value: reductions, several phases, a tail.
+#[test]
+fn rows_reduce_in_the_documented_order() {
+    let p = program(
+        r#"program @rows {
+          temp 0
+          buffer %x: f32[40] data @0   buffer %y: f32[40] output @0   buffer %n: f32[2] output @192
+          kernel @norm {
+            args %0: f32[40] in, %1: f32[40] out, %2: f32[2] out
+            rows 2 cols 20
+            phase { %x = load %0[20*r0 + c] %two = f32 2.0 %x2 = fmul %x, %two %s = reduce.sum %x2 %m = reduce.max %x }
+            phase { %y = fsub %x2, %m  store %1[20*r0 + c], %y  store %2[r0], %s }
+          }
+          step { launch @norm(%x, %y, %n) }
+        }"#,
+    );
+    let mut m = Arenas::new(&p);
+    let x: Vec<f32> = (0..40).map(|i| (i as f32 * 0.37).sin() * 10f32.powi(i % 7)).collect();
+    m.write_f32(buffer(&p, "x"), &x);
+    run(&p, &mut m, 0, 0).unwrap();
+    let (y, n) = (m.read_f32(buffer(&p, "y")), m.read_f32(buffer(&p, "n")));
+    for r in 0..2 {
+        let row = &x[20 * r..][..20];
+        let mut lanes = [0f32; 16];
+        for (c, v) in row.iter().enumerate() {
+            lanes[c % 16] += v * 2.0;
+        }
+        for half in [8, 4, 2, 1] {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+        }
+        assert_eq!(n[r].to_bits(), lanes[0].to_bits());
+        let max = row.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        for c in 0..20 {
+            assert_eq!(y[20 * r + c].to_bits(), (row[c] * 2.0 - max).to_bits());
+        }
+    }
+}
+
+#[test]
+fn sequences_accumulate_and_running_values_are_seen() {
+    let p = program(
+        r#"program @scan {
+          temp 0
+          buffer %x: f32[12] data @0   buffer %y: f32[12] output @0   buffer %z: f32[3] output @64
+          kernel @k {
+            args %0: f32[12] in, %1: f32[12] out, %2: f32[3] out
+            cols 3
+            phase seq 4 { %x = load %0[4*c + s] %a = running.sum %x  store %1[4*c + s], %a }
+            phase { store %2[c], %a }
+          }
+          step { launch @k(%x, %y, %z) }
+        }"#,
+    );
+    let mut m = Arenas::new(&p);
+    m.write_f32(buffer(&p, "x"), &(1..13).map(|i| i as f32).collect::<Vec<_>>());
+    run(&p, &mut m, 0, 0).unwrap();
+    assert_eq!(m.read_f32(buffer(&p, "y")), [1., 3., 6., 10., 5., 11., 18., 26., 9., 19., 30., 42.]);
+    assert_eq!(m.read_f32(buffer(&p, "z")), [10., 26., 42.]);
+}
+
+#[test]
+fn contractions_gathers_and_random_bits() {
+    let p = program(
+        r#"program @mix {
+          temp 0
+          buffer %a: f32[6] data @0  buffer %b: f32[6] data @64  buffer %c: f32[4] output @0
+          buffer %i: i32[4] data @128  buffer %g: f32[4] output @64  buffer %u: u32[70] output @128
+          kernel @dot {
+            args %0: f32[6] in, %1: f32[6] in, %2: f32[4] out
+            rows 2 cols 2
+            contract k 3  a %0[3*r0 + k]  b %1[2*k + c]
+            phase { %acc = acc  store %2[2*r0 + c], %acc }
+          }
+          kernel @take {
+            args %0: f32[6] in, %1: i32[4] in, %2: f32[4] out
+            cols 4
+            phase { %i = load %1[c]  %x = load.at %0[%i]  store %2[c], %x }
+          }
+          kernel @bits { args %0: u32[70] out cols 70 rng site 5 phase { %r = acc store %0[c], %r } }
+          step { launch @dot(%a, %b, %c) launch @take(%a, %i, %g) launch @bits(%u) }
+        }"#,
+    );
+    let mut m = Arenas::new(&p);
+    m.write_f32(buffer(&p, "a"), &[1., 2., 3., 4., 5., 6.]);
+    m.write_f32(buffer(&p, "b"), &[1., 2., 3., 4., 5., 6.]);
+    for (e, i) in [5, -1, 6, 0].into_iter().enumerate() {
+        m.set(buffer(&p, "i"), e as u64, i as u32);
+    }
+    run(&p, &mut m, 11, 12).unwrap();
+    assert_eq!(m.read_f32(buffer(&p, "c")), [22., 28., 49., 64.]);
+    assert_eq!(m.read_f32(buffer(&p, "g")), [6., 0., 0., 1.]);
+    for e in 0..70 {
+        assert_eq!(m.get(buffer(&p, "u"), e), philox::element(11, 12, 5, e));
+    }
+}
