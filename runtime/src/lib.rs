@@ -10,3 +10,8 @@ pub mod peak;
 pub mod error;
 pub mod paths;
 pub mod data;
+pub mod philox_simd;
+pub mod arena;
+pub mod threads;
+pub mod trace;
+pub mod exec;

@@ -12,10 +12,10 @@
 //! So one evaluation of 16 consecutive counters yields 64 consecutive elements: word 0 of the 16 lanes, then word 1, and
 //! so on, with no shuffles. Element numbers stay below 2^34, where the first counter word would wrap.
 
-const MUL0: u32 = 0xD251_1F53;
-const MUL1: u32 = 0xCD9E_8D57;
-const WEYL0: u32 = 0x9E37_79B9;
-const WEYL1: u32 = 0xBB67_AE85;
+pub(crate) const MUL0: u32 = 0xD251_1F53;
+pub(crate) const MUL1: u32 = 0xCD9E_8D57;
+pub(crate) const WEYL0: u32 = 0x9E37_79B9;
+pub(crate) const WEYL1: u32 = 0xBB67_AE85;
 
 /// Elements that one evaluation of 16 counters yields.
 pub const BLOCK: u64 = 64;

@@ -1,0 +1,102 @@
+//! Checks a program against its own arenas before anything runs.
+//!
+//! In: a [`Program`]. Out: nothing, or the first contradiction. Everything that the executor itself reads and writes is
+//! bounded here; what bodies touch is the compiler's verifier's matter.
+
+use crate::program::{Anchor, Arena, BufRef, Entry, Gemm, Launch, Program, Split, TensorSpec};
+
+/// One past the last byte of a list of tensors.
+pub fn end_of(specs: &[TensorSpec]) -> u64 {
+    specs.iter().map(|t| t.offset + t.bytes()).max().unwrap_or(0)
+}
+
+/// Checks the whole program.
+pub fn program(p: &Program) -> Result<(), String> {
+    tensors("param", &p.params, p.param_bytes)?;
+    tensors("state", &p.state, p.state_bytes)?;
+    for e in &p.entries {
+        entry(p, e).map_err(|m| format!("entry `{}` of batch {}: {m}", e.name, e.batch))?;
+    }
+    Ok(())
+}
+
+fn tensors(what: &str, specs: &[TensorSpec], bytes: u64) -> Result<(), String> {
+    for t in specs {
+        let size = t.shape.iter().try_fold(t.dtype.bytes() as u64, |n, &d| n.checked_mul(d));
+        let end = size.and_then(|s| s.checked_add(t.offset));
+        if !t.offset.is_multiple_of(64) || end.is_none_or(|e| e > bytes) {
+            return Err(format!("{what} tensor `{}` at {} leaves its arena of {bytes} bytes", t.name, t.offset));
+        }
+    }
+    Ok(())
+}
+
+fn entry(p: &Program, e: &Entry) -> Result<(), String> {
+    tensors("data", &e.data, e.data_bytes)?;
+    tensors("output", &e.outputs, e.output_bytes)?;
+    tensors("step", &e.step, u64::MAX)?;
+    let size = |a: Arena| match a {
+        Arena::Param => p.param_bytes,
+        Arena::State => p.state_bytes,
+        Arena::Const => e.consts.len() as u64,
+        Arena::Data => e.data_bytes,
+        Arena::Step => end_of(&e.step),
+        Arena::Temp => e.temp_bytes,
+        Arena::Output => e.output_bytes,
+    };
+    for (i, l) in e.launches.iter().enumerate() {
+        launch(l, &size).map_err(|m| format!("launch {i} `{}`: {m}", l.kernel))?;
+    }
+    Ok(())
+}
+
+fn launch(l: &Launch, size: &dyn Fn(Arena) -> u64) -> Result<(), String> {
+    for b in l.segments.iter().flat_map(|s| &s.bufs) {
+        if !b.offset.is_multiple_of(64) || b.offset.checked_add(b.bytes).is_none_or(|end| end > size(b.arena)) {
+            return Err(format!("buffer {b:?} leaves its arena of {} bytes", size(b.arena)));
+        }
+    }
+    let [first, rest @ ..] = &l.segments[..] else { return Err("no segment".to_owned()) };
+    if !rest.is_empty() && (l.rows != 1 || !matches!(l.anchor, Anchor::None)) {
+        return Err("more than one segment with rows or an anchor".to_owned());
+    }
+    if rest.iter().any(|s| s.bufs.len() != first.bufs.len()) {
+        return Err("segments with different numbers of buffers".to_owned());
+    }
+    match &l.anchor {
+        Anchor::Contract(g) => contract(l, g, first.cols, &first.bufs),
+        _ if l.body.is_none() => Err("no body".to_owned()),
+        Anchor::Rng { .. } if l.rows != 1 || l.split == Split::Rows => Err("random bits for rows".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn contract(l: &Launch, g: &Gemm, cols: u64, bufs: &[BufRef]) -> Result<(), String> {
+    let rows = g.batch.iter().try_fold(g.m, |n, a| n.checked_mul(a.size));
+    if rows != Some(l.rows) || g.n != cols {
+        return Err(format!("product of {rows:?} rows and {} columns in a launch of {} and {cols}", g.n, l.rows));
+    }
+    let [a, b, rest @ ..] = bufs else { return Err("a contraction without operands".to_owned()) };
+    if l.body.is_none() {
+        let need = l.rows.checked_mul(cols).and_then(|n| n.checked_mul(4));
+        if rest.first().is_none_or(|c| need.is_none_or(|n| n > c.bytes)) {
+            return Err("the result's buffer is too small".to_owned());
+        }
+    }
+    let of_a: Vec<(u64, i64)> = g.batch.iter().map(|x| (x.size, x.a)).chain([(g.m, g.a_m), (g.k, g.a_k)]).collect();
+    let of_b: Vec<(u64, i64)> = g.batch.iter().map(|x| (x.size, x.b)).chain([(g.k, g.b_k), (g.n, g.b_n)]).collect();
+    for (name, buf, offset, axes) in [("A", a, g.a_offset, of_a), ("B", b, g.b_offset, of_b)] {
+        if axes.iter().any(|x| x.0 == 0) {
+            continue;
+        }
+        let (mut low, mut high) = (i128::from(offset), i128::from(offset));
+        for (n, stride) in axes {
+            let reach = i128::from(n - 1) * i128::from(stride);
+            *if reach < 0 { &mut low } else { &mut high } += reach;
+        }
+        if low < 0 || high >= i128::from(buf.bytes / 4) {
+            return Err(format!("operand {name} reaches elements {low} to {high} of {}", buf.bytes / 4));
+        }
+    }
+    Ok(())
+}

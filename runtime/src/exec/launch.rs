@@ -1,0 +1,391 @@
+//! One thread's way through the launches of an entry.
+//!
+//! In: launches with resolved addresses, a thread's number. Out: the thread's share of each launch, in order, with
+//! barriers where the program asks for them.
+
+use super::gather::Gather;
+use crate::arena::{Memory, OutOfMemory};
+use crate::gemm::{self, Isa, Product, Scratch};
+use crate::philox_simd;
+use crate::program::{Anchor, Arena, BodyFn, Entry, Gemm, Launch, Split, TileArgs};
+use crate::threads::Barrier;
+use crate::trace::Trace;
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Floats of an accumulator tile: a quarter of a second-level cache of one mebibyte.
+const TILE_FLOATS: u64 = 64 << 10;
+/// Most rows of an accumulator tile.
+const TILE_ROWS: u64 = 256;
+/// Columns of a tile where the body lets columns be cut.
+const TILE_COLS: u64 = 256;
+/// Columns of a tile of random bits.
+const RNG_COLS: u64 = 1024;
+
+/// Memory of one thread.
+pub struct Hand(UnsafeCell<Own>);
+
+struct Own {
+    gemm: Scratch,
+    tile: Memory,
+    scratch: Memory,
+}
+
+// SAFETY: thread `tid` of a run alone touches hand `tid`.
+unsafe impl Sync for Hand {}
+
+impl Hand {
+    /// Memory for tiles of that many floats and bodies' scratch of that many bytes.
+    pub fn new(tile_floats: u64, scratch_bytes: u64) -> Result<Hand, OutOfMemory> {
+        let tile = Memory::new(tile_floats.saturating_mul(4))?;
+        Ok(Hand(UnsafeCell::new(Own { gemm: Scratch::new(), tile, scratch: Memory::new(scratch_bytes)? })))
+    }
+}
+
+/// Addresses of a launch.
+pub struct Prepared {
+    /// Buffers of all segments, one segment after another.
+    bufs: Vec<*mut u8>,
+    /// Where a product without a body is cut.
+    split: Split,
+}
+
+// SAFETY: the addresses are of memory that the session owns; who writes when is the launches' order.
+unsafe impl Sync for Prepared {}
+// SAFETY: as above.
+unsafe impl Send for Prepared {}
+
+/// Resolves addresses.
+pub fn prepare(launches: &[Launch], base: impl Fn(Arena) -> *mut u8, threads: usize) -> Vec<Prepared> {
+    let free = |i: usize| launches.get(i).is_none_or(|l| l.barrier);
+    launches
+        .iter()
+        .enumerate()
+        .map(|(i, l)| Prepared {
+            bufs: (l.segments.iter().flat_map(|s| &s.bufs))
+                .map(|b| base(b.arena).wrapping_add(b.offset as usize))
+                .collect(),
+            // A product between barriers that is too thin to cut by rows is cut by columns: nobody relies on its cut.
+            split: match l.split {
+                Split::Rows
+                    if l.body.is_none()
+                        && l.rows < 8 * threads as u64
+                        && l.segments[0].cols >= 128
+                        && free(i)
+                        && free(i + 1) =>
+                {
+                    Split::Cols
+                }
+                s => s,
+            },
+        })
+        .collect()
+}
+
+/// Do several threads finish the launches sooner than one?
+pub fn pays(launches: &[Launch]) -> bool {
+    // Nanoseconds on one thread, roughly: products run at tens of operations a nanosecond, other bodies at a few elements.
+    let ns = |l: &Launch| match l.anchor {
+        Anchor::Contract(_) => l.cost / 64,
+        _ => l.cost / 4,
+    };
+    let total: u64 = launches.iter().filter(|l| l.split != Split::None).map(ns).sum();
+    let meetings = launches.iter().filter(|l| l.barrier).count() as u64 + 2;
+    total > meetings * 1000
+}
+
+/// Rows and row stride of a launch's accumulator tile.
+fn tile(l: &Launch) -> (u64, u64) {
+    let cols = l.segments[0].cols;
+    let cols = if l.split == Split::Cols { cols.min(TILE_COLS) } else { cols };
+    let ld = cols.max(1).next_multiple_of(16);
+    let rows = (TILE_FLOATS / ld).clamp(16, TILE_ROWS) / 16 * 16;
+    (rows.min(l.rows.max(1)), ld)
+}
+
+/// Floats of a launch's accumulator tile.
+pub fn tile_floats(l: &Launch) -> u64 {
+    match l.anchor {
+        Anchor::None => 0,
+        Anchor::Rng { .. } => RNG_COLS,
+        Anchor::Contract(_) if l.body.is_none() => 0,
+        Anchor::Contract(_) => {
+            let (rows, ld) = tile(l);
+            rows.saturating_mul(ld)
+        }
+    }
+}
+
+/// Where thread `t` of `n` starts among `rows` rows: a function of nothing else, so launches of equal rows are cut alike.
+fn row_cut(rows: u64, t: usize, n: usize) -> u64 {
+    let (t, n) = (t as u64, n as u64);
+    if rows >= 32 * n { (rows / 16 * t / n * 16).max(if t == n { rows } else { 0 }) } else { rows * t / n }
+}
+
+/// Where thread `t` of `n` starts in a segment of `cols` columns that begins at column `start` of `total`.
+fn col_cut(start: u64, cols: u64, total: u64, t: usize, n: usize) -> u64 {
+    if t == n {
+        return cols;
+    }
+    let at = (u128::from(total) * t as u128 / n as u128) as u64;
+    (at.saturating_sub(start).saturating_add(32) / 64 * 64).min(cols)
+}
+
+/// Where thread 0 writes its measurements.
+pub struct TraceCell(Option<*mut Trace>);
+
+// SAFETY: thread 0 alone uses it.
+unsafe impl Sync for TraceCell {}
+
+impl TraceCell {
+    /// Measurements go to `trace`, if there is one.
+    pub fn new(trace: Option<&mut Trace>) -> TraceCell {
+        TraceCell(trace.map(std::ptr::from_mut))
+    }
+}
+
+/// What all threads of a run share.
+pub struct Run<'a> {
+    /// The entry.
+    pub entry: &'a Entry,
+    /// Its launches' addresses.
+    pub launches: &'a [Prepared],
+    /// Instruction set.
+    pub isa: Isa,
+    /// Seed of random bits.
+    pub seed: u64,
+    /// Step number of random bits.
+    pub step: u64,
+    /// The batch to gather first, and the data arena.
+    pub batch: Option<(&'a Gather<'a>, *mut u8)>,
+    /// Memory of the threads.
+    pub hands: &'a [Hand],
+    /// Where they meet.
+    pub barrier: Arc<Barrier>,
+    /// Measurements.
+    pub trace: TraceCell,
+}
+
+// SAFETY: the pointers inside are used as `thread` says: each piece of memory by one thread between two barriers.
+unsafe impl Sync for Run<'_> {}
+
+impl Run<'_> {
+    /// The share of thread `tid` of `n`.
+    ///
+    /// # Safety
+    /// The launches must have been checked against the memory they were prepared with; every `tid` below `n` must run
+    /// once, at the same time as the others; `n` is the barrier's number of threads, or 1.
+    pub unsafe fn thread(&self, tid: usize, n: usize) {
+        // SAFETY: hand `tid` is this thread's.
+        let own = unsafe { &mut *self.hands[tid].0.get() };
+        let mut clock = Clock::new(if tid == 0 { self.trace.0 } else { None });
+        if let Some((batch, data)) = self.batch {
+            // SAFETY: the batch was checked against the entry; the share is this thread's.
+            unsafe { batch.copy(self.entry, data, tid, n) };
+            clock.gathered();
+        }
+        for (i, (l, p)) in self.entry.launches.iter().zip(self.launches).enumerate() {
+            if n > 1 && (l.barrier || (i == 0 && self.batch.is_some())) {
+                self.barrier.wait();
+                clock.waited(i);
+            }
+            // SAFETY: the caller's contract.
+            unsafe { self.launch(l, p, own, tid, n) };
+            clock.launched(i);
+        }
+        clock.end();
+    }
+
+    unsafe fn launch(&self, l: &Launch, p: &Prepared, own: &mut Own, tid: usize, n: usize) {
+        let cols = l.segments[0].cols;
+        let (mut rows, mut columns) = (0..l.rows, 0..cols);
+        match p.split {
+            Split::None if tid != 0 => return,
+            Split::None => {}
+            Split::Rows => rows = row_cut(l.rows, tid, n)..row_cut(l.rows, tid + 1, n),
+            Split::Cols if l.segments.len() == 1 => {
+                columns = col_cut(0, cols, cols, tid, n)..col_cut(0, cols, cols, tid + 1, n);
+            }
+            Split::Cols => {}
+        }
+        if rows.is_empty() {
+            return;
+        }
+        // SAFETY: the rectangle is this thread's share of a checked launch.
+        unsafe {
+            match (&l.anchor, l.body) {
+                (Anchor::Contract(g), None) => {
+                    let c = p.bufs[2].cast::<f32>();
+                    let args = Rect { r0: rows.start, r1: rows.end, c0: columns.start, c1: columns.end };
+                    let c = c.wrapping_add((rows.start * cols + columns.start) as usize);
+                    self.product(g, &p.bufs, args, c, cols, own);
+                }
+                (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, &p.bufs, rows, columns, own),
+                (Anchor::Rng { site }, Some(body)) => {
+                    let mut c0 = columns.start;
+                    while c0 < columns.end {
+                        let c1 = (c0 + RNG_COLS).min(columns.end);
+                        let acc = own.tile.base().cast::<u32>();
+                        let bits = std::slice::from_raw_parts_mut(acc, (c1 - c0) as usize);
+                        philox_simd::fill(self.isa, self.seed, self.step, *site, c0, bits);
+                        let (bufs, scratch) = (p.bufs.as_ptr(), own.scratch.base());
+                        body(&TileArgs { bufs, acc, acc_ld: RNG_COLS, scratch, r0: 0, r1: 1, c0, c1 });
+                        c0 = c1;
+                    }
+                }
+                (Anchor::None, Some(body)) => {
+                    let total: u64 = l.segments.iter().map(|s| s.cols).sum();
+                    let (mut start, mut bufs) = (0, p.bufs.as_ptr());
+                    for s in &l.segments {
+                        let cut = |t| match p.split {
+                            Split::Cols => col_cut(start, s.cols, total, t, n),
+                            _ if t == tid => 0,
+                            _ => s.cols,
+                        };
+                        let (c0, c1) = (cut(tid), cut(tid + 1));
+                        if c0 < c1 {
+                            body(&TileArgs {
+                                bufs,
+                                acc: std::ptr::null(),
+                                acc_ld: 0,
+                                scratch: own.scratch.base(),
+                                r0: rows.start,
+                                r1: rows.end,
+                                c0,
+                                c1,
+                            });
+                        }
+                        start += s.cols;
+                        bufs = bufs.add(s.bufs.len());
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+    }
+
+    /// A contraction with a body: accumulate a tile, then run the body on it.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn contract(
+        &self,
+        l: &Launch,
+        g: &Gemm,
+        body: BodyFn,
+        bufs: &[*mut u8],
+        rows: std::ops::Range<u64>,
+        columns: std::ops::Range<u64>,
+        own: &mut Own,
+    ) {
+        let (tile_rows, ld) = tile(l);
+        let acc = own.tile.base();
+        let mut r0 = rows.start;
+        while r0 < rows.end {
+            let r1 = (r0 + tile_rows).min(rows.end);
+            let mut c0 = columns.start;
+            while c0 < columns.end {
+                let c1 = (c0 + ld).min(columns.end);
+                // SAFETY: the tile has room for `tile_rows` rows of `ld` floats; the rectangle is the caller's.
+                unsafe {
+                    self.product(g, bufs, Rect { r0, r1, c0, c1 }, acc.cast(), ld, own);
+                    let (acc, scratch) = (acc as *const u32, own.scratch.base());
+                    body(&TileArgs { bufs: bufs.as_ptr(), acc, acc_ld: ld, scratch, r0, r1, c0, c1 });
+                }
+                c0 = c1;
+            }
+            r0 = r1;
+        }
+    }
+
+    /// A rectangle of a batched product: the part of each product of the batch that its rows lie in.
+    unsafe fn product(&self, g: &Gemm, bufs: &[*mut u8], r: Rect, c: *mut f32, ldc: u64, own: &mut Own) {
+        let mut row = r.r0;
+        while row < r.r1 {
+            let (index, m0) = (row / g.m, row % g.m);
+            let m1 = (m0 + (r.r1 - row)).min(g.m);
+            // SAFETY: the operands were checked to hold the whole batch; `c` has room for the rectangle.
+            unsafe {
+                let p = Product::of(g, index, bufs[0].cast(), bufs[1].cast());
+                let c = c.add(((row - r.r0) * ldc) as usize);
+                let (rows, cols) = (m0 as usize..m1 as usize, r.c0 as usize..r.c1 as usize);
+                gemm::rect(self.isa, &p, rows, cols, c, ldc as usize, &mut own.gemm);
+            }
+            row += m1 - m0;
+        }
+    }
+}
+
+/// Rows and columns of a launch.
+#[derive(Clone, Copy)]
+struct Rect {
+    r0: u64,
+    r1: u64,
+    c0: u64,
+    c1: u64,
+}
+
+/// Thread 0's stopwatch; does nothing without a trace.
+struct Clock {
+    trace: Option<*mut Trace>,
+    start: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Clock {
+    fn new(trace: Option<*mut Trace>) -> Clock {
+        let now = trace.map(|_| Instant::now());
+        Clock { trace, start: now, last: now }
+    }
+
+    #[inline]
+    fn lap(&mut self, add: impl FnOnce(&mut Trace, std::time::Duration)) {
+        if let (Some(t), Some(last)) = (self.trace, self.last) {
+            let now = Instant::now();
+            // SAFETY: only thread 0 has a clock with a trace, and the session is borrowed uniquely while it runs.
+            add(unsafe { &mut *t }, now - last);
+            self.last = Some(now);
+        }
+    }
+
+    fn gathered(&mut self) {
+        self.lap(|t, d| t.gather += d);
+    }
+
+    fn waited(&mut self, i: usize) {
+        self.lap(|t, d| t.launches[i].waiting += d);
+    }
+
+    fn launched(&mut self, i: usize) {
+        self.lap(|t, d| t.launches[i].busy += d);
+    }
+
+    fn end(&mut self) {
+        let start = self.start;
+        self.lap(|t, _| {
+            t.runs += 1;
+            t.total += start.map_or_else(Default::default, |s| s.elapsed());
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_are_partitions() {
+        for n in 1..=7 {
+            for total in [0, 1, 5, 63, 64, 65, 100, 1000, 4096, 235_146] {
+                assert_eq!((row_cut(total, 0, n), row_cut(total, n, n)), (0, total));
+                assert!((0..n).all(|t| row_cut(total, t, n) <= row_cut(total, t + 1, n)));
+                for (start, cols) in [(0, total), (total / 3, total / 2)] {
+                    assert_eq!((col_cut(start, cols, total, 0, n), col_cut(start, cols, total, n, n)), (0, cols));
+                    for t in 0..n {
+                        let (a, b) = (col_cut(start, cols, total, t, n), col_cut(start, cols, total, t + 1, n));
+                        assert!(a <= b && (a % 64 == 0 || a == cols));
+                    }
+                }
+            }
+        }
+    }
+}
