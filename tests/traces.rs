@@ -11,7 +11,7 @@ use std::path::Path;
 const TOLERANCE: f64 = 4e-5;
 
 fn check(name: &str) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
     let text = std::fs::read_to_string(dir.join(format!("{name}.json"))).expect("stored losses");
     let expected: Vec<f64> = serde_json::from_str(&text).expect("a list of losses");
     let out = tempfile::tempdir().expect("a temporary folder");

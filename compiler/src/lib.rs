@@ -2,13 +2,16 @@
 //!
 //! The module list is the table of contents, in pipeline order; a module imports only modules above it.
 
+pub mod source;
 pub mod diag;
 pub mod report;
-pub mod graph;
-pub mod kernel;
+pub mod syntax;
 pub mod lanes;
 pub mod lanes_eval;
 pub mod lanes_math;
+pub mod graph;
+pub mod grad;
+pub mod pass;
+pub mod opt;
 pub mod sema;
-pub mod source;
-pub mod syntax;
+pub mod kernel;

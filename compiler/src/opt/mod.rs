@@ -1,0 +1,12 @@
+//! Graph passes, one file each, and the one ordered list of them.
+
+pub mod view;
+pub mod simplify;
+pub mod fold;
+pub mod dce;
+
+use crate::pass::Pass;
+
+/// The passes in the order they run. `simplify` uncovers constants for `fold`, whose results are simplified again;
+/// `dce` comes last, so that nothing dead reaches fusion. Equal values are shared whenever a pass builds its new graph.
+pub const PASSES: &[&Pass] = &[&simplify::PASS, &fold::PASS, &simplify::PASS, &dce::PASS];
