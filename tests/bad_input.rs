@@ -215,10 +215,25 @@ fn weights_of_the_wrong_shape_or_name() {
     let p = CSV_PROGRAM.replace("batch = 2", "load m = \"in.safetensors\";  batch = 2");
     let csv: &[u8] = b"1,2,0\n3,4,1\n";
     let shape = weights("weight", &[3, 5]);
-    case(&[("p.nn", p.as_bytes()), ("d.csv", csv), ("in.safetensors", &shape)], &["train", "p.nn"], 3, &["E0401", "weight"]);
+    case(
+        &[("p.nn", p.as_bytes()), ("d.csv", csv), ("in.safetensors", &shape)],
+        &["train", "p.nn"],
+        3,
+        &["E0401", "weight"],
+    );
     let name = weights("wieght", &[3, 2]);
-    case(&[("p.nn", p.as_bytes()), ("d.csv", csv), ("in.safetensors", &name)], &["train", "p.nn"], 3, &["E0401", "wieght"]);
-    case(&[("p.nn", p.as_bytes()), ("d.csv", csv), ("in.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\xff{}")], &["train", "p.nn"], 3, &["in.safetensors"]);
+    case(
+        &[("p.nn", p.as_bytes()), ("d.csv", csv), ("in.safetensors", &name)],
+        &["train", "p.nn"],
+        3,
+        &["E0401", "wieght"],
+    );
+    case(
+        &[("p.nn", p.as_bytes()), ("d.csv", csv), ("in.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\xff{}")],
+        &["train", "p.nn"],
+        3,
+        &["in.safetensors"],
+    );
 }
 
 #[test]

@@ -13,7 +13,8 @@
 
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, ValueId};
-use crate::graph::ops::elementwise::{Ew, VjpArgs};
+use crate::graph::ops::VjpArgs;
+use crate::graph::ops::elementwise::Ew;
 
 /// `dy/dx` for every `x`; `None` where `y` does not depend on it differentiably.
 ///

@@ -1,6 +1,7 @@
 //! The graph IR: typed SSA tensors over the primitive ops of the op table.
 
 pub mod build;
+pub mod rewrite;
 #[allow(clippy::module_inception)]
 pub mod graph;
 pub mod interp;

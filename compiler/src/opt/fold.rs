@@ -8,11 +8,12 @@
 //! the dtype, as running it would. Tables up to [`MAX_TABLE`] elements are computed by the reference evaluation;
 //! larger ones stay, since a loop is cheaper than a table in the binary.
 
-use super::view::{round_to, splat};
+use super::view::splat;
 use crate::graph::graph::{Graph, ValueId};
-use crate::graph::interp;
-use crate::graph::ops::{Literal, Op};
+use crate::graph::ops::{EvalCx, Literal, Op};
 use crate::graph::rewrite::Rewriter;
+use crate::graph::tensor::{Tensor, round};
+use crate::graph::ty::{Shape, TensorTy};
 use crate::pass::{Pass, PassCx};
 
 /// Most elements of a computed table.
@@ -28,49 +29,46 @@ fn run(g: &Graph, cx: &mut PassCx) -> Graph {
     })
 }
 
-/// An elementwise op on uniform constants, or a sum of copies that is exact.
+/// An elementwise op on uniform constants, computed once.
 fn fold_splat(r: &mut Rewriter<'_>, v: ValueId) -> Option<ValueId> {
     let node = r.old.node(v);
-    let inputs: Vec<ValueId> = node.inputs.iter().map(|&a| r.new_of(a)).collect();
+    if !matches!(node.op, Op::Ew(_) | Op::Cast(_)) || node.inputs.is_empty() {
+        return None;
+    }
     let new = r.b.graph();
-    let x = match &node.op {
-        Op::Ew(op) => {
-            let xs: Vec<f64> = inputs.iter().map(|&a| splat(new, a)).collect::<Option<_>>()?;
-            let dtype = new.ty(*inputs.last()?).dtype;
-            (op.spec().eval)(dtype, &xs)
-        }
-        Op::Cast(to) => {
-            let from = new.ty(*inputs.first()?).dtype;
-            let x = splat(new, *inputs.first()?)?;
-            if from.is_float() && !to.is_float() && !(x.fract() == 0.0 && x.abs() < 2e9) {
-                return None;
-            }
-            x
-        }
-        _ => return None,
-    };
-    let x = round_to(node.ty.dtype, x)?;
+    let operand = |a: &ValueId| Some(Tensor::scalar(new.ty(r.new_of(*a)).dtype, splat(new, r.new_of(*a))?));
+    let operands: Vec<Tensor> = node.inputs.iter().map(operand).collect::<Option<_>>()?;
+    let x = eval(&node.op, &TensorTy { dtype: node.ty.dtype, shape: Shape::new() }, &operands).data[0];
     Some(r.b.splat(&node.ty, x))
 }
 
-/// Any op on small constant tables, by the reference evaluation.
+/// Any op on small constant tables.
 fn fold_table(r: &mut Rewriter<'_>, v: ValueId) -> Option<ValueId> {
     let node = r.old.node(v);
     let computes = !matches!(node.op, Op::Const(_) | Op::Broadcast { .. } | Op::Tag(_)) && !node.inputs.is_empty();
     if !computes || node.ty.numel() > MAX_TABLE || node.ty.numel() == 0 {
         return None;
     }
-    let inputs: Vec<ValueId> = node.inputs.iter().map(|&a| r.new_of(a)).collect();
     let new = r.b.graph();
-    let constant = |a: &ValueId| matches!(new.op(*a), Op::Const(_)) && new.ty(*a).numel() <= MAX_TABLE;
-    if !inputs.iter().all(constant) {
-        return None;
-    }
-    let xs = interp::eval_constants(&node.op, &inputs.iter().map(|&a| new.node(a)).collect::<Vec<_>>(), &node.ty)?;
-    let xs: Vec<f64> = xs.into_iter().map(|x| round_to(node.ty.dtype, x)).collect::<Option<_>>()?;
-    let literal = match (node.ty.rank(), xs.as_slice()) {
+    let operand = |a: &ValueId| match new.op(r.new_of(*a)) {
+        Op::Const(literal) if new.ty(r.new_of(*a)).numel() <= MAX_TABLE => {
+            Some(Tensor::new(literal.ty(), literal.data().to_vec()))
+        }
+        _ => None,
+    };
+    let operands: Vec<Tensor> = node.inputs.iter().map(operand).collect::<Option<_>>()?;
+    let out = eval(&node.op, &node.ty, &operands);
+    let literal = match (node.ty.rank(), out.data.as_slice()) {
         (0, [x]) => Literal::Scalar(node.ty.dtype, *x),
-        _ => Literal::Dense(node.ty.clone(), xs.into()),
+        _ => Literal::Dense(node.ty.clone(), out.data.into()),
     };
     Some(r.b.op(Op::Const(literal), &[]))
+}
+
+/// The reference evaluation, rounded to the dtype.
+fn eval(op: &Op, ty: &TensorTy, operands: &[Tensor]) -> Tensor {
+    let cx = EvalCx { feeds: &[], seed: 0, step: 0 };
+    let mut out = op.eval(&cx, ty, &operands.iter().collect::<Vec<_>>());
+    out.data.iter_mut().for_each(|x| *x = round(ty.dtype, *x));
+    out
 }

@@ -9,7 +9,7 @@
 //! what replaces it. A rule never makes code worse and never undoes another. There is no `x * 0 -> 0`, `x - x -> 0` or
 //! `x + 0 -> x`: they are wrong for NaN, infinities or -0.
 
-use super::view::{exact_inverse, exact_multiple, round_to, splat};
+use super::view::{exact_inverse, exact_multiple, splat};
 use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Axes, Op, ReduceKind};
@@ -266,7 +266,7 @@ fn reduce_constant(r: &mut Rewriter<'_>, op: &Op, x: &[ValueId], v: ValueId) -> 
     let n = all / kept;
     let value = match kind {
         ReduceKind::Max | ReduceKind::Min => c,
-        ReduceKind::Sum if exact_multiple(c, n) => round_to(out.dtype, c * n as f64)?,
+        ReduceKind::Sum if exact_multiple(c, n) && out.dtype.is_float() => c * n as f64,
         ReduceKind::Sum | ReduceKind::Prod => return None,
     };
     Some(r.b.splat(&out, value))

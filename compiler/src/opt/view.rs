@@ -2,7 +2,6 @@
 
 use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::{Literal, Op};
-use nn_runtime::dtype::DType;
 
 /// The number, if every element of the value is that constant.
 pub fn splat(g: &Graph, v: ValueId) -> Option<f64> {
@@ -17,24 +16,6 @@ pub fn splat(g: &Graph, v: ValueId) -> Option<f64> {
         }
         _ => None,
     }
-}
-
-/// Rounds a reference result to what the dtype can hold, as a cast of an in-range number would.
-pub fn round_to(dtype: DType, x: f64) -> Option<f64> {
-    Some(match dtype {
-        DType::F64 => x,
-        DType::F32 => f64::from(x as f32),
-        DType::Bool => f64::from(u8::from(x != 0.0)),
-        DType::I32 => f64::from(wrap(x)? as i32),
-        DType::U32 => f64::from(wrap(x)? as u32),
-        DType::U8 => f64::from(wrap(x)? as u8),
-        DType::F16 | DType::Bf16 | DType::I64 | DType::I16 | DType::I8 | DType::U16 => return None,
-    })
-}
-
-/// An integer that the f64 holds exactly.
-fn wrap(x: f64) -> Option<i64> {
-    (x.fract() == 0.0 && x.abs() < 9e15).then_some(x as i64)
 }
 
 /// Is `1 / x` exact, so that dividing by `x` is multiplying by it?

@@ -377,6 +377,15 @@ impl Op {
         }
     }
 
+    /// Cotangents of the operands, where [`Op::has_vjp`]; empty otherwise.
+    pub fn vjp(&self, b: &mut Builder, args: VjpArgs) -> Vec<Option<ValueId>> {
+        match self {
+            Op::Ew(e) => e.spec().vjp.map(|rule| rule(b, args)),
+            op => op.spec().vjp.map(|rule| rule(b, op, args)),
+        }
+        .unwrap_or_default()
+    }
+
     /// Lane code of an op of class `Elementwise`, from the dtypes and lanes of its operands; `None` for other classes.
     pub fn body(&self, k: &mut dyn LaneBuilder, dtypes: &[DType], x: &[LaneId]) -> Option<LaneId> {
         match self {
