@@ -44,7 +44,8 @@ pub fn vjp(b: &mut Builder, ys: &[ValueId], cts: &[ValueId], xs: &[ValueId]) -> 
             continue;
         }
         b.span = node.span;
-        let flows = node.op.vjp(b, VjpArgs { x: &node.inputs, y: v, dy });
+        let need: Vec<bool> = node.inputs.iter().map(|x| between[x.idx()]).collect();
+        let flows = node.op.vjp(b, VjpArgs { x: &node.inputs, y: v, dy, need: &need });
         for (&x, flow) in node.inputs.iter().zip(flows) {
             if let Some(dx) = flow.filter(|_| between[x.idx()]) {
                 accumulate(b, &mut cotangent, x, dx);
