@@ -7,7 +7,8 @@
 //! of brackets taken before the recursive parser starts is what bounds the parser's stack.
 //!
 //! A newline ends a statement when the innermost open bracket is `{` or none, the token before it can end a statement,
-//! and the token after it is none of `|> ) ] , -> = .name and or else where`. `where` directly followed by `(` is a call.
+//! and the token after it is none of `|> ) ] , -> = .name and or else where`. `where` goes on only if a blank
+//! and the start of an expression follow: `where(c, a, b)` is a call.
 
 use super::limits;
 use crate::diag::Diagnostic;
@@ -385,7 +386,12 @@ fn continues(rest: &str) -> bool {
         b'-' => b.get(1) == Some(&b'>'),
         b'.' => b.get(1).is_some_and(|&c| is_word(c) || c == b'*'),
         b'a' | b'o' | b'e' => matches!(word(), "and" | "or" | "else"),
-        b'w' => word() == "where" && b.get(5) != Some(&b'('),
+        b'w' => {
+            let after = rest[word().len()..].trim_start_matches([' ', '\t']);
+            word() == "where"
+                && after.len() < rest.len() - 5
+                && after.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '(' | '-' | '_' | '[' | '"'))
+        }
         _ => false,
     }
 }

@@ -12,6 +12,7 @@ pub mod ast;
 pub mod layout;
 pub mod limits;
 mod parse;
+pub mod print;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@
 //! panic, overflow or take more than linear time.
 
 mod error;
-mod expr;
+pub(in crate::syntax) mod expr;
 mod item;
 mod stmt;
 mod ty;

@@ -1,9 +1,9 @@
 //! Tests of the front end: whole programs, hostile text and mutated programs.
 
 use super::ast::*;
-use super::parse;
+use super::{limits, parse, source_from_bytes};
 use crate::diag::Diagnostic;
-use crate::source::FileId;
+use crate::source::{FileId, Span};
 use std::path::PathBuf;
 
 fn fixtures() -> Vec<(String, String)> {
@@ -34,4 +34,192 @@ fn the_programs_of_the_language_design_parse() {
         assert!(errors.is_empty(), "{name}: {errors:#?}");
         assert!(!ast.files[0].items.is_empty(), "{name}");
     }
+}
+
+/// The tree as text without places. The parser numbers expressions in the order of the text, so equal trees read equal.
+fn shape(ast: &Ast) -> String {
+    let all = format!("{ast:?}");
+    let mut out = String::with_capacity(all.len());
+    let mut rest = all.as_str();
+    while let Some(at) = rest.find("Span { ") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        rest = &rest[rest.find('}').map_or(rest.len(), |n| n + 1)..];
+    }
+    out + rest
+}
+
+fn printed(ast: &Ast) -> String {
+    super::print::file(ast, &ast.files[0])
+}
+
+fn round_trip(name: &str, text: &str) {
+    let (first, errors) = parsed(text);
+    assert!(errors.is_empty(), "{name}: {errors:#?}");
+    let canonical = printed(&first);
+    let (second, errors) = parsed(&canonical);
+    assert!(errors.is_empty(), "{name}: {errors:#?}\n{canonical}");
+    // `export` keeps its settings before its functions, whatever the order of the text.
+    if !text.contains("export ") {
+        assert_eq!(shape(&first), shape(&second), "{name}:\n{canonical}");
+    }
+    assert_eq!(canonical, printed(&second), "{name}");
+}
+
+#[test]
+fn printing_and_parsing_give_the_same_tree() {
+    for (name, text) in fixtures() {
+        round_trip(&name, &text);
+    }
+}
+
+/// Parses hostile text: no panic, every place inside the file, at least one error, and quick. The bound is loose because
+/// other tests share the cores; linear work takes a fraction of it and exponential work never ends.
+fn refused(name: &str, text: &str) -> Vec<Diagnostic> {
+    let start = std::time::Instant::now();
+    let errors = sound(name, text);
+    assert!(start.elapsed().as_secs() < 10, "{name} took {:?}", start.elapsed());
+    assert!(!errors.is_empty(), "{name} was accepted");
+    errors
+}
+
+fn sound(name: &str, text: &str) -> Vec<Diagnostic> {
+    let (ast, errors) = parsed(text);
+    let inside = |s: Span| s.file == FileId(0) && s.start <= s.end && s.end as usize <= text.len();
+    for d in &errors {
+        for l in &d.labels {
+            let (a, b) = (l.span.start as usize, l.span.end as usize);
+            assert!(inside(l.span) && text.is_char_boundary(a) && text.is_char_boundary(b), "{name}: {d:?}");
+        }
+    }
+    for e in &ast.exprs {
+        assert!(inside(e.span), "{name}: {e:?}");
+    }
+    errors
+}
+
+fn code(errors: &[Diagnostic]) -> &str {
+    errors[0].code
+}
+
+#[test]
+fn hostile_text_is_refused_quickly() {
+    let n = 10_000;
+    assert_eq!(code(&refused("brackets", &"[".repeat(n))), "E0002");
+    assert_eq!(code(&refused("closers", &")".repeat(n))), "E0005");
+    let nested = |k: usize| format!("let x = {}1{}", "(".repeat(k), ")".repeat(k));
+    assert!(parsed(&nested(40)).1.is_empty());
+    let e = refused("41 parentheses", &nested(41));
+    assert_eq!((code(&e), e.len()), ("E0002", 1));
+    assert!(e[0].message.contains("bracket nesting"), "{e:?}");
+    for (open, close) in
+        [("[", "]"), ("f(", ")"), ("x[", "]"), ("if a { ", " } else { 1 }"), ("seq { ", " }"), ("|x| (", ")")]
+    {
+        let text = format!("let x = {}1{}", open.repeat(40), close.repeat(40));
+        assert!(sound(open, &text).is_empty(), "{open}");
+        refused(open, &format!("let x = {}1{}", open.repeat(41), close.repeat(41)));
+        refused(open, &format!("let x = {}", open.repeat(n)));
+        refused(open, &format!("let x = {}@{}", open.repeat(40), close.repeat(40)));
+    }
+    assert_eq!(code(&refused("minus", &format!("let x = {}1", "-".repeat(n)))), "E0002");
+    assert_eq!(code(&refused("not", &format!("let x = {}1", "not ".repeat(n)))), "E0002");
+    assert_eq!(code(&refused("lambdas", &format!("let x = {}1", "|x| ".repeat(n)))), "E0002");
+    assert_eq!(code(&refused("powers", &format!("let x = 1{}", "**2".repeat(n)))), "E0002");
+    assert_eq!(code(&refused("casts", &format!("let x = 1{}", " as f32".repeat(n)))), "E0002");
+    assert_eq!(code(&refused("fields", &format!("let x = a{}", ".b".repeat(n)))), "E0002");
+    assert_eq!(code(&refused("sum", &format!("let x = a{}", "+a".repeat(100_000)))), "E0002");
+    assert_eq!(code(&refused("else if", &format!("let x = {}1", "if a { 1 } else ".repeat(n)))), "E0001");
+    let chain = format!("let x = {}{{ 2 }}", "if a { 1 } else ".repeat(n));
+    assert_eq!(code(&refused("long else if", &chain)), "E0002");
+    assert_eq!(code(&refused("types", &format!("let x: {}f32 = 1", "fn() -> ".repeat(n)))), "E0002");
+    refused("if if", &format!("let x = {}", "if ".repeat(n)));
+    refused("scan in scan", &format!("let x = {}", "scan a in ".repeat(n)));
+    refused("dims", &format!("let x: [{}1] = 1", "1+".repeat(n)));
+    refused("attributes", &"@a ".repeat(n));
+    refused("quotes", &"\"".repeat(n + 1));
+    refused("string", "let x = \"abc");
+    refused("lines", &"a b\n".repeat(n));
+    refused("NUL", "let x\0= 1");
+    refused("size", &" ".repeat((limits::SOURCE.value + 1) as usize));
+    refused("token", &"a".repeat((limits::TOKEN.value + 1) as usize));
+    assert!(sound("empty", "").is_empty() && sound("mark", "\u{feff}let x = 1\r\n").is_empty());
+}
+
+#[test]
+fn long_programs_within_the_limits_are_accepted() {
+    round_trip("statements", &"let x = a + 1\n".repeat(2_000));
+    round_trip("sum", &format!("let x = a{}", " + a".repeat(1_000)));
+    round_trip("powers", &format!("let x = a{}", "**a".repeat(1_000)));
+    round_trip("minus", &format!("let x = {}a", "-".repeat(1_000)));
+    round_trip("fields", &format!("let x = a{}", ".b".repeat(1_000)));
+    round_trip("else if", &format!("let x = {}{{ 2 }}", "if a { 1 } else ".repeat(1_000)));
+    round_trip("lambdas", &format!("let x = {}1", "|x| ".repeat(90)));
+    round_trip("list", &format!("let x = [{}]", "1, ".repeat(20_000)));
+}
+
+#[test]
+fn a_megabyte_of_garbage_is_refused_quickly() {
+    let mut rng = Rng(7);
+    let bytes: String = (0..1 << 20).map(|_| char::from(36 + (rng.next() % 91) as u8)).collect();
+    refused("printable", &bytes);
+    let lines: String = bytes.chars().map(|c| if c == 'q' { '\n' } else { c }).collect();
+    refused("lines", &lines);
+    let soup: String = (0..200_000).map(|_| SOUP[rng.next() as usize % SOUP.len()]).collect();
+    refused("tokens", &soup);
+}
+
+const SOUP: &[&str] = &[
+    "let ", "fn ", "model ", "(", ")", "[", "]", "{", "}", "x", " N", "1", "..", ",", ":", "=", "~", "+", "-", "|",
+    "\n", ";", " if ", " else ", " as ", " for ", " in ", "\"s\"", "@a ", "## d\n", "# c\n", "**", "@", ".", " where ",
+    " idx<N>", "->", "<-",
+];
+
+/// xorshift64*
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+}
+
+#[test]
+fn mutated_programs_never_panic_and_what_parses_prints_back() {
+    let programs = fixtures();
+    let mut rng = Rng(1);
+    let mut accepted = 0;
+    for round in 0..3_000 {
+        let (name, text) = &programs[rng.next() as usize % programs.len()];
+        let items: Vec<&str> = text.split("\n\n").collect();
+        let mut mutant = items[rng.next() as usize % items.len()].as_bytes().to_vec();
+        for _ in 0..=rng.next() % 3 {
+            let at = rng.next() as usize % (mutant.len() + 1);
+            let piece = SOUP[rng.next() as usize % SOUP.len()].as_bytes();
+            let end = (at + rng.next() as usize % 4).min(mutant.len());
+            match rng.next() % 4 {
+                0 => drop(mutant.splice(at..end, [])),
+                1 => drop(mutant.splice(at..at, piece.iter().copied())),
+                2 => drop(mutant.splice(at..end, piece.iter().copied())),
+                _ => drop(mutant.splice(at..end, [(rng.next() % 256) as u8])),
+            }
+        }
+        let mutant = String::from_utf8_lossy(&mutant).into_owned();
+        let label = format!("{name} round {round}:\n{mutant}");
+        if sound(&label, &mutant).is_empty() {
+            round_trip(&label, &mutant);
+            accepted += 1;
+        }
+    }
+    assert!(accepted > 50, "only {accepted} mutants parsed: the printer was hardly tested");
+}
+
+#[test]
+fn bytes_that_are_not_text_are_refused_with_their_place() {
+    let e = source_from_bytes("a.nn", b"let x\n\xff".to_vec()).expect_err("not text");
+    assert_eq!(e.code, "E0003");
+    assert!(e.notes[0].contains("0xff at byte 6, in line 2"), "{e:?}");
+    assert_eq!(source_from_bytes("a.nn", b"let".to_vec()).as_deref(), Ok("let"));
 }
