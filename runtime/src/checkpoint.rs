@@ -1,0 +1,198 @@
+//! Checkpoints: the whole state of a training run in one file.
+//!
+//! In: parameters, optimizer and metric state, and [`TrainState`]. Out: a safetensors file (parameters under their own
+//! names, so it also loads as weights) with the state as JSON in its metadata and a checksum over every byte. Everything
+//! else about a run is a pure function of it: draws are keyed by (seed, step), the order of examples by (seed, epoch).
+//! Resuming from it is bit-identical, and refused when program, data, seed or batch size are not those of the run.
+
+use crate::atomic;
+use crate::dtype::DType;
+use crate::error::{DataError, codes};
+use crate::weights::{self, STATE_PREFIX, SafeTensors, TensorRef};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const CHECKSUM: &str = "nnc.checksum";
+const STATE: &str = "nnc.train";
+
+/// An `f64` stored by its bits: every value, NaN too, comes back as it was.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
+pub struct Bits(pub f64);
+
+impl PartialEq for Bits {
+    fn eq(&self, other: &Bits) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+impl From<u64> for Bits {
+    fn from(b: u64) -> Bits {
+        Bits(f64::from_bits(b))
+    }
+}
+impl From<Bits> for u64 {
+    fn from(b: Bits) -> u64 {
+        b.0.to_bits()
+    }
+}
+
+/// What a run must have in common with a checkpoint to go on from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Hash of the compiled program.
+    pub program: String,
+    /// Fingerprint of the data.
+    pub data: u64,
+    /// Seed.
+    pub seed: u64,
+    /// Batch size.
+    pub batch: u64,
+    /// Training rows.
+    pub rows: u64,
+}
+
+/// Where a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainState {
+    /// What it belongs to.
+    pub identity: Identity,
+    /// Steps done.
+    pub t: u64,
+    /// Epochs completed.
+    pub epoch: u64,
+    /// Batches done of the current epoch.
+    pub cursor: u64,
+    /// Sums of the current epoch: numerator and denominator of the loss and each metric.
+    pub sums: Vec<(Bits, Bits)>,
+    /// The best value of the monitored metric.
+    pub best: Option<Bits>,
+    /// Completed epochs when it was reached.
+    pub best_epoch: u64,
+    /// The best value of the metric that patience looks at.
+    pub stop_best: Option<Bits>,
+    /// Epochs since it improved.
+    pub stale: u64,
+    /// The run has ended: nothing is left to do.
+    pub finished: bool,
+}
+
+/// A checkpoint read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Where the run was.
+    pub state: TrainState,
+    file: SafeTensors,
+}
+
+/// Saves a checkpoint, atomically.
+pub fn save(
+    path: &Path,
+    state: &TrainState,
+    params: &[TensorRef<'_>],
+    training: &[TensorRef<'_>],
+) -> Result<(), DataError> {
+    atomic::save(path, &[&encode(state, params, training)])
+}
+
+/// The bytes of a checkpoint.
+pub fn encode(state: &TrainState, params: &[TensorRef<'_>], training: &[TensorRef<'_>]) -> Vec<u8> {
+    let names: Vec<String> = training.iter().map(|t| format!("{STATE_PREFIX}{}", t.name)).collect();
+    let training = training.iter().zip(&names).map(|(t, name)| TensorRef { name, ..t.clone() });
+    let tensors: Vec<TensorRef<'_>> = params.iter().cloned().chain(training).collect();
+    let json = serde_json::to_string(state).unwrap_or_default();
+    let mut bytes = weights::encode(&tensors, &[(CHECKSUM, "0".repeat(8)), (STATE, json)]);
+    let sum = crc(&bytes);
+    if let Some(at) = checksum_at(&bytes) {
+        bytes[at..at + 8].copy_from_slice(format!("{sum:08x}").as_bytes());
+    }
+    bytes
+}
+
+/// Reads a checkpoint and verifies its checksum.
+pub fn read(path: &Path) -> Result<Checkpoint, DataError> {
+    let name = path.to_string_lossy().into_owned();
+    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            DataError::new(codes::NOT_FOUND, &name, "no such checkpoint").help("start without `--resume`")
+        }
+        _ => DataError::io(&name, "read the checkpoint", &e),
+    })?;
+    Checkpoint::parse(&name, bytes)
+}
+
+impl Checkpoint {
+    /// Checks the bytes of a checkpoint.
+    pub fn parse(name: &str, mut bytes: Vec<u8>) -> Result<Checkpoint, DataError> {
+        let damaged = |why: &str| {
+            DataError::new(codes::CHECKPOINT, name, format_args!("this is not a whole checkpoint: {why}"))
+                .help("start again without `--resume`")
+        };
+        let at = checksum_at(&bytes).ok_or_else(|| damaged("it has no checksum"))?;
+        let stored = bytes[at..at + 8].to_vec();
+        bytes[at..at + 8].fill(b'0');
+        if format!("{:08x}", crc(&bytes)).as_bytes() != stored {
+            return Err(damaged("its checksum is wrong"));
+        }
+        let file = SafeTensors::parse(name, bytes)?;
+        let json = file.metadata.get(STATE).ok_or_else(|| damaged("it has no training state"))?;
+        let state = serde_json::from_str(json).map_err(|_| damaged("its training state is of another version"))?;
+        Ok(Checkpoint { state, file })
+    }
+
+    /// Refuses a checkpoint of another run.
+    pub fn check(&self, now: &Identity) -> Result<(), DataError> {
+        let was = &self.state.identity;
+        let mut changed = vec![];
+        if was.program != now.program {
+            changed.push("the program has changed since".to_owned());
+        }
+        if was.data != now.data || was.rows != now.rows {
+            changed.push("the data has changed since".to_owned());
+        }
+        for (what, was, now) in [("seed", was.seed, now.seed), ("batch", was.batch, now.batch)] {
+            if was != now {
+                changed.push(format!("`{what}` was {was} and is {now}"));
+            }
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut err = DataError::new(codes::CHECKPOINT, &self.file.file, "this checkpoint belongs to another run");
+        err.notes = changed;
+        Err(err.help("restore what has changed, or start again without `--resume`"))
+    }
+
+    /// The bytes of a parameter or, with `training`, of a state tensor, if name, type and shape are the same.
+    pub fn tensor(&self, name: &str, training: bool, dtype: DType, shape: &[u64]) -> Result<Vec<u8>, DataError> {
+        let stored = if training { self.file.get(&format!("{STATE_PREFIX}{name}")) } else { self.file.get(name) };
+        match stored.filter(|t| t.dtype == Some(dtype) && t.shape == shape) {
+            Some(t) => {
+                let mut bytes = self.file.raw(t).to_vec();
+                if cfg!(target_endian = "big") && dtype.bytes() > 1 {
+                    bytes.chunks_exact_mut(dtype.bytes()).for_each(<[u8]>::reverse);
+                }
+                Ok(bytes)
+            }
+            None => Err(DataError::new(
+                codes::CHECKPOINT,
+                &self.file.file,
+                format_args!("it has no `{name}` of {dtype} and shape {shape:?}"),
+            )),
+        }
+    }
+}
+
+/// Where the eight digits stand. The checksum is the first entry of the header.
+fn checksum_at(bytes: &[u8]) -> Option<usize> {
+    let start = format!("{{\"__metadata__\":{{\"{CHECKSUM}\":\"");
+    let at = 8 + start.len();
+    (bytes.get(8..at)? == start.as_bytes() && bytes.len() >= at + 8).then_some(at)
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}

@@ -1,0 +1,423 @@
+//! The loop itself. See the parent module for what it promises.
+
+use super::{
+    Ended, EpochRow, Event, Length, Monitor, Observer, Part, Ratio, Save, Stepper, Summary, TrainPlan, Values,
+};
+use crate::checkpoint::{self, Bits, TrainState};
+use crate::data::shuffle::Batches;
+use crate::data::split::Split;
+use crate::dtype::DType;
+use crate::error::RuntimeError;
+use crate::weights::{self, TensorRef};
+use crate::atomic;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Trains. `stop` is looked at after every step; when it is set, the run saves and ends.
+pub fn train(
+    plan: &TrainPlan,
+    stepper: &mut dyn Stepper,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Summary, RuntimeError> {
+    let mut run = Run::new(plan, stepper, observer, stop)?;
+    let result = run.epochs();
+    match result {
+        Ok(ended) => run.finish(ended),
+        Err(e) => {
+            // The weights of the last good epoch outlive a failed run; its own error is the one to report.
+            run.flush(false).err().into_iter().for_each(|w| run.observer.event(&Event::Warning(w.to_string())));
+            Err(e)
+        }
+    }
+}
+
+/// Evaluates a part. Ends early with `None` when `stop` is set.
+pub fn evaluate(
+    stepper: &mut dyn Stepper,
+    part: &Split,
+    names: &[String],
+    batch: u64,
+    stop: &AtomicBool,
+) -> Result<Option<Values>, RuntimeError> {
+    let rows = part.rows.to_vec();
+    let mut sums = vec![Ratio::default(); names.len()];
+    let mut out = sums.clone();
+    stepper.begin_eval()?;
+    for rows in Batches::new(&rows, batch, 0) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        out.fill(Ratio::default());
+        stepper.eval_step(part.source, rows, &mut out)?;
+        add(&mut sums, &out);
+    }
+    stepper.end_eval(&mut sums)?;
+    Ok(Some(values(names, &sums)))
+}
+
+struct Run<'a> {
+    plan: &'a TrainPlan,
+    stepper: &'a mut dyn Stepper,
+    observer: &'a mut dyn Observer,
+    stop: &'a AtomicBool,
+    began: Instant,
+    written: Instant,
+    state: TrainState,
+    /// Steps of one epoch.
+    per_epoch: u64,
+    /// Steps in all.
+    total: u64,
+    /// Epochs without improvement, by `plan.stop`, and the best value there.
+    stop_best: Option<f64>,
+    /// The weights to be saved, and whether the file has them already.
+    keep: Option<Kept>,
+    /// The last epoch and the epoch of the kept weights.
+    last_row: EpochRow,
+    kept_row: Option<EpochRow>,
+}
+
+/// A copy of the parameters.
+struct Kept {
+    params: Vec<Vec<u8>>,
+    saved: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        plan: &'a TrainPlan,
+        stepper: &'a mut dyn Stepper,
+        observer: &'a mut dyn Observer,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, RuntimeError> {
+        if plan.train.rows.is_empty() || plan.batch == 0 || plan.eval_batch == 0 {
+            return Err(RuntimeError::Bug("a training plan without rows or with batches of none".into()));
+        }
+        for path in plan.save.iter().map(Save::path).chain(plan.checkpoint.as_deref()) {
+            atomic::check_writable(path)?;
+        }
+        let per_epoch = Batches::count(plan.train.rows.len(), plan.batch);
+        let total = match plan.length {
+            Length::Epochs(n) => n.saturating_mul(per_epoch),
+            Length::Steps(n) => n,
+        };
+        let state = TrainState {
+            identity: plan.identity.clone(),
+            sums: vec![(Bits(0.0), Bits(0.0)); plan.train_names.len()],
+            ..TrainState::default()
+        };
+        let now = Instant::now();
+        let mut run = Run {
+            plan,
+            stepper,
+            observer,
+            stop,
+            began: now,
+            written: now,
+            state,
+            per_epoch,
+            total,
+            stop_best: None,
+            keep: None,
+            last_row: EpochRow::default(),
+            kept_row: None,
+        };
+        run.resume()?;
+        let epochs = match plan.length {
+            Length::Epochs(n) => Some(n),
+            Length::Steps(_) => None,
+        };
+        run.observer.event(&Event::Start { epochs, steps: total, steps_per_epoch: per_epoch, resumed: run.state.t });
+        Ok(run)
+    }
+
+    fn resume(&mut self) -> Result<(), RuntimeError> {
+        let Some(from) = &self.plan.resume else { return Ok(()) };
+        from.check(&self.plan.identity)?;
+        if from.state.sums.len() != self.plan.train_names.len() || from.state.cursor > self.per_epoch {
+            return Err(RuntimeError::Bug("a checkpoint of this program with other metrics or batches".into()));
+        }
+        for part in [Part::Params, Part::State] {
+            let mut loaded = vec![];
+            for t in self.stepper.tensors(part) {
+                loaded.push(from.tensor(t.name, part == Part::State, t.dtype, t.shape)?);
+            }
+            for (i, bytes) in loaded.iter().enumerate() {
+                self.stepper.set(part, i, bytes);
+            }
+        }
+        self.state = from.state.clone();
+        self.state.finished = false;
+        self.stop_best = self.state.stop_best.map(|b| b.0);
+        // The best weights so far are in the file that the interrupted run saved.
+        if let (Some(Save::Best(path, _)), Some(_)) = (&self.plan.save, self.state.best) {
+            let file = weights::read(path)?;
+            let tensors = self.stepper.tensors(Part::Params);
+            let wanted: Vec<_> = tensors.iter().map(|t| weights::Wanted { name: t.name, shape: t.shape }).collect();
+            self.keep = Some(Kept { params: file.fit(&self.plan.identity.program, &wanted)?, saved: true });
+        }
+        Ok(())
+    }
+
+    /// Runs until the end is reached, a metric stops improving, or someone asks to stop.
+    fn epochs(&mut self) -> Result<Ended, RuntimeError> {
+        loop {
+            if self.state.t >= self.total && self.state.cursor == 0 {
+                return Ok(Ended::Complete);
+            }
+            if !self.steps()? {
+                return self.interrupted();
+            }
+            let Some(row) = self.evaluate_epoch()? else { return self.interrupted() };
+            self.close_epoch(row)?;
+            if self.patience_is_over() {
+                return Ok(Ended::Patience);
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return self.interrupted();
+            }
+        }
+    }
+
+    /// Steps to the end of the epoch; false when asked to stop before it.
+    fn steps(&mut self) -> Result<bool, RuntimeError> {
+        let plan = self.plan;
+        let order = match plan.shuffle {
+            true => plan.train.rows.shuffled(plan.seed, self.state.epoch),
+            false => plan.train.rows.to_vec(),
+        };
+        if self.state.cursor == 0 {
+            self.stepper.begin_epoch(self.state.epoch + 1)?;
+        }
+        let mut out = vec![Ratio::default(); plan.train_names.len()];
+        for rows in Batches::new(&order, plan.batch, self.state.cursor) {
+            if self.state.t >= self.total {
+                break;
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let t = self.state.t + 1;
+            out.fill(Ratio::default());
+            self.stepper.train_step(t, plan.train.source, rows, &mut out)?;
+            if let Some(loss) = out.first().filter(|l| !(l.num.is_finite() && l.den.is_finite())) {
+                return Err(self.non_finite("loss".into(), loss.value(), t));
+            }
+            for (sum, r) in self.state.sums.iter_mut().zip(&out) {
+                sum.0.0 += r.num;
+                sum.1.0 += r.den;
+            }
+            self.state.t = t;
+            self.state.cursor += 1;
+            let loss = self.state.sums.first().map_or(f64::NAN, |(num, den)| num.0 / den.0);
+            let (epoch, in_epoch) = (self.state.epoch + 1, self.state.cursor);
+            self.observer.event(&Event::Step { epoch, step: t, in_epoch, loss });
+        }
+        Ok(true)
+    }
+
+    fn evaluate_epoch(&mut self) -> Result<Option<EpochRow>, RuntimeError> {
+        let plan = self.plan;
+        let mut sums: Vec<Ratio> =
+            self.state.sums.iter().map(|(num, den)| Ratio { num: num.0, den: den.0 }).collect();
+        self.stepper.end_epoch(&mut sums)?;
+        let mut row = EpochRow {
+            epoch: self.state.epoch + 1,
+            step: self.state.t,
+            train: values(&plan.train_names, &sums),
+            ..EpochRow::default()
+        };
+        let (part, name) = match (&plan.val, &plan.test) {
+            (Some(val), _) => (val, "val"),
+            (None, Some(test)) => (test, "test"),
+            (None, None) => return Ok(Some(row)),
+        };
+        let Some(v) = evaluate(self.stepper, part, &plan.eval_names, plan.eval_batch, self.stop)? else {
+            return Ok(None);
+        };
+        if let Some((_, loss)) = v.first().filter(|(_, loss)| !loss.is_finite()) {
+            return Err(self.non_finite(format!("{name}.loss"), *loss, self.state.t));
+        }
+        *(if name == "val" { &mut row.val } else { &mut row.test }) = v;
+        Ok(Some(row))
+    }
+
+    /// The epoch is complete: keeps its weights if they are to be kept, and moves on.
+    fn close_epoch(&mut self, mut row: EpochRow) -> Result<(), RuntimeError> {
+        if let Some((name, value)) = non_finite_param(&self.stepper.tensors(Part::Params)) {
+            return Err(self.non_finite(name, value, self.state.t));
+        }
+        self.state.epoch += 1;
+        self.state.cursor = 0;
+        self.state.sums.fill((Bits(0.0), Bits(0.0)));
+        row.seconds = self.began.elapsed().as_secs_f64();
+        match &self.plan.save {
+            None => {}
+            Some(Save::Last(_)) => self.keep(),
+            Some(Save::Best(_, monitor)) => {
+                let value = monitored(&row, monitor);
+                if improves(value, self.state.best.map(|b| b.0), monitor.maximize) {
+                    self.state.best = Some(Bits(value));
+                    self.state.best_epoch = self.state.epoch;
+                    row.best = true;
+                    self.keep();
+                    self.kept_row = Some(row.clone());
+                }
+            }
+        }
+        if let Some((_, monitor)) = &self.plan.stop {
+            let value = monitored(&row, monitor);
+            if improves(value, self.stop_best, monitor.maximize) {
+                self.stop_best = Some(value);
+                self.state.stop_best = Some(Bits(value));
+                self.state.stale = 0;
+            } else {
+                self.state.stale += 1;
+            }
+        }
+        self.observer.event(&Event::Epoch(&row));
+        self.last_row = row;
+        if self.written.elapsed() >= self.plan.write_every {
+            // A full disk is no reason to lose the run: it goes on, and the write is tried again.
+            if let Err(e) = self.flush(true) {
+                self.observer.event(&Event::Warning(e.to_string()));
+            }
+            self.written = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn patience_is_over(&self) -> bool {
+        self.plan.stop.as_ref().is_some_and(|(n, _)| self.state.stale >= *n)
+    }
+
+    fn interrupted(&mut self) -> Result<Ended, RuntimeError> {
+        // What is worth keeping is where the run stands, unless only the best was asked for and there is one.
+        let only_best = matches!(self.plan.save, Some(Save::Best(..))) && self.keep.is_some();
+        if self.plan.save.is_some() && !only_best {
+            self.keep();
+        }
+        self.flush(true)?;
+        let epoch = self.state.epoch + u64::from(self.state.cursor > 0);
+        self.observer.event(&Event::Interrupted { epoch, step: self.state.t });
+        Ok(Ended::Interrupted)
+    }
+
+    fn finish(mut self, ended: Ended) -> Result<Summary, RuntimeError> {
+        let plan = self.plan;
+        if ended != Ended::Interrupted {
+            if matches!(plan.save, Some(Save::Last(_))) || (plan.save.is_some() && self.keep.is_none()) {
+                self.keep();
+            }
+            self.state.finished = true;
+            self.flush(true)?;
+        }
+        let mut row = self.kept_row.take().unwrap_or_else(|| self.last_row.clone());
+        // From here on the program holds the weights that were saved.
+        if matches!(plan.save, Some(Save::Best(..)))
+            && let Some(kept) = &self.keep
+        {
+            for (i, bytes) in kept.params.iter().enumerate() {
+                self.stepper.set(Part::Params, i, bytes);
+            }
+        }
+        let stop = AtomicBool::new(false);
+        if ended != Ended::Interrupted {
+            for (part, values) in [(&plan.val, &mut row.val), (&plan.test, &mut row.test)] {
+                if let (Some(part), true) = (part, values.is_empty()) {
+                    *values = evaluate(self.stepper, part, &plan.eval_names, plan.eval_batch, &stop)?.unwrap_or_default();
+                }
+            }
+        }
+        Ok(Summary {
+            epochs: self.state.epoch,
+            steps: self.state.t,
+            seconds: self.began.elapsed().as_secs_f64(),
+            train: row.train,
+            val: row.val,
+            test: row.test,
+            weights: plan.save.as_ref().filter(|_| self.keep.is_some()).map(|s| s.path().to_owned()),
+            ended,
+        })
+    }
+
+    /// Takes a copy of the parameters as the weights to save.
+    fn keep(&mut self) {
+        let tensors = self.stepper.tensors(Part::Params);
+        match &mut self.keep {
+            Some(kept) if kept.params.len() == tensors.len() => {
+                for (copy, t) in kept.params.iter_mut().zip(&tensors) {
+                    copy.clear();
+                    copy.extend_from_slice(t.bytes);
+                }
+                kept.saved = false;
+            }
+            kept => *kept = Some(Kept { params: tensors.iter().map(|t| t.bytes.to_vec()).collect(), saved: false }),
+        }
+    }
+
+    /// Writes the kept weights, and then the checkpoint: one that is read back finds the best weights it speaks of.
+    fn flush(&mut self, with_checkpoint: bool) -> Result<(), RuntimeError> {
+        let mut saved: Vec<(PathBuf, bool)> = vec![];
+        if let (Some(save), Some(kept)) = (&self.plan.save, self.keep.as_mut().filter(|k| !k.saved)) {
+            let tensors = self.stepper.tensors(Part::Params);
+            let refs: Vec<TensorRef<'_>> =
+                tensors.iter().zip(&kept.params).map(|(t, bytes)| TensorRef { bytes, ..t.clone() }).collect();
+            weights::save(save.path(), &refs, &[])?;
+            kept.saved = true;
+            saved.push((save.path().to_owned(), false));
+        }
+        if let (Some(path), true) = (&self.plan.checkpoint, with_checkpoint) {
+            let (params, state) = (self.stepper.tensors(Part::Params), self.stepper.tensors(Part::State));
+            checkpoint::save(path, &self.state, &params, &state)?;
+            saved.push((path.clone(), true));
+        }
+        for (path, checkpoint) in &saved {
+            self.observer.event(&Event::Saved { path, checkpoint: *checkpoint });
+        }
+        Ok(())
+    }
+
+    fn non_finite(&self, what: String, value: f64, step: u64) -> RuntimeError {
+        RuntimeError::NonFinite { what, value, step, epoch: self.state.epoch + 1, first_op: None }
+    }
+}
+
+fn add(sums: &mut [Ratio], out: &[Ratio]) {
+    for (s, o) in sums.iter_mut().zip(out) {
+        s.num += o.num;
+        s.den += o.den;
+    }
+}
+
+fn values(names: &[String], sums: &[Ratio]) -> Values {
+    names.iter().cloned().zip(sums.iter().map(|s| s.value())).collect()
+}
+
+fn monitored(row: &EpochRow, monitor: &Monitor) -> f64 {
+    let part = match (monitor.train, row.val.is_empty()) {
+        (true, _) => &row.train,
+        (false, false) => &row.val,
+        (false, true) => &row.test,
+    };
+    // Without any part to evaluate, the training part has to do.
+    let part = if part.is_empty() { &row.train } else { part };
+    part.get(monitor.metric).map_or(f64::NAN, |(_, v)| *v)
+}
+
+fn improves(value: f64, best: Option<f64>, maximize: bool) -> bool {
+    match best {
+        _ if value.is_nan() => false,
+        None => true,
+        Some(best) => if maximize { value > best } else { value < best },
+    }
+}
+
+/// The first parameter with a value that is not finite.
+fn non_finite_param(params: &[TensorRef<'_>]) -> Option<(String, f64)> {
+    params.iter().filter(|p| p.dtype == DType::F32).find_map(|p| {
+        let mut values = p.bytes.as_chunks().0.iter().map(|&b| f32::from_ne_bytes(b));
+        values.find(|v| !v.is_finite()).map(|v| (p.name.to_owned(), f64::from(v)))
+    })
+}

@@ -1,0 +1,1 @@
+//! Tests of the loop on a stepper that is arithmetic.
