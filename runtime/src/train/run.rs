@@ -3,13 +3,13 @@
 use super::{
     Ended, EpochRow, Event, Length, Monitor, Observer, Part, Ratio, Save, Stepper, Summary, TrainPlan, Values,
 };
+use crate::atomic;
 use crate::checkpoint::{self, Bits, TrainState};
 use crate::data::shuffle::Batches;
 use crate::data::split::Split;
 use crate::dtype::DType;
 use crate::error::RuntimeError;
 use crate::weights::{self, TensorRef};
-use crate::atomic;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -219,8 +219,7 @@ impl<'a> Run<'a> {
 
     fn evaluate_epoch(&mut self) -> Result<Option<EpochRow>, RuntimeError> {
         let plan = self.plan;
-        let mut sums: Vec<Ratio> =
-            self.state.sums.iter().map(|(num, den)| Ratio { num: num.0, den: den.0 }).collect();
+        let mut sums: Vec<Ratio> = self.state.sums.iter().map(|(num, den)| Ratio { num: num.0, den: den.0 }).collect();
         self.stepper.end_epoch(&mut sums)?;
         let mut row = EpochRow {
             epoch: self.state.epoch + 1,
@@ -326,7 +325,8 @@ impl<'a> Run<'a> {
         if ended != Ended::Interrupted {
             for (part, values) in [(&plan.val, &mut row.val), (&plan.test, &mut row.test)] {
                 if let (Some(part), true) = (part, values.is_empty()) {
-                    *values = evaluate(self.stepper, part, &plan.eval_names, plan.eval_batch, &stop)?.unwrap_or_default();
+                    *values =
+                        evaluate(self.stepper, part, &plan.eval_names, plan.eval_batch, &stop)?.unwrap_or_default();
                 }
             }
         }
@@ -410,7 +410,13 @@ fn improves(value: f64, best: Option<f64>, maximize: bool) -> bool {
     match best {
         _ if value.is_nan() => false,
         None => true,
-        Some(best) => if maximize { value > best } else { value < best },
+        Some(best) => {
+            if maximize {
+                value > best
+            } else {
+                value < best
+            }
+        }
     }
 }
 
