@@ -1,0 +1,79 @@
+//! Axis arguments: a number, a dim name of the operand's type, or a list of them.
+//!
+//! In: an argument value and the operand. Out: axis positions; E0109 where a name does not name exactly one axis.
+
+use crate::diag::Diagnostic;
+use crate::sema::cx::{Elab, R};
+use crate::sema::value::{Dim, Tensor, Value, show_dims};
+use crate::source::Span;
+
+/// The axes that an argument names, ascending.
+pub fn axes(el: &mut Elab<'_>, t: &Tensor, arg: &Value, span: Span, what: &str) -> R<Vec<usize>> {
+    let mut out = match arg {
+        Value::List(items) | Value::Tuple(items) => {
+            let mut out = vec![];
+            for item in items.iter() {
+                out.push(axis(el, t, item, span, what)?);
+            }
+            out
+        }
+        one => vec![axis(el, t, one, span, what)?],
+    };
+    out.sort_unstable();
+    if let Some(w) = out.windows(2).find(|w| w[0] == w[1]) {
+        return el.err("E0109", span, format!("`{what}`: axis {} is named twice", w[0]));
+    }
+    Ok(out)
+}
+
+/// The one axis that an argument names.
+pub fn axis(el: &mut Elab<'_>, t: &Tensor, arg: &Value, span: Span, what: &str) -> R<usize> {
+    match arg {
+        Value::Int(i) => number(el, t, *i, span, what),
+        Value::Dim(d) => named(el, t, d, span, what),
+        v => {
+            let found = v.show();
+            let d = Diagnostic::error("E0109", span, format!("`{what}` needs an axis, found {found}"))
+                .help("give a number (`-1` is the last axis), the name of a dim, or a list of them");
+            Err(el.error(d))
+        }
+    }
+}
+
+fn number(el: &mut Elab<'_>, t: &Tensor, i: i64, span: Span, what: &str) -> R<usize> {
+    let n = t.dims.len() as i64;
+    let at = if i < 0 { i + n } else { i };
+    if (0..n).contains(&at) {
+        return Ok(at as usize);
+    }
+    let d = Diagnostic::error("E0109", span, format!("`{what}`: {} has no axis {i}", show_dims(&t.dims)));
+    Err(el.error(if n == 0 {
+        d.note("it is a scalar")
+    } else {
+        d.help(format!("axes are 0 to {}, or -1 to -{n} from the end", n - 1))
+    }))
+}
+
+fn named(el: &mut Elab<'_>, t: &Tensor, dim: &Dim, span: Span, what: &str) -> R<usize> {
+    let find = |same: &dyn Fn(&Dim) -> bool| -> Vec<usize> {
+        t.dims.iter().enumerate().filter(|(_, d)| same(d)).map(|(i, _)| i).collect()
+    };
+    let mut hits = find(&|d| d.id == dim.id);
+    if hits.is_empty() && dim.name.is_some() {
+        hits = find(&|d| d.name == dim.name && d.size == dim.size);
+    }
+    let name = dim.name.as_deref().unwrap_or("this dim");
+    let shape = show_dims(&t.dims);
+    let d = match hits[..] {
+        [one] => return Ok(one),
+        [] => Diagnostic::error("E0109", span, format!("`{what}`: {name} names no axis of {shape}"))
+            .help("give the number of the axis, or name the axes in the type"),
+        [a, b, ..] => {
+            let count = if hits.len() == 2 { "two".to_owned() } else { hits.len().to_string() };
+            Diagnostic::error("E0109", span, format!("`{what}`: {name} names {count} axes of {shape}"))
+                .here(format!("axis {a} and axis {b} both have size {name}"))
+                .help("use an index: `let m[i] = sum[j](x[i, j])`, or an axis number")
+        }
+    };
+    Err(el.error(d))
+}

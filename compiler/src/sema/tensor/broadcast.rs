@@ -1,0 +1,170 @@
+//! Strict broadcasting: an operand may gain leading axes or stretch a literal 1, never both.
+//!
+//! In: two shapes with names and places. Out: the common shape, and operands broadcast to it; E0102 where another
+//! language would silently broadcast, E0103 where axes clash.
+
+use super::{Fail, Opd, TR, sizes};
+use crate::sema::cx::Elab;
+use crate::diag::Diagnostic;
+use crate::graph::graph::ValueId;
+use crate::sema::value::{Dim, show_dims};
+use crate::source::Span;
+
+/// A shape and where it was written.
+#[derive(Clone, Copy)]
+pub struct Shaped<'a> {
+    /// The dims.
+    pub dims: &'a [Dim],
+    /// The place of the operand.
+    pub span: Span,
+}
+
+/// How the common axis of two is shown from now on: the named one, the one that does not stretch.
+pub fn merge(a: &Dim, b: &Dim) -> Dim {
+    if a.size != b.size {
+        return if a.stretches && a.size == 1 { b.clone() } else { a.clone() };
+    }
+    match (a.stretches, b.stretches) {
+        (true, false) => b.clone(),
+        (false, true) => a.clone(),
+        _ if a.name.is_none() && b.name.is_some() => b.clone(),
+        _ => a.clone(),
+    }
+}
+
+fn stretch(a: &Dim, b: &Dim) -> bool {
+    (a.stretches && a.size == 1) || (b.stretches && b.size == 1)
+}
+
+/// The common shape of two operands by rules B1 to B3.
+pub fn common(what: &str, a: Shaped, b: Shaped) -> TR<Vec<Dim>> {
+    let (ra, rb) = (a.dims.len(), b.dims.len());
+    if ra == 0 {
+        return Ok(b.dims.to_vec());
+    }
+    if rb == 0 {
+        return Ok(a.dims.to_vec());
+    }
+    let lead = ra.abs_diff(rb);
+    let (long, short) = if ra >= rb { (a, b) } else { (b, a) };
+    let mut out = long.dims[..lead].to_vec();
+    for (i, s) in short.dims.iter().enumerate() {
+        let l = &long.dims[lead + i];
+        if l.size == s.size || (lead == 0 && stretch(l, s)) {
+            // The left operand's name wins where both have one.
+            out.push(if ra >= rb { merge(l, s) } else { merge(s, l) });
+            continue;
+        }
+        return Err(refuse(what, a, b, lead, lead + i, l, s));
+    }
+    Ok(out)
+}
+
+fn sized(dims: &[Dim]) -> String {
+    let sizes: Vec<String> = dims.iter().map(|d| d.size.to_string()).collect();
+    let concrete = format!("[{}]", sizes.join(", "));
+    let symbolic = show_dims(dims);
+    if symbolic == concrete { concrete } else { format!("{symbolic} = {concrete}") }
+}
+
+fn numpy(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
+    let n = a.len().max(b.len());
+    (0..n)
+        .map(|i| {
+            let x = (i + a.len()).checked_sub(n).map(|i| &a[i]);
+            let y = (i + b.len()).checked_sub(n).map(|i| &b[i]);
+            match (x, y) {
+                (Some(x), Some(y)) if x.size == y.size || y.size == 1 => Some(x.clone()),
+                (Some(x), Some(y)) if x.size == 1 => Some(y.clone()).filter(|_| x.size == 1),
+                (Some(x), None) | (None, Some(x)) => Some(x.clone()),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s: &Dim) -> Fail {
+    let (sa, sb) = (show_dims(a.dims), show_dims(b.dims));
+    let label = |d: Diagnostic| {
+        d.here(format!("this is {}", sized(a.dims))).label(b.span, format!("this is {}", sized(b.dims)))
+    };
+    let (long, short) = if a.dims.len() >= b.dims.len() { (a, b) } else { (b, a) };
+    if let Some(got) = numpy(a.dims, b.dims) {
+        let got = show_dims(&got);
+        let d = Diagnostic::error(
+            "E0102",
+            a.span,
+            format!("ambiguous broadcast: {sa} with {sb} would silently become {got}"),
+        );
+        let d = label(d);
+        return Box::new(if lead == 0 {
+            d.note("only a 1 that is written as one stretches (`new`, `keep: true`, `1` in the type)")
+                .help("to stretch on purpose, drop the axis with `[.., 0]` and insert it again with `new`")
+        } else {
+            let drop: Vec<&str> =
+                long.dims.iter().map(|d| if d.size == 1 && d.stretches { "0" } else { ":" }).collect();
+            let add: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
+            d.note("an operand may gain leading axes or stretch a written 1, but not both").help(format!(
+                "drop the extra axis of {}: `[{}]`; or make it explicit on {}: `[{}]`",
+                show_dims(long.dims),
+                drop.join(", "),
+                show_dims(short.dims),
+                add.join(", ")
+            ))
+        });
+    }
+    let verb = match what {
+        "+" | "-" => "is added to",
+        "*" => "is multiplied with",
+        "/" => "is divided by",
+        _ => "meets",
+    };
+    let d = Diagnostic::error("E0103", a.span, format!("axis mismatch: {} {verb} {}", l.show(), s.show()));
+    let mut d = label(d);
+    d = if lead == 0 {
+        d.note(format!("operands of `{what}` align axis by axis; axis {axis} is {} and {}", l.show(), s.show()))
+    } else {
+        d.note(format!(
+            "{} aligns with the last {} of {}",
+            show_dims(short.dims),
+            if short.dims.len() == 1 { "axis".to_owned() } else { format!("{} axes", short.dims.len()) },
+            show_dims(long.dims)
+        ))
+    };
+    for (dim, other) in [(l, long), (s, short)] {
+        if let Some(o) = dim.origin.filter(|&o| o != other.span) {
+            d = d.label(o, format!("{} comes from here", dim.show()));
+        }
+    }
+    let leading = lead > 0 && short.dims.iter().zip(long.dims).all(|(x, y)| x.size == y.size);
+    Box::new(if leading {
+        let ix: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
+        d.help(format!("to align the leading axes, write `[{}]` after the smaller operand", ix.join(", ")))
+    } else {
+        d.help("say which axes belong together: `let y[i, j] = a[i, j] + b[j]`")
+    })
+}
+
+/// A value of shape `from` broadcast to `to`, which `common` allowed.
+pub fn expand(el: &mut Elab<'_>, id: ValueId, from: &[Dim], to: &[Dim]) -> ValueId {
+    let lead = to.len() - from.len();
+    let mut kept = vec![];
+    let mut axes = vec![];
+    for (i, d) in from.iter().enumerate() {
+        if d.size == to[lead + i].size {
+            kept.push(d.size);
+            axes.push((lead + i) as u32);
+        }
+    }
+    let shape = sizes(to);
+    if axes.len() == to.len() {
+        return id;
+    }
+    let id = el.reshape(id, &kept);
+    el.b.broadcast(id, &shape, &axes)
+}
+
+/// The dims of an operand with its place.
+pub fn shaped<'a>(o: &'a Opd, dims: &'a [Dim]) -> Shaped<'a> {
+    Shaped { dims, span: o.span }
+}

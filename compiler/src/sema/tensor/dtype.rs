@@ -1,0 +1,204 @@
+//! The dtype rules: weak literals, float widening, bools as 0 and 1, and nothing else mixes.
+//!
+//! In: operands. Out: the dtype they meet at, and operands converted to it; E0202 where they do not meet.
+
+use super::{FLOAT, Fail, Num, Opd, TR, Val};
+use crate::sema::cx::Elab;
+use crate::diag::Diagnostic;
+use crate::graph::graph::ValueId;
+use crate::sema::value::{Dim, Elem, Tensor};
+use nn_runtime::dtype::DType;
+
+/// What an operand brings to the meeting.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Weak(Num),
+    Strong(DType),
+}
+
+fn kind(o: &Opd) -> Kind {
+    match &o.val {
+        Val::Num(n) => Kind::Weak(*n),
+        Val::Tensor(t) => Kind::Strong(t.elem.dtype()),
+    }
+}
+
+fn mix(a: &Opd, b: &Opd) -> Fail {
+    let name = |o: &Opd| match &o.val {
+        Val::Num(n) => n.show(),
+        Val::Tensor(t) => t.elem.dtype().name().to_owned(),
+    };
+    let mut d = Diagnostic::error("E0202", a.span, format!("{} and {} do not mix", name(a), name(b)))
+        .here(format!("this is {}", a.val.show()))
+        .label(b.span, format!("this is {}", b.val.show()));
+    let target = |o: &Opd| match &o.val {
+        Val::Tensor(t) if t.elem.dtype().is_float() => Some(t.elem.dtype()),
+        Val::Num(Num::Float(_)) => Some(DType::F32),
+        _ => None,
+    };
+    d = match (target(a), target(b)) {
+        (Some(t), None) => d.help(format!("convert the right operand: `.. as {t}`")),
+        (None, Some(t)) => d.help(format!("convert the left operand: `.. as {t}`")),
+        _ => d.help("convert one of them with `as`"),
+    };
+    Box::new(d.note("floats widen and bools count as 0 and 1 by themselves; every other conversion is written"))
+}
+
+/// Whether operands are wanted as they are (comparison, selection) or as numbers (arithmetic).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Bools become numbers.
+    Numbers,
+    /// Bools may stay bools.
+    Same,
+    /// Floats; bools become floats, weak ints too. Int tensors are an error.
+    Floats,
+}
+
+/// The wider of two floats; the two 16-bit formats meet at f32.
+fn wider(a: DType, b: DType) -> DType {
+    use DType::*;
+    match (a, b) {
+        (F64, _) | (_, F64) => F64,
+        (a, b) if a == b => a,
+        _ => F32,
+    }
+}
+
+/// The dtype at which two operands meet.
+pub fn meet(a: &Opd, b: &Opd, want: Want) -> TR<DType> {
+    use DType::Bool;
+    let weak_default = |n: Num| match n {
+        Num::Int(_) => DType::I32,
+        Num::Float(_) => FLOAT,
+        Num::Bool(_) => Bool,
+    };
+    let strong_weak = |d: DType, n: Num| -> Option<DType> {
+        match (d, n) {
+            (d, _) if d.is_float() => Some(d),
+            (Bool, Num::Bool(_)) => Some(Bool),
+            (Bool, n) => Some(weak_default(n)),
+            (_, Num::Float(_)) => None,
+            (d, _) => Some(d),
+        }
+    };
+    let dtype = match (kind(a), kind(b)) {
+        (Kind::Strong(x), Kind::Strong(y)) => match (x, y) {
+            (x, y) if x == y => Some(x),
+            (x, y) if x.is_float() && y.is_float() => Some(wider(x, y)),
+            (Bool, y) => Some(y),
+            (x, Bool) => Some(x),
+            _ => None,
+        },
+        (Kind::Strong(x), Kind::Weak(n)) => strong_weak(x, n),
+        (Kind::Weak(n), Kind::Strong(x)) => strong_weak(x, n),
+        (Kind::Weak(m), Kind::Weak(n)) => match (m, n) {
+            (Num::Float(_), _) | (_, Num::Float(_)) => Some(FLOAT),
+            (Num::Int(_), _) | (_, Num::Int(_)) => Some(DType::I32),
+            _ => Some(Bool),
+        },
+    };
+    match (dtype, want) {
+        (Some(Bool), Want::Numbers) => Ok(DType::I32),
+        (Some(d), Want::Floats) if !d.is_float() => {
+            if matches!((kind(a), kind(b)), (Kind::Strong(x), _) | (_, Kind::Strong(x)) if x.is_int()) {
+                return Err(mix(a, b));
+            }
+            Ok(FLOAT)
+        }
+        (Some(d), _) => Ok(d),
+        (None, _) => Err(mix(a, b)),
+    }
+}
+
+/// The operand as a tensor of a dtype: a static number becomes a scalar.
+pub fn to_dtype(el: &mut Elab<'_>, o: &Opd, dtype: DType) -> (ValueId, Vec<Dim>) {
+    match &o.val {
+        Val::Num(n) => (el.constant(dtype, n.f64()), vec![]),
+        Val::Tensor(t) => (cast_id(el, t.id, dtype), t.dims.clone()),
+    }
+}
+
+/// Converts a graph value; a uniform constant stays one.
+pub fn cast_id(el: &mut Elab<'_>, id: ValueId, dtype: DType) -> ValueId {
+    let ty = el.b.ty(id).clone();
+    if ty.dtype == dtype {
+        return id;
+    }
+    if let Some(x) = el.uniform(id)
+        && (dtype.is_float() || (x.fract() == 0.0 && x.abs() <= 127.0 && (x >= 0.0)))
+    {
+        let x = if dtype == DType::Bool { f64::from(u8::from(x != 0.0)) } else { x };
+        let s = el.constant(dtype, x);
+        return el.b.broadcast(s, &ty.shape, &[]);
+    }
+    el.b.cast(id, dtype)
+}
+
+/// `x as dtype` as written.
+pub fn cast(el: &mut Elab<'_>, t: &Tensor, dtype: DType) -> Tensor {
+    let id = cast_id(el, t.id, dtype);
+    let elem = if dtype == DType::I32 { t.elem.clone() } else { Elem::Plain(dtype) };
+    let elem = if elem.dtype() == dtype { elem } else { Elem::Plain(dtype) };
+    Tensor { id, elem, dims: t.dims.clone() }
+}
+
+/// A floating-point tensor: bools, ints and static numbers become f32.
+pub fn float(el: &mut Elab<'_>, o: &Opd) -> Tensor {
+    match &o.val {
+        Val::Num(n) => {
+            let id = el.constant(FLOAT, n.f64());
+            el.plain(id, vec![])
+        }
+        Val::Tensor(t) if t.elem.dtype().is_float() => t.clone(),
+        Val::Tensor(t) => cast(el, t, FLOAT),
+    }
+}
+
+/// A tensor of any dtype; a static number becomes a scalar of its default dtype.
+pub fn tensor(el: &mut Elab<'_>, o: &Opd) -> Tensor {
+    match &o.val {
+        Val::Tensor(t) => t.clone(),
+        Val::Num(n) => {
+            let dtype = match n {
+                Num::Int(_) => DType::I32,
+                Num::Float(_) => FLOAT,
+                Num::Bool(_) => DType::Bool,
+            };
+            let id = el.constant(dtype, n.f64());
+            el.plain(id, vec![])
+        }
+    }
+}
+
+/// A tensor of bools, or E0202.
+pub fn bools(el: &mut Elab<'_>, o: &Opd, what: &str) -> TR<Tensor> {
+    let t = tensor(el, o);
+    if t.elem.dtype() == DType::Bool {
+        return Ok(t);
+    }
+    Err(Box::new(
+        Diagnostic::error("E0202", o.span, format!("`{what}` needs bools, found {}", t.elem.dtype()))
+            .here(format!("this is {}", t.show()))
+            .help("compare it: `.. != 0`"),
+    ))
+}
+
+/// A tensor of integers that can index, with its `idx` bound if it has one; E0202 otherwise.
+pub fn index(el: &mut Elab<'_>, o: &Opd, what: &str) -> TR<(Tensor, Option<Dim>)> {
+    let t = tensor(el, o);
+    let d = t.elem.dtype();
+    if !d.is_int() {
+        return Err(Box::new(
+            Diagnostic::error("E0202", o.span, format!("{what} needs integers, found {d}"))
+                .here(format!("this is {}", t.show()))
+                .help("convert it: `.. as i32`"),
+        ));
+    }
+    let bound = match &t.elem {
+        Elem::Idx(n) => Some(n.clone()),
+        Elem::Plain(_) => None,
+    };
+    let id = cast_id(el, t.id, DType::I32);
+    Ok((Tensor { id, elem: t.elem.clone(), dims: t.dims }, bound))
+}

@@ -1,0 +1,71 @@
+//! Tensors from nothing: constants, counts, reproducible random tables.
+
+use super::{FLOAT, Opd, Val, dtype};
+use crate::graph::ops::{Literal, Op};
+use crate::graph::ty::TensorTy;
+use crate::sema::cx::Elab;
+use crate::sema::value::{Dim, Elem, Tensor};
+use nn_runtime::dtype::DType;
+
+/// A value in every element of a shape.
+pub fn fill(el: &mut Elab<'_>, v: &Opd, dims: Vec<Dim>) -> Tensor {
+    let t = match &v.val {
+        Val::Num(super::Num::Int(_)) => {
+            let id = el.constant(FLOAT, dtype_value(v));
+            el.plain(id, vec![])
+        }
+        _ => dtype::tensor(el, v),
+    };
+    let mut all = dims;
+    all.extend(t.dims.iter().cloned());
+    let id = super::broadcast::expand(el, t.id, &t.dims, &all);
+    Tensor { id, elem: t.elem, dims: all }
+}
+
+fn dtype_value(v: &Opd) -> f64 {
+    match &v.val {
+        Val::Num(n) => n.f64(),
+        Val::Tensor(_) => 0.0,
+    }
+}
+
+/// `0, 1, .. n - 1` as indices of the dim.
+pub fn iota(el: &mut Elab<'_>, n: Dim) -> Tensor {
+    let id = el.b.iota(&[n.size], 0);
+    Tensor { id, elem: Elem::Idx(n.clone()), dims: vec![n] }
+}
+
+/// `n` values from `lo` to `hi`, both included, evenly spaced.
+pub fn linspace(el: &mut Elab<'_>, lo: f64, hi: f64, n: Dim) -> Tensor {
+    let last = (n.size.max(2) - 1) as f64;
+    let xs: Vec<f64> = (0..n.size).map(|i| f64::from((lo + (hi - lo) * (i as f64 / last)) as f32)).collect();
+    table(el, DType::F32, xs, vec![n])
+}
+
+/// A dense constant.
+pub fn table(el: &mut Elab<'_>, dtype: DType, xs: Vec<f64>, dims: Vec<Dim>) -> Tensor {
+    let ty = TensorTy::new(dtype, dims.iter().map(|d| d.size));
+    let id = el.b.op(Op::Const(Literal::Dense(ty, xs.into())), &[]);
+    Tensor { id, elem: Elem::Plain(dtype), dims }
+}
+
+/// Standard normal numbers that depend on the seed and the shape alone.
+pub fn randn(el: &mut Elab<'_>, seed: u64, dims: Vec<Dim>) -> Tensor {
+    let n: u64 = dims.iter().map(|d| d.size).product();
+    let mut state = seed;
+    // SplitMix64: a counter run through a bijective mixer.
+    let mut next = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let xs = (0..n)
+        .map(|_| {
+            let (u, v) = (1.0 - next(), next());
+            f64::from(((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32)
+        })
+        .collect();
+    table(el, DType::F32, xs, dims)
+}
