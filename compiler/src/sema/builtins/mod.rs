@@ -3,23 +3,48 @@
 //! In: a call with its arguments evaluated. Out: its value, with ops appended to the graph. They are what `stdlib/*.nn`
 //! is written in; a function that can be said in `.nn` belongs there.
 
-use super::cx::{Builtin, Elab, R};
-use super::value::{Tensor, TensorType, Value};
-use crate::source::Span;
+pub mod args;
+mod check;
+mod dist;
+mod fold;
+mod make;
+mod math;
+mod place;
+
+use super::cx::Builtin;
+use super::value::Value;
+pub use dist::draw;
+
+/// The tables of all files, searched in order.
+const TABLES: [&[Builtin]; 6] = [math::TABLE, fold::TABLE, place::TABLE, make::TABLE, dist::TABLE, check::TABLE];
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static Builtin> {
-    let _ = name;
-    None
+    TABLES.iter().flat_map(|t| t.iter()).find(|b| b.name == name)
 }
 
 /// Every name that [`lookup`] knows, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    std::iter::empty()
+    TABLES.iter().flat_map(|t| t.iter()).map(|b| b.name)
 }
 
-/// A draw from a distribution: the right side of `~`. The type's axes are all decided.
-pub fn draw(el: &mut Elab<'_>, dist: &Value, ty: &TensorType, span: Span) -> R<Tensor> {
-    let _ = (dist, ty);
-    Err(el.limit(span, "random draws"))
+/// As it stands in a call: `T`, `-1`, `[B, 2]`.
+fn written(v: &Value) -> String {
+    match v {
+        Value::Dim(d) => d.name.as_deref().map_or_else(|| d.size.to_string(), str::to_owned),
+        v => v.show(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique() {
+        let all: Vec<&str> = names().collect();
+        let set: BTreeSet<&str> = all.iter().copied().collect();
+        assert_eq!(all.len(), set.len());
+    }
 }

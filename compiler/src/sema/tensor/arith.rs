@@ -6,11 +6,11 @@
 use super::broadcast::{common, expand, shaped};
 use super::dtype::{self, Want, meet, to_dtype};
 use super::{FLOAT, Num, Opd, TR, Val};
-use crate::sema::cx::Elab;
 use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ty::{MAX_NUMEL, MAX_RANK};
+use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, Elem, Tensor};
 use crate::source::Span;
 use nn_runtime::dtype::DType;
@@ -202,7 +202,8 @@ fn floor_div(el: &mut Elab<'_>, x: ValueId, y: ValueId, dtype: DType) -> ValueId
 /// The remainder of division rounded down: it has the sign of the divisor.
 fn floor_rem(el: &mut Elab<'_>, x: ValueId, y: ValueId, dtype: DType) -> ValueId {
     let r = el.b.ew(Ew::Rem, &[x, y]);
-    if matches!(dtype, DType::U8 | DType::U16 | DType::U32) || el.uniform(y).is_some_and(|y| y > 0.0 && dtype.is_int()) && never_negative(el, x)
+    if matches!(dtype, DType::U8 | DType::U16 | DType::U32)
+        || el.uniform(y).is_some_and(|y| y > 0.0 && dtype.is_int()) && never_negative(el, x)
     {
         return r;
     }
@@ -313,11 +314,7 @@ pub fn select(el: &mut Elab<'_>, c: &Opd, a: &Opd, b: &Opd, span: Span) -> TR<Va
     let (y, dy) = to_dtype(el, b, dtype);
     let ab = common("where", shaped(a, &dx), shaped(b, &dy))?;
     let wide = if ab.is_empty() { a.span } else { a.span.to(b.span) };
-    let dims = common(
-        "where",
-        shaped(c, &cond.dims),
-        super::broadcast::Shaped { dims: &ab, span: wide },
-    )?;
+    let dims = common("where", shaped(c, &cond.dims), super::broadcast::Shaped { dims: &ab, span: wide })?;
     check_dims(&dims, span)?;
     let x = expand(el, x, &dx, &dims);
     let y = expand(el, y, &dy, &dims);
@@ -386,9 +383,9 @@ impl UnFn {
 }
 
 /// `f(x)`, on a static number now, on a tensor in the graph.
-pub fn unary(el: &mut Elab<'_>, f: UnFn, a: &Opd) -> TR<Val> {
+pub fn unary(el: &mut Elab<'_>, f: UnFn, a: &Opd) -> Val {
     if let Val::Num(n) = a.val {
-        return Ok(Val::Num(static_unary(f, n)));
+        return Val::Num(static_unary(f, n));
     }
     let whole = matches!(f, UnFn::Abs | UnFn::Sign | UnFn::Floor | UnFn::Ceil | UnFn::Round);
     let t = match &a.val {
@@ -440,7 +437,7 @@ pub fn unary(el: &mut Elab<'_>, f: UnFn, a: &Opd) -> TR<Val> {
             b.ew(Ew::Div, &[one, x])
         }
     };
-    Ok(el.plain(id, t.dims).into())
+    el.plain(id, t.dims).into()
 }
 
 /// `stop(x)`: the value, with no gradient.
@@ -506,49 +503,11 @@ pub fn static_unary(f: UnFn, n: Num) -> Num {
             UnFn::Sin => x.sin(),
             UnFn::Cos => x.cos(),
             UnFn::Tanh => x.tanh(),
-            UnFn::Erf => erf(x),
+            UnFn::Erf => (Ew::Erf.spec().eval)(DType::F64, &[x]),
             UnFn::Expm1 => x.exp_m1(),
             UnFn::Log1p => x.ln_1p(),
             UnFn::Recip => 1.0 / x,
             UnFn::Floor | UnFn::Ceil | UnFn::Round => x,
         }),
-    }
-}
-
-/// The error function: its Maclaurin series near 0, the continued fraction of erfc beyond.
-fn erf(x: f64) -> f64 {
-    let a = x.abs();
-    if a.is_nan() || a > 6.0 {
-        return if a.is_nan() { x } else { x.signum() };
-    }
-    if a < 2.5 {
-        let (mut term, mut sum, mut n) = (x, x, 0.0);
-        while term.abs() > sum.abs() * 1e-17 {
-            n += 1.0;
-            term *= -x * x / n;
-            sum += term / (2.0 * n + 1.0);
-        }
-        return sum * std::f64::consts::FRAC_2_SQRT_PI;
-    }
-    let mut c = a;
-    for k in (1..=80).rev() {
-        c = a + f64::from(k) / 2.0 / c;
-    }
-    let erfc = (-a * a).exp() / (c * std::f64::consts::PI.sqrt());
-    (1.0 - erfc).copysign(x)
-}
-
-
-#[cfg(test)]
-mod erf_tests {
-    use super::erf;
-
-    #[test]
-    fn erf_values() {
-        let table =
-            [(0.5, 0.5204998778130465), (1.0, 0.8427007929497149), (2.6, 0.9997639655834707), (-3.0, -0.9999779095030014)];
-        for (x, y) in table {
-            assert!((erf(x) - y).abs() < 1e-14, "{x}: {}", erf(x));
-        }
     }
 }

@@ -4,9 +4,9 @@
 //! language would silently broadcast, E0103 where axes clash.
 
 use super::{Fail, Opd, TR, sizes};
-use crate::sema::cx::Elab;
 use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
+use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, show_dims};
 use crate::source::Span;
 

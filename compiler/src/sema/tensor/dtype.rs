@@ -3,9 +3,9 @@
 //! In: operands. Out: the dtype they meet at, and operands converted to it; E0202 where they do not meet.
 
 use super::{FLOAT, Fail, Num, Opd, TR, Val};
-use crate::sema::cx::Elab;
 use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
+use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, Elem, Tensor};
 use nn_runtime::dtype::DType;
 

@@ -1,6 +1,6 @@
 //! `x[i, a:b, ids, new, ..]`, gathers by index tensors, and functional updates.
 //!
-//! In: the operand and the bracket's entries. Out: slices, gathers and reshapes; E0114 for static positions outside of the
+//! In: the operand and the bracket's entries. Out: slices, gathers and reshapes; E0116 for static positions outside of the
 //! axis, E0111 for an index type whose range exceeds it.
 
 use super::shape::slice_axis;
@@ -30,14 +30,14 @@ fn entries<'i>(el: &mut Elab<'_>, dims: &[Dim], items: &'i [Ix], span: Span) -> 
     let takes = items.iter().filter(|i| !matches!(i, Ix::Row(..) | Ix::New(_))).count();
     if let [_, second, ..] = rows[..] {
         let at = ix_span(el, &items[second]);
-        return el.err("E0116", at, "two `..` in one index: which axes each stands for is undecided");
+        return el.err("E0117", at, "two `..` in one index: which axes each stands for is undecided");
     }
     if takes > dims.len() {
         let at = items.iter().filter(|i| !matches!(i, Ix::Row(..) | Ix::New(_))).nth(dims.len());
         let at = at.map_or(span, |i| ix_span(el, i));
         let shape = show_dims(dims);
         let n = dims.len();
-        let d = Diagnostic::error("E0116", at, format!("{takes} indices into {shape}, which has {n} axes"));
+        let d = Diagnostic::error("E0117", at, format!("{takes} indices into {shape}, which has {n} axes"));
         return Err(el.error(if n == 0 { d.note("it is a scalar") } else { d }));
     }
     let spare = dims.len() - takes;
@@ -96,7 +96,7 @@ pub fn index(el: &mut Elab<'_>, base: &Tensor, items: &[Ix], span: Span, env: &E
                         let rank = idx.dims.len();
                         if rank > 0 {
                             if let Some(first) = gathered {
-                                let d = Diagnostic::error("E0116", s, "two index tensors in one index")
+                                let d = Diagnostic::error("E0117", s, "two index tensors in one index")
                                     .label(first, "the first is here")
                                     .help("say how they pair up: `let y[i] = x[a[i], b[i]]`");
                                 return Err(el.error(d));
@@ -120,7 +120,7 @@ fn take_static(el: &mut Elab<'_>, t: &mut Tensor, axis: usize, i: i64, span: Spa
     let at = if i < 0 { i + n } else { i };
     if !(0..n).contains(&at) {
         let dim = t.dims[axis].show();
-        let d = Diagnostic::error("E0114", span, format!("index {i} is outside of the axis {dim}"))
+        let d = Diagnostic::error("E0116", span, format!("index {i} is outside of the axis {dim}"))
             .note(format!("axis {axis} of {}", show_dims(&t.dims)));
         return Err(el.error(if n > 0 { d.help(format!("indices are 0 to {}", n - 1)) } else { d }));
     }
@@ -133,7 +133,7 @@ fn take_static(el: &mut Elab<'_>, t: &mut Tensor, axis: usize, i: i64, span: Spa
 type Bounds = (Option<ExprId>, Option<ExprId>, Option<ExprId>);
 
 fn slice(el: &mut Elab<'_>, t: &mut Tensor, axis: usize, (lo, hi, step): Bounds, span: Span, env: &Env) -> R<()> {
-    let mut bound = |el: &mut Elab<'_>, e: Option<ExprId>| -> R<Option<(i64, Value)>> {
+    let bound = |el: &mut Elab<'_>, e: Option<ExprId>| -> R<Option<(i64, Value)>> {
         let Some(e) = e else { return Ok(None) };
         let s = el.ast.span(e);
         let v = el.eval(e, env)?;
@@ -170,13 +170,13 @@ fn take_range(
 ) -> R<()> {
     let n = t.dims[axis].size as i64;
     if step <= 0 {
-        let d = Diagnostic::error("E0114", span, "the step of a slice must be at least 1")
+        let d = Diagnostic::error("E0116", span, "the step of a slice must be at least 1")
             .help("to go backwards, reverse first: `rev(x, axis)`");
         return Err(el.error(d));
     }
     if start < 0 || stop > n || start > stop {
         let dim = t.dims[axis].show();
-        let d = Diagnostic::error("E0114", span, format!("slice {start}:{stop} is outside of the axis {dim}"))
+        let d = Diagnostic::error("E0116", span, format!("slice {start}:{stop} is outside of the axis {dim}"))
             .note(format!("axis {axis} of {}", show_dims(&t.dims)))
             .help(format!("bounds are 0 to {n}, and the first may not exceed the second"));
         return Err(el.error(d));
@@ -200,7 +200,7 @@ fn window(el: &mut Elab<'_>, t: &mut Tensor, axis: usize, start: ExprId, len: Ex
     let n = el.as_int(&length, sl, "the length of a window")?;
     if n < 0 || n as u64 > t.dims[axis].size {
         let dim = t.dims[axis].show();
-        return el.err("E0114", sl, format!("a window of {n} does not fit the axis {dim}"));
+        return el.err("E0116", sl, format!("a window of {n} does not fit the axis {dim}"));
     }
     let named = if let Value::Dim(d) = &length { Some(d.clone()) } else { None };
     if let Some(Num::Int(i)) = Num::of(&from) {
@@ -224,7 +224,7 @@ fn scalar_index(el: &mut Elab<'_>, o: &Opd) -> TR<ValueId> {
     if t.dims.is_empty() {
         return Ok(t.id);
     }
-    fail("E0116", o.span, format!("one position is needed, found {}", t.show()))
+    fail("E0117", o.span, format!("one position is needed, found {}", t.show()))
 }
 
 /// Checks an index type against the axis that it reads.
@@ -297,7 +297,7 @@ pub fn pick(el: &mut Elab<'_>, x: &Opd, y: &Opd, span: Span) -> TR<Tensor> {
     let t = dtype::tensor(el, x);
     let (i, bound) = dtype::index(el, y, "`pick`")?;
     let Some((last, lead)) = t.dims.split_last() else {
-        return fail("E0116", x.span, "`pick` needs at least one axis to pick from");
+        return fail("E0117", x.span, "`pick` needs at least one axis to pick from");
     };
     check_range(&t, lead.len(), bound.as_ref(), y.span)?;
     if sizes(lead) != sizes(&i.dims) {
@@ -337,7 +337,14 @@ pub fn segment_sum(el: &mut Elab<'_>, x: &Opd, ids: &Opd, n: Dim, span: Span) ->
 }
 
 /// `x[items] = value` as a new tensor: positions may be static or known only at run time.
-pub fn update(el: &mut Elab<'_>, base: &Tensor, items: &[Ix], value: (&Value, Span), span: Span, env: &Env) -> R<Tensor> {
+pub fn update(
+    el: &mut Elab<'_>,
+    base: &Tensor,
+    items: &[Ix],
+    value: (&Value, Span),
+    span: Span,
+    env: &Env,
+) -> R<Tensor> {
     let list = entries(el, &base.dims, items, span)?;
     el.span_nodes(span);
     let zero = el.b.scalar(DType::I32, 0.0);

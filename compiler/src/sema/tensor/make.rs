@@ -1,17 +1,18 @@
 //! Tensors from nothing: constants, counts, reproducible random tables.
 
-use super::{FLOAT, Opd, Val, dtype};
+use super::{FLOAT, Num, Opd, Val, dtype};
 use crate::graph::ops::{Literal, Op};
 use crate::graph::ty::TensorTy;
 use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, Elem, Tensor};
 use nn_runtime::dtype::DType;
+use nn_runtime::philox;
 
 /// A value in every element of a shape.
 pub fn fill(el: &mut Elab<'_>, v: &Opd, dims: Vec<Dim>) -> Tensor {
     let t = match &v.val {
-        Val::Num(super::Num::Int(_)) => {
-            let id = el.constant(FLOAT, dtype_value(v));
+        Val::Num(Num::Int(n)) => {
+            let id = el.constant(FLOAT, *n as f64);
             el.plain(id, vec![])
         }
         _ => dtype::tensor(el, v),
@@ -20,13 +21,6 @@ pub fn fill(el: &mut Elab<'_>, v: &Opd, dims: Vec<Dim>) -> Tensor {
     all.extend(t.dims.iter().cloned());
     let id = super::broadcast::expand(el, t.id, &t.dims, &all);
     Tensor { id, elem: t.elem, dims: all }
-}
-
-fn dtype_value(v: &Opd) -> f64 {
-    match &v.val {
-        Val::Num(n) => n.f64(),
-        Val::Tensor(_) => 0.0,
-    }
 }
 
 /// `0, 1, .. n - 1` as indices of the dim.
@@ -52,18 +46,10 @@ pub fn table(el: &mut Elab<'_>, dtype: DType, xs: Vec<f64>, dims: Vec<Dim>) -> T
 /// Standard normal numbers that depend on the seed and the shape alone.
 pub fn randn(el: &mut Elab<'_>, seed: u64, dims: Vec<Dim>) -> Tensor {
     let n: u64 = dims.iter().map(|d| d.size).product();
-    let mut state = seed;
-    // SplitMix64: a counter run through a bijective mixer.
-    let mut next = || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    };
+    let uniform = |site, e| f64::from(philox::element(seed, 0, site, e) >> 8) / f64::from(1 << 24);
     let xs = (0..n)
-        .map(|_| {
-            let (u, v) = (1.0 - next(), next());
+        .map(|e| {
+            let (u, v) = (1.0 - uniform(0, e), uniform(1, e));
             f64::from(((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32)
         })
         .collect();

@@ -20,7 +20,7 @@ pub fn matmul(el: &mut Elab<'_>, a: &Opd, b: &Opd, span: Span) -> TR<Tensor> {
     let (rx, ry) = (dx.len(), dy.len());
     if rx == 0 || ry == 0 {
         let (o, _) = if rx == 0 { (a, b) } else { (b, a) };
-        return fail("E0118", o.span, "`@` multiplies vectors and matrices, this is a scalar")
+        return fail("E0117", o.span, "`@` multiplies vectors and matrices, this is a scalar")
             .map_err(|d: super::Fail| Box::new(d.help("use `*`")));
     }
     let ky = if ry == 1 { 0 } else { ry - 2 };
@@ -70,7 +70,15 @@ pub fn matmul(el: &mut Elab<'_>, a: &Opd, b: &Opd, span: Span) -> TR<Tensor> {
 }
 
 /// One `dot`, reading through transposes of its operands where the order of their free axes stays.
-pub fn contract(el: &mut Elab<'_>, x: ValueId, bx: &[usize], kx: usize, y: ValueId, by: &[usize], ky: usize) -> ValueId {
+pub fn contract(
+    el: &mut Elab<'_>,
+    x: ValueId,
+    bx: &[usize],
+    kx: usize,
+    y: ValueId,
+    by: &[usize],
+    ky: usize,
+) -> ValueId {
     let (x, lb, lc) = peel(el, x, bx, &[kx]);
     let (y, rb, rc) = peel(el, y, by, &[ky]);
     el.b.dot(x, y, DotDims { lhs_batch: lb, rhs_batch: rb, lhs_contract: lc, rhs_contract: rc })
@@ -91,14 +99,11 @@ pub fn peel(el: &Elab<'_>, v: ValueId, batch: &[usize], contract: &[usize]) -> (
 }
 
 fn mismatch(a: &Opd, b: &Opd, dx: &[Dim], dy: &[Dim], k: &Dim, l: &Dim, span: Span) -> Diagnostic {
-    let mut d = Diagnostic::error(
-        "E0103",
-        span,
-        format!("axis mismatch: `@` contracts {} with {}", k.show(), l.show()),
-    )
-    .here("the last axis on the left meets the second to last on the right")
-    .label(a.span, format!("this is {}", show_dims(dx)))
-    .label(b.span, format!("this is {}", show_dims(dy)));
+    let mut d =
+        Diagnostic::error("E0103", span, format!("axis mismatch: `@` contracts {} with {}", k.show(), l.show()))
+            .here("the last axis on the left meets the second to last on the right")
+            .label(a.span, format!("this is {}", show_dims(dx)))
+            .label(b.span, format!("this is {}", show_dims(dy)));
     for dim in [k, l] {
         if let Some(o) = dim.origin {
             d = d.label(o, format!("{} comes from here", dim.show()));

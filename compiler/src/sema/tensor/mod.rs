@@ -323,7 +323,9 @@ pub fn unary(el: &mut Elab<'_>, op: UnaryOp, a: &Value, span: Span) -> R<Value> 
 pub fn cast(el: &mut Elab<'_>, a: &Value, to: &Elem, span: Span) -> R<Value> {
     el.span_nodes(span);
     match (Num::of(a), to) {
-        (Some(Num::Float(x)), Elem::Plain(d)) if d.is_int() && x.is_finite() => return Ok(Value::Int(x.trunc() as i64)),
+        (Some(Num::Float(x)), Elem::Plain(d)) if d.is_int() && x.is_finite() => {
+            return Ok(Value::Int(x.trunc() as i64));
+        }
         (Some(Num::Bool(b)), Elem::Plain(d)) if d.is_int() => return Ok(Value::Int(i64::from(b))),
         (Some(n), Elem::Plain(d)) if d.is_float() => return Ok(Value::Float(n.f64())),
         (Some(n), Elem::Plain(DType::Bool)) => return Ok(Value::Bool(n.f64() != 0.0)),
@@ -377,12 +379,13 @@ pub fn field(el: &mut Elab<'_>, base: &Tensor, name: &Ident, span: Span) -> R<Va
             Ok(Value::Tensor(Tensor { id, elem: base.elem.clone(), dims }))
         }
         "T" => {
-            let d = Diagnostic::error("E0116", name.span, format!("`.T` needs at least two axes, found {}", base.show()))
-                .note("it swaps the last two axes");
+            let d =
+                Diagnostic::error("E0117", name.span, format!("`.T` needs at least two axes, found {}", base.show()))
+                    .note("it swaps the last two axes");
             Err(el.error(d))
         }
         other => {
-            let d = Diagnostic::error("E0117", name.span, format!("a tensor has no field `{other}`"))
+            let d = Diagnostic::error("E0100", name.span, format!("a tensor has no field `{other}`"))
                 .label(span, format!("this is {}", base.show()))
                 .help("tensors have `.T`, which swaps the last two axes");
             Err(el.error(d))

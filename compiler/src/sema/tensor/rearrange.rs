@@ -101,8 +101,9 @@ pub fn rearrange(
         }
     }
     if let Some((name, _)) = atoms.iter().enumerate().find(|(i, _)| !perm.contains(&(*i as u32))).map(|(_, a)| a) {
-        return fail("E0119", span, format!("`{name}` does not stand on the right"))
-            .map_err(|d: super::Fail| Box::new(d.help("every axis of the left must appear on the right; reduce it first if it should vanish")));
+        return fail("E0119", span, format!("`{name}` does not stand on the right")).map_err(|d: super::Fail| {
+            Box::new(d.help("every axis of the left must appear on the right; reduce it first if it should vanish"))
+        });
     }
     super::arith::check_dims(&dims, span)?;
     super::arith::check_dims(&atoms.iter().map(|(_, d)| d.clone()).collect::<Vec<_>>(), span)?;

@@ -59,7 +59,8 @@ pub fn reshape(el: &mut Elab<'_>, t: &Tensor, shape: &[Size], span: Span) -> TR<
         Some(_) => known != 0 && total.is_multiple_of(known),
     };
     if !fits {
-        let given: Vec<Dim> = shape.iter().filter_map(|s| if let Size::Dim(d) = s { Some(d.clone()) } else { None }).collect();
+        let given: Vec<Dim> =
+            shape.iter().filter_map(|s| if let Size::Dim(d) = s { Some(d.clone()) } else { None }).collect();
         let entry = |s: &Size| match s {
             Size::Dim(d) => d.name.as_deref().map_or_else(|| d.size.to_string(), str::to_owned),
             Size::Infer(_) => "_".to_owned(),
@@ -95,7 +96,8 @@ pub fn reshape(el: &mut Elab<'_>, t: &Tensor, shape: &[Size], span: Span) -> TR<
             Size::Infer(_) => {
                 let size = total / known;
                 let from_end = (t.dims.len() + i).checked_sub(shape.len());
-                let same = [Some(i), from_end].into_iter().flatten().filter_map(|j| t.dims.get(j)).find(|d| d.size == size);
+                let same =
+                    [Some(i), from_end].into_iter().flatten().filter_map(|j| t.dims.get(j)).find(|d| d.size == size);
                 match same {
                     Some(d) => d.clone(),
                     None => el.nameless(size),
@@ -216,10 +218,14 @@ pub fn stack(el: &mut Elab<'_>, xs: &[Opd], axis: usize, span: Span) -> TR<Tenso
     for (i, (_, dims)) in vs.iter().enumerate() {
         if sizes(dims) != sizes(&first) {
             return Err(Box::new(
-                Diagnostic::error("E0108", span, format!("what `stack` joins does not fit: {} vs {}", show_dims(&first), show_dims(dims)))
-                    .label(xs[0].span, format!("this is {}", show_dims(&first)))
-                    .label(xs[i].span, format!("this is {}", show_dims(dims)))
-                    .note("all shapes must be equal"),
+                Diagnostic::error(
+                    "E0108",
+                    span,
+                    format!("what `stack` joins does not fit: {} vs {}", show_dims(&first), show_dims(dims)),
+                )
+                .label(xs[0].span, format!("this is {}", show_dims(&first)))
+                .label(xs[i].span, format!("this is {}", show_dims(dims)))
+                .note("all shapes must be equal"),
             ));
         }
     }

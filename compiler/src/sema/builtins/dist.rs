@@ -1,0 +1,417 @@
+//! Distributions, and draws from them.
+//!
+//! In: `normal(0.1)` and its like are values; `let x: T ~ normal(0.1)` gives one here with the type to fill. Out: ops over
+//! [`Op::Rng`] bits, so that a draw is part of the graph. A uniform number is `(bits >> 8) * 2^-24`, exactly.
+
+use super::args::Args;
+use crate::diag::Diagnostic;
+use crate::graph::graph::ValueId;
+use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::{ArgKind, Op};
+use crate::sema::cx::{Builtin, CallArgs, Elab, R};
+use crate::sema::tensor::arith::{self, BinOp};
+use crate::sema::tensor::{FLOAT, Num, Opd, broadcast, dtype, sizes};
+use crate::sema::value::{Dim, Dist, Elem, ElemType, Tensor, TensorType, Value, show_dims};
+use crate::source::Span;
+use nn_runtime::dtype::DType;
+use std::rc::Rc;
+
+/// A parameter of a distribution and its default.
+type Param = (&'static str, Option<f64>);
+
+/// Functions of this file: each makes a distribution.
+pub(super) const TABLE: &[Builtin] = &[
+    Builtin { name: "normal", call: |el, a| dist(el, "normal", &[("std", Some(1.0)), ("mean", Some(0.0))], a) },
+    Builtin { name: "uniform", call: uniform },
+    Builtin { name: "bernoulli", call: |el, a| dist(el, "bernoulli", &[("p", Some(0.5))], a) },
+    Builtin { name: "randint", call: randint },
+    Builtin {
+        name: "trunc_normal",
+        call: |el, a| dist(el, "trunc_normal", &[("std", Some(1.0)), ("bound", Some(2.0))], a),
+    },
+    Builtin { name: "kaiming_uniform", call: |el, a| dist(el, "kaiming_uniform", &[("a", Some(0.0))], a) },
+    Builtin { name: "kaiming_normal", call: |el, a| dist(el, "kaiming_normal", &[("a", Some(0.0))], a) },
+    Builtin { name: "glorot", call: |el, a| dist(el, "glorot", &[("gain", Some(1.0))], a) },
+    Builtin { name: "categorical", call: |el, a| dist(el, "categorical", &[("logits", None)], a) },
+    Builtin { name: "orthogonal", call: |el, a| Err(el.limit(a.span, "`orthogonal`")) },
+];
+
+fn made(name: &'static str, args: Vec<Value>, span: Span) -> R<Value> {
+    Ok(Value::Dist(Rc::new(Dist { name, args, span })))
+}
+
+/// A distribution with its arguments in order.
+fn dist(el: &mut Elab<'_>, name: &'static str, params: &[Param], args: CallArgs) -> R<Value> {
+    let mut a = Args::new(el, name, args);
+    let mut values = vec![];
+    for (p, default) in params {
+        values.push(match (a.rest.take(p), default) {
+            (Some((v, s)), Some(_)) => {
+                el.operand(&v, s)?;
+                v
+            }
+            (Some((v, s)), None) => Value::Tensor(el.as_tensor(&v, None, s)?),
+            (None, Some(x)) => Value::Float(*x),
+            (None, None) => return el.err("E0208", a.span(), format!("`{name}` needs `{p}`")),
+        });
+    }
+    let span = a.span();
+    a.end(el)?;
+    made(name, values, span)
+}
+
+/// `uniform()` is over 0 to 1, `uniform(a)` over -a to a, `uniform(lo, hi)` over lo to hi.
+fn uniform(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
+    let mut a = Args::new(el, "uniform", args);
+    let first = a.rest.take("a").or_else(|| a.rest.take_named("lo"));
+    let second = a.rest.take("hi");
+    let span = a.span();
+    a.end(el)?;
+    let (lo, hi) = match (first, second) {
+        (None, None) => (0.0, 1.0),
+        (Some((v, s)), None) => {
+            let x = el.as_float(&v, s, "the bound of `uniform`")?;
+            (-x, x)
+        }
+        (Some((v, s)), Some((w, t))) => (el.as_float(&v, s, "`lo`")?, el.as_float(&w, t, "`hi`")?),
+        (None, Some((w, t))) => (0.0, el.as_float(&w, t, "`hi`")?),
+    };
+    made("uniform", vec![Value::Float(lo), Value::Float(hi)], span)
+}
+
+/// `randint()` over the range of the `idx` type, `randint(lo, hi)` over lo to hi - 1.
+fn randint(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
+    let mut a = Args::new(el, "randint", args);
+    let mut bounds = vec![];
+    while let Some((v, s)) = a.rest.take("bound") {
+        bounds.push(Value::Int(el.as_int(&v, s, "the bound of `randint`")?));
+    }
+    let span = a.span();
+    a.end(el)?;
+    match bounds.len() {
+        1 => bounds.insert(0, Value::Int(0)),
+        0 | 2 => {}
+        _ => return el.err("E0208", span, "`randint` takes at most two bounds"),
+    }
+    made("randint", bounds, span)
+}
+
+/// A draw from a distribution: the right side of `~`. The type's axes are all decided.
+pub fn draw(el: &mut Elab<'_>, dist: &Value, ty: &TensorType, span: Span) -> R<Tensor> {
+    let Value::Dist(d) = dist else {
+        let e = Diagnostic::error("E0207", span, format!("`~` draws from a distribution, found {}", dist.show()))
+            .help("write `= ..` for a value, or a distribution such as `normal(0.1)`");
+        return Err(el.error(e));
+    };
+    el.span_nodes(span);
+    let Some(dims) = ty.known() else {
+        return el.err("E0106", span, "a draw needs a type with every size given");
+    };
+    el.check_shape(&dims, span)?;
+    let want = match &ty.elem {
+        ElemType::Exact(e) => Some(e.clone()),
+        _ => None,
+    };
+    match d.name {
+        "bernoulli" => bernoulli(el, d, want, dims),
+        "randint" => integers(el, d, want, dims),
+        "categorical" => categorical(el, d, want, dims),
+        _ => {
+            let out = match want {
+                None => FLOAT,
+                Some(Elem::Plain(t)) if t.is_float() => t,
+                Some(e) => {
+                    let t = e.dtype();
+                    return el.err("E0202", d.span, format!("`{}` draws floats, the type says {t}", d.name));
+                }
+            };
+            let id = real(el, d, &dims)?;
+            let id = dtype::cast_id(el, id, out);
+            Ok(Tensor { id, elem: Elem::Plain(out), dims })
+        }
+    }
+}
+
+/// 24 uniform bits of a site of its own, as `u32`.
+fn bits(el: &mut Elab<'_>, dims: &[Dim]) -> ValueId {
+    let site = el.fresh_site();
+    let raw = el.b.op(Op::Rng { site, shape: sizes(dims) }, &[]);
+    let eight = el.b.splat_like(raw, 8.0);
+    el.b.ew(Ew::Shr, &[raw, eight])
+}
+
+/// Uniform in 0..1, a multiple of 2^-24.
+fn unit(el: &mut Elab<'_>, dims: &[Dim]) -> ValueId {
+    let u = bits(el, dims);
+    let u = el.b.cast(u, DType::F32);
+    let scale = el.full(DType::F32, dims, 1.0 / 16_777_216.0);
+    el.b.ew(Ew::Mul, &[u, scale])
+}
+
+/// Standard normal by Box and Muller: `sqrt(-2 log(1 - u)) * cos(2 pi v)`.
+fn gauss(el: &mut Elab<'_>, dims: &[Dim]) -> ValueId {
+    let u = unit(el, dims);
+    let v = unit(el, dims);
+    let one = el.full(DType::F32, dims, 1.0);
+    let minus_two = el.full(DType::F32, dims, -2.0);
+    let tau = el.full(DType::F32, dims, std::f64::consts::TAU);
+    let rest = el.b.sub(one, u);
+    let log = el.b.ew(Ew::Log, &[rest]);
+    let square = el.b.ew(Ew::Mul, &[minus_two, log]);
+    let radius = el.b.ew(Ew::Sqrt, &[square]);
+    let angle = el.b.ew(Ew::Mul, &[tau, v]);
+    let cos = el.b.ew(Ew::Cos, &[angle]);
+    el.b.ew(Ew::Mul, &[radius, cos])
+}
+
+/// `x * scale + shift` with static or runtime scalars.
+fn affine(el: &mut Elab<'_>, x: ValueId, dims: &[Dim], scale: &Value, shift: &Value, span: Span) -> R<ValueId> {
+    let x = Opd::new(el.plain(x, dims.to_vec()), span);
+    let k = el.operand(scale, span)?;
+    let c = el.operand(shift, span)?;
+    let mut out = x;
+    for (op, o, neutral) in [(BinOp::Mul, k, 1.0), (BinOp::Add, c, 0.0)] {
+        if matches!(&o.val, crate::sema::tensor::Val::Num(n) if n.f64() == neutral) {
+            continue;
+        }
+        let r = arith::binary(el, op, &out, &o, span);
+        out = Opd::new(el.failed(r)?, span);
+    }
+    let t = dtype::tensor(el, &out);
+    if sizes(&t.dims) != sizes(dims) {
+        let (a, b) = (show_dims(&t.dims), show_dims(dims));
+        return el.err("E0103", span, format!("the arguments of the distribution make {a}, the type says {b}"));
+    }
+    Ok(t.id)
+}
+
+/// Numbers of inputs and outputs of one unit, as PyTorch counts them for a weight [Out, In, ..].
+fn fans(el: &mut Elab<'_>, d: &Dist, dims: &[Dim]) -> R<(f64, f64)> {
+    let [out, inp, rest @ ..] = dims else {
+        let shape = show_dims(dims);
+        let e = Diagnostic::error(
+            "E0117",
+            d.span,
+            format!("`{}` needs a weight of two axes or more, found {shape}", d.name),
+        )
+        .help("for a vector use `normal(std)` or `uniform(a)`");
+        return Err(el.error(e));
+    };
+    let field: u64 = rest.iter().map(|d| d.size).product();
+    Ok(((inp.size * field) as f64, (out.size * field) as f64))
+}
+
+/// Draws of floats, in f32.
+fn real(el: &mut Elab<'_>, d: &Dist, dims: &[Dim]) -> R<ValueId> {
+    let number = |el: &mut Elab<'_>, i: usize| -> R<f64> {
+        let v = d.args.get(i).cloned().unwrap_or(Value::Float(0.0));
+        el.as_float(&v, d.span, &format!("the argument of `{}`", d.name))
+    };
+    let zero = Value::Float(0.0);
+    match d.name {
+        "normal" => {
+            let z = gauss(el, dims);
+            affine(el, z, dims, &d.args[0], &d.args[1], d.span)
+        }
+        "uniform" => {
+            let (lo, hi) = (number(el, 0)?, number(el, 1)?);
+            within(el, lo, hi, dims, d.span)
+        }
+        "kaiming_uniform" => {
+            let (a, (fan, _)) = (number(el, 0)?, fans(el, d, dims)?);
+            let bound = (6.0 / ((1.0 + a * a) * fan)).sqrt();
+            within(el, -bound, bound, dims, d.span)
+        }
+        "kaiming_normal" => {
+            let (a, (fan, _)) = (number(el, 0)?, fans(el, d, dims)?);
+            let std = (2.0 / ((1.0 + a * a) * fan)).sqrt();
+            let z = gauss(el, dims);
+            affine(el, z, dims, &Value::Float(std), &zero, d.span)
+        }
+        "glorot" => {
+            let (gain, (fan_in, fan_out)) = (number(el, 0)?, fans(el, d, dims)?);
+            let bound = gain * (6.0 / (fan_in + fan_out)).sqrt();
+            within(el, -bound, bound, dims, d.span)
+        }
+        "trunc_normal" => {
+            let (std, bound) = (number(el, 0)?, number(el, 1)?);
+            let z = truncated(el, bound, dims);
+            affine(el, z, dims, &Value::Float(std), &zero, d.span)
+        }
+        name => Err(el.limit(d.span, &format!("the distribution `{name}`"))),
+    }
+}
+
+/// Uniform over `lo .. hi`.
+fn within(el: &mut Elab<'_>, lo: f64, hi: f64, dims: &[Dim], span: Span) -> R<ValueId> {
+    let u = unit(el, dims);
+    affine(el, u, dims, &Value::Float(hi - lo), &Value::Float(lo), span)
+}
+
+/// Standard normal held to `-bound .. bound` by inverting its distribution function: `sqrt(2) * erfinv(c * (2u - 1))` with
+/// `c = erf(bound / sqrt(2))`. The inverse is Giles's single-precision polynomial pair (GPU Computing Gems, 2012).
+fn truncated(el: &mut Elab<'_>, bound: f64, dims: &[Dim]) -> ValueId {
+    const NEAR: [f64; 9] = [
+        2.810_226_36e-8,
+        3.432_739_39e-7,
+        -3.523_387_7e-6,
+        -4.391_506_54e-6,
+        2.185_808_7e-4,
+        -1.253_725_03e-3,
+        -4.177_681_640e-3,
+        2.466_407_27e-1,
+        1.501_409_41,
+    ];
+    const FAR: [f64; 9] = [
+        -2.002_142_57e-4,
+        1.009_505_58e-4,
+        1.349_343_22e-3,
+        -3.673_428_44e-3,
+        5.739_507_73e-3,
+        -7.622_461_3e-3,
+        9.438_870_47e-3,
+        1.001_674_06,
+        2.832_976_82,
+    ];
+    let c = (Ew::Erf.spec().eval)(DType::F64, &[bound / std::f64::consts::SQRT_2]);
+    let k = |el: &mut Elab<'_>, x: f64| el.full(DType::F32, dims, x);
+    let u = unit(el, dims);
+    // Centered, so that 0 and 1 are equally far.
+    let (scale, shift) = (k(el, 2.0 * c), k(el, c * (1.0 / 16_777_216.0 - 1.0)));
+    let x = el.b.ew(Ew::Mul, &[u, scale]);
+    let x = el.b.ew(Ew::Add, &[x, shift]);
+    let (one, five, half, three) = (k(el, 1.0), k(el, 5.0), k(el, 2.5), k(el, 3.0));
+    let less = el.b.sub(one, x);
+    let more = el.b.ew(Ew::Add, &[one, x]);
+    let both = el.b.ew(Ew::Mul, &[less, more]);
+    let log = el.b.ew(Ew::Log, &[both]);
+    let w = el.b.ew(Ew::Neg, &[log]);
+    let near = el.b.ew(Ew::Lt, &[w, five]);
+    let a = el.b.sub(w, half);
+    let root = el.b.ew(Ew::Sqrt, &[w]);
+    let f = el.b.sub(root, three);
+    let horner = |el: &mut Elab<'_>, x: ValueId, table: &[f64]| {
+        let mut p = el.full(DType::F32, dims, table[0]);
+        for &c in &table[1..] {
+            let m = el.b.ew(Ew::Mul, &[p, x]);
+            let c = el.full(DType::F32, dims, c);
+            p = el.b.ew(Ew::Add, &[m, c]);
+        }
+        p
+    };
+    let pn = horner(el, a, &NEAR);
+    let pf = horner(el, f, &FAR);
+    let p = el.b.ew(Ew::Select, &[near, pn, pf]);
+    let z = el.b.ew(Ew::Mul, &[p, x]);
+    let root2 = k(el, std::f64::consts::SQRT_2);
+    let z = el.b.ew(Ew::Mul, &[z, root2]);
+    // Rounding must not carry a draw past the bound.
+    let (lo, hi) = (k(el, -bound), k(el, bound));
+    let z = el.b.ew(Ew::Max, &[z, lo]);
+    el.b.ew(Ew::Min, &[z, hi])
+}
+
+/// True with probability p: 24 bits below `p * 2^24`.
+fn bernoulli(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> R<Tensor> {
+    let id = match Num::of(&d.args[0]) {
+        Some(p) => {
+            let p = p.f64();
+            if !(0.0..=1.0).contains(&p) {
+                return el.err("E0209", d.span, format!("a probability lies in 0 to 1, found {p}"));
+            }
+            let k = bits(el, &dims);
+            let limit = el.b.splat_like(k, (p * 16_777_216.0).ceil());
+            el.b.ew(Ew::Lt, &[k, limit])
+        }
+        None => {
+            let p = el.as_tensor(&d.args[0], None, d.span)?;
+            let p = crate::sema::tensor::broadcast_to(el, &p, &dims, d.span)?;
+            let p = dtype::cast_id(el, p.id, DType::F32);
+            let u = unit(el, &dims);
+            el.b.ew(Ew::Lt, &[u, p])
+        }
+    };
+    let elem = want.unwrap_or(Elem::Plain(DType::Bool));
+    let id = dtype::cast_id(el, id, elem.dtype());
+    Ok(Tensor { id, elem, dims })
+}
+
+/// Integers, evenly: `floor(u * n) + lo`, which stays below `n` because `u` is at most `1 - 2^-24`.
+fn integers(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> R<Tensor> {
+    let elem = want.unwrap_or(Elem::Plain(DType::I32));
+    let (lo, hi) = match (&d.args[..], &elem) {
+        ([Value::Int(lo), Value::Int(hi)], _) => (*lo, *hi),
+        (_, Elem::Idx(n)) => (0, n.size as i64),
+        _ => {
+            let e = Diagnostic::error("E0208", d.span, "`randint` needs a range")
+                .help("give it: `randint(0, 10)`, or draw an `idx<10>`");
+            return Err(el.error(e));
+        }
+    };
+    if hi <= lo || hi - lo > 1 << 24 {
+        let e = Diagnostic::error("E0209", d.span, format!("`randint` over {lo}..{hi}"))
+            .note("the range must not be empty and holds at most 2^24 numbers");
+        return Err(el.error(e));
+    }
+    if let Elem::Idx(n) = &elem
+        && (lo < 0 || hi as u64 > n.size)
+    {
+        let n = n.show();
+        return el.err("E0111", d.span, format!("`randint` over {lo}..{hi} leaves idx<{n}>"));
+    }
+    let u = unit(el, &dims);
+    let n = el.full(DType::F32, &dims, (hi - lo) as f64);
+    let x = el.b.ew(Ew::Mul, &[u, n]);
+    let i = el.b.cast(x, DType::I32);
+    let base = el.b.splat_like(i, lo as f64);
+    let i = if lo == 0 { i } else { el.b.ew(Ew::Add, &[i, base]) };
+    let id = dtype::cast_id(el, i, elem.dtype());
+    Ok(Tensor { id, elem, dims })
+}
+
+/// An index of the last axis with probability softmax(logits), by the Gumbel trick: the first maximum of
+/// `logits - log(-log(u))` with `u = (k + 1/2) * 2^-24`, which is neither 0 nor 1.
+fn categorical(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> R<Tensor> {
+    let logits = el.as_tensor(&d.args[0], None, d.span)?;
+    let logits = dtype::float(el, &Opd::new(logits, d.span));
+    let Some((classes, lead)) = logits.dims.split_last() else {
+        return el.err("E0117", d.span, "`categorical` needs logits with at least one axis");
+    };
+    let mut all = dims.clone();
+    all.push(classes.clone());
+    let common = broadcast::common(
+        "categorical",
+        broadcast::Shaped { dims: &logits.dims, span: d.span },
+        broadcast::Shaped { dims: &all, span: d.span },
+    );
+    let common = el.failed(common)?;
+    if sizes(&common) != sizes(&all) {
+        let (a, b) = (show_dims(lead), show_dims(&dims));
+        return el.err("E0103", d.span, format!("the logits are one draw for each of {a}, the type says {b}"));
+    }
+    el.check_shape(&all, d.span)?;
+    if let Some(Elem::Idx(n)) = &want
+        && n.size < classes.size
+    {
+        let (n, c) = (n.show(), classes.show());
+        return el.err("E0111", d.span, format!("index space mismatch: a draw out of {c} as idx<{n}>"));
+    }
+    let k = bits(el, &all);
+    let k = el.b.cast(k, DType::F32);
+    let half = el.full(DType::F32, &all, 0.5);
+    let scale = el.full(DType::F32, &all, 1.0 / 16_777_216.0);
+    // k + 1/2 rounds for large k in f32, to at most 2^24, so the product stays in 0..=1; 1 gives -log 1 = 0 and the
+    // draw +inf, which is the limit of the distribution.
+    let u = el.b.ew(Ew::Add, &[k, half]);
+    let u = el.b.ew(Ew::Mul, &[u, scale]);
+    let log = el.b.ew(Ew::Log, &[u]);
+    let e = el.b.ew(Ew::Neg, &[log]);
+    let log = el.b.ew(Ew::Log, &[e]);
+    let x = dtype::cast_id(el, logits.id, DType::F32);
+    let x = broadcast::expand(el, x, &logits.dims, &all);
+    let noisy = el.b.sub(x, log);
+    let id = el.b.arg_reduce(ArgKind::Max, noisy, dims.len() as u32);
+    let elem = want.unwrap_or_else(|| Elem::Idx(classes.clone()));
+    let id = dtype::cast_id(el, id, elem.dtype());
+    Ok(Tensor { id, elem, dims })
+}
