@@ -11,6 +11,9 @@
 //! It stands before fusion, so a fused kernel never needs a derivative of its own, and before elaboration, which calls it
 //! for `grad(y, x)` and for training.
 
+#[cfg(test)]
+mod tests;
+
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::VjpArgs;
@@ -36,14 +39,14 @@ pub fn vjp(b: &mut Builder, ys: &[ValueId], cts: &[ValueId], xs: &[ValueId]) -> 
     for (&y, &ct) in ys.iter().zip(cts) {
         accumulate(b, &mut cotangent, y, ct);
     }
-    let outer = b.span;
+    let (outer, scope) = (b.span, b.scope.clone());
     for v in (0..=last.0).rev().map(ValueId) {
         let Some(dy) = cotangent[v.idx()] else { continue };
         let node = b.graph().node(v).clone();
         if !node.op.has_vjp() || !node.inputs.iter().any(|x| between[x.idx()]) {
             continue;
         }
-        b.span = node.span;
+        (b.span, b.scope) = (node.span.or(outer), node.scope.clone());
         let need: Vec<bool> = node.inputs.iter().map(|x| between[x.idx()]).collect();
         let flows = node.op.vjp(b, VjpArgs { x: &node.inputs, y: v, dy, need: &need });
         for (&x, flow) in node.inputs.iter().zip(flows) {
@@ -52,7 +55,7 @@ pub fn vjp(b: &mut Builder, ys: &[ValueId], cts: &[ValueId], xs: &[ValueId]) -> 
             }
         }
     }
-    b.span = outer;
+    (b.span, b.scope) = (outer, scope);
     xs.iter().map(|x| cotangent.get(x.idx()).copied().flatten()).collect()
 }
 

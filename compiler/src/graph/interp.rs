@@ -30,15 +30,17 @@ pub fn run(g: &Graph, feeds: &Feeds) -> Result<Outputs, String> {
 
 /// Evaluates every value that an output needs; `None` for the others.
 pub fn run_all(g: &Graph, feeds: &Feeds) -> Result<Vec<Option<Tensor>>, String> {
-    check_feeds(g, feeds)?;
     let roots: Vec<ValueId> = g.outputs.iter().map(|o| o.value).collect();
-    Ok(eval_nodes(g, feeds, &live(g, &roots)))
+    let live = live(g, &roots);
+    check_feeds(g, feeds, &live)?;
+    Ok(eval_nodes(g, feeds, &live))
 }
 
 /// Evaluates some values of a graph.
 pub fn run_values(g: &Graph, feeds: &Feeds, values: &[ValueId]) -> Result<Vec<Tensor>, String> {
-    check_feeds(g, feeds)?;
-    let all = eval_nodes(g, feeds, &live(g, values));
+    let live = live(g, values);
+    check_feeds(g, feeds, &live)?;
+    let all = eval_nodes(g, feeds, &live);
     Ok(values.iter().filter_map(|v| all[v.idx()].clone()).collect())
 }
 
@@ -67,11 +69,11 @@ fn eval_nodes(g: &Graph, feeds: &Feeds, live: &[bool]) -> Vec<Option<Tensor>> {
 }
 
 /// Every slot that is read has a value of its type, with ints and bools in range.
-fn check_feeds(g: &Graph, feeds: &Feeds) -> Result<(), String> {
+fn check_feeds(g: &Graph, feeds: &Feeds, live: &[bool]) -> Result<(), String> {
     let mut read = vec![false; g.slots.len()];
-    for node in &g.nodes {
-        if let Op::Input { slot } = node.op {
-            read[slot as usize] = true;
+    for (node, live) in g.nodes.iter().zip(live) {
+        if let (Op::Input { slot }, true) = (&node.op, live) {
+            read[*slot as usize] = true;
         }
     }
     for (i, slot) in g.slots.iter().enumerate() {

@@ -6,5 +6,7 @@ pub mod rewrite;
 pub mod graph;
 pub mod interp;
 pub mod ops;
+pub mod random;
+pub mod sampler;
 pub mod tensor;
 pub mod ty;

@@ -35,7 +35,7 @@ impl<'a> Rewriter<'a> {
     pub fn copy(&mut self, v: ValueId) -> ValueId {
         let node = self.old.node(v);
         let inputs: Vec<ValueId> = node.inputs.iter().map(|&a| self.new_of(a)).collect();
-        self.b.span = node.span;
+        (self.b.span, self.b.scope) = (node.span, node.scope.clone());
         self.b.op(node.op.clone(), &inputs)
     }
 
@@ -53,7 +53,7 @@ impl<'a> Rewriter<'a> {
             if !self.live[v.idx()] {
                 continue;
             }
-            self.b.span = self.old.node(v).span;
+            (self.b.span, self.b.scope) = (self.old.node(v).span, self.old.node(v).scope.clone());
             let new = match f(&mut self, v) {
                 Some(new) => new,
                 None => self.copy(v),

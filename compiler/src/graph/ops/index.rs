@@ -10,7 +10,11 @@ use crate::graph::ty::{Shape, TensorTy};
 use nn_runtime::dtype::DType;
 
 fn x(shape: &[u64]) -> (TensorTy, Fill) {
-    (TensorTy::new(DType::F32, shape.iter().copied()), Fill::Distinct)
+    (TensorTy::new(DType::F32, shape.iter().copied()), Fill::Distinct(0.0))
+}
+
+fn updates(shape: &[u64]) -> (TensorTy, Fill) {
+    (TensorTy::new(DType::F32, shape.iter().copied()), Fill::Distinct(0.0625))
 }
 
 fn idx(shape: &[u64], values: &'static [f64]) -> (TensorTy, Fill) {
@@ -176,8 +180,8 @@ pub static SCATTER: OpSpec = OpSpec {
     samples: || {
         let mut out = vec![];
         for kind in ScatterKind::ALL {
-            let rows = vec![x(&[4, 2]), idx(&[3], &[2.0, 0.0, 2.0]), x(&[3, 2])];
-            let cols = vec![x(&[2, 3]), idx(&[2, 2], &[-1.0, 2.0, 3.0, 2.0]), x(&[2, 2, 2])];
+            let rows = vec![x(&[4, 2]), idx(&[3], &[2.0, 0.0, 2.0]), updates(&[3, 2])];
+            let cols = vec![x(&[2, 3]), idx(&[2, 2], &[-1.0, 2.0, 3.0, 2.0]), updates(&[2, 2, 2])];
             let smooth = kind != ScatterKind::Max;
             out.push(Sample { op: Op::Scatter { kind, axis: 0 }, x: rows, smooth });
             out.push(Sample { op: Op::Scatter { kind, axis: 1 }, x: cols, smooth });

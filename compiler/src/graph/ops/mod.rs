@@ -273,8 +273,8 @@ impl Sample {
 pub enum Fill {
     /// Uniform reals (whole numbers for ints and bools) between bounds.
     Uniform(f64, f64),
-    /// Shuffled reals at least 0.05 apart around 0: no ties and none near.
-    Distinct,
+    /// Shuffled reals 0.125 apart around an offset: no ties and none near.
+    Distinct(f64),
     /// Given elements.
     These(&'static [f64]),
 }

@@ -67,7 +67,7 @@ pub static CUMULATE: OpSpec = OpSpec {
         for kind in ReduceKind::ALL {
             for axis in [0, 1] {
                 let smooth = matches!(kind, ReduceKind::Sum | ReduceKind::Prod);
-                let fill = if smooth { Fill::Uniform(-1.5, 1.5) } else { Fill::Distinct };
+                let fill = if smooth { Fill::Uniform(-1.5, 1.5) } else { Fill::Distinct(0.0) };
                 let x = vec![(TensorTy::new(DType::F32, [3, 4]), fill)];
                 out.push(Sample { op: Op::Cumulate { kind, axis }, x, smooth });
             }

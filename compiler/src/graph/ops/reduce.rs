@@ -59,7 +59,7 @@ pub static REDUCE: OpSpec = OpSpec {
         for kind in ReduceKind::ALL {
             for (shape, axes) in [(&[3, 4][..], &[0][..]), (&[3, 4], &[1]), (&[2, 3, 2], &[0, 2]), (&[2, 3], &[0, 1])] {
                 let smooth = matches!(kind, ReduceKind::Sum | ReduceKind::Prod);
-                let fill = if smooth { Fill::Uniform(-1.5, 1.5) } else { Fill::Distinct };
+                let fill = if smooth { Fill::Uniform(-1.5, 1.5) } else { Fill::Distinct(0.0) };
                 let x = vec![(TensorTy::new(DType::F32, shape.iter().copied()), fill)];
                 out.push(Sample { op: Op::Reduce { kind, axes: axes.into() }, x, smooth });
             }
@@ -108,7 +108,7 @@ pub static ARG_REDUCE: OpSpec = OpSpec {
     },
     make: |_, r| Ok(Op::ArgReduce { kind: r.one_of("kind", &ArgKind::ALL, ArgKind::name)?, axis: r.int32("axis")? }),
     samples: || {
-        let x = || vec![(TensorTy::new(DType::F32, [3, 4]), Fill::Distinct)];
+        let x = || vec![(TensorTy::new(DType::F32, [3, 4]), Fill::Distinct(0.0))];
         vec![
             Sample::kinked(Op::ArgReduce { kind: ArgKind::Max, axis: 0 }, x()),
             Sample::kinked(Op::ArgReduce { kind: ArgKind::Min, axis: 1 }, x()),

@@ -1,0 +1,511 @@
+//! Random graphs for differential tests: small, valid, over every op of the table, the same for the same seed.
+//!
+//! Two properties make results comparable between the f64 reference and f32 code. Every float value carries a bound on its
+//! magnitude, and an op is only applied inside its domain with a bounded result. And every op that jumps (comparisons,
+//! floor, casts to ints, argreduce, ..) is only applied to *exact* values: inputs with [`super::sampler::feeds`], ints,
+//! and what movement makes of them, where both sides see the same bits.
+
+use super::build::Builder;
+use super::graph::{Graph, Slot, SlotKind, ValueId};
+use super::ops::elementwise::{Ew, TyRule};
+use super::ops::{ArgKind, DotDims, Op, ReduceKind, ScatterKind, Tag};
+use super::sampler::Rand;
+use super::tensor::range;
+use super::ty::TensorTy;
+use nn_runtime::dtype::DType;
+
+/// Dtypes that occur.
+const DTYPES: [DType; 5] = [DType::F32, DType::I32, DType::U32, DType::Bool, DType::U8];
+/// No float grows beyond this.
+const LIMIT: f64 = 1e4;
+/// No value has more elements.
+const MAX_ELEMENTS: u64 = 512;
+
+/// A random graph over all ops.
+pub fn random(seed: u64) -> Graph {
+    random_where(seed, |_| true)
+}
+
+/// A random graph of allowed ops. Elementwise ops, constants, `broadcast`, `reshape` and `cast` are used besides, to make
+/// operands fit.
+pub fn random_where(seed: u64, allow: fn(&Op) -> bool) -> Graph {
+    let mut m = Maker { r: Rand::new(seed), b: Builder::new(&format!("random.{seed}")), known: vec![], allow };
+    for i in 0..2 + m.r.below(3) {
+        let dtype = if i == 0 || m.r.one_in(2) { DType::F32 } else { *m.r.pick(&DTYPES) };
+        let kind = *m.r.pick(&[SlotKind::Data, SlotKind::Data, SlotKind::Param, SlotKind::State]);
+        let shape = m.shape();
+        let slot = Slot { name: format!("in{i}").as_str().into(), kind, ty: TensorTy { dtype, shape } };
+        let v = m.b.input(slot);
+        m.learn(v, Known { bound: if dtype.is_float() { 2.0 } else { 9.0 }, exact: true });
+    }
+    let n = 4 + m.r.below(16);
+    let mut made = 0;
+    for _ in 0..n * 4 {
+        let before = m.b.graph().nodes.len();
+        m.step();
+        made += usize::from(m.b.graph().nodes.len() > before);
+        if made >= n {
+            break;
+        }
+    }
+    m.outputs();
+    m.b.finish()
+}
+
+/// What is known of a value.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Bound on the magnitude.
+    bound: f64,
+    /// The same bits in f64 and f32 evaluation.
+    exact: bool,
+}
+
+struct Maker {
+    r: Rand,
+    b: Builder,
+    /// By value; helpers that were never learned stay unpicked.
+    known: Vec<(ValueId, Known)>,
+    allow: fn(&Op) -> bool,
+}
+
+impl Maker {
+    fn learn(&mut self, v: ValueId, k: Known) {
+        if !self.known.iter().any(|(u, _)| *u == v) {
+            self.known.push((v, k));
+        }
+    }
+
+    fn shape(&mut self) -> super::ty::Shape {
+        let rank = *self.r.pick(&[0, 1, 1, 2, 2, 2, 3, 3, 4]);
+        (0..rank).map(|_| *self.r.pick(&[1, 2, 3, 4, 5, 7])).collect()
+    }
+
+    /// A value that a predicate accepts, recent ones more often.
+    fn find(&mut self, ok: impl Fn(&TensorTy, &Known) -> bool) -> Option<(ValueId, Known)> {
+        let fit: Vec<(ValueId, Known)> = self.known.iter().filter(|(v, k)| ok(self.b.ty(*v), k)).copied().collect();
+        if fit.is_empty() {
+            return None;
+        }
+        let i = self.r.below(fit.len()).max(self.r.below(fit.len()));
+        Some(fit[i])
+    }
+
+    /// A value of exactly this type: a known one, a broadcast scalar or a fresh constant.
+    fn of_type(&mut self, ty: &TensorTy, exact: bool) -> (ValueId, Known) {
+        if !self.r.one_in(4) {
+            if let Some(found) = self.find(|t, k| t == ty && (k.exact || !exact)) {
+                return found;
+            }
+        }
+        if self.r.one_in(2) {
+            // Some value whose axes fit the last axes.
+            let fits = |t: &TensorTy, k: &Known| {
+                t.dtype == ty.dtype && t.rank() < ty.rank() && ty.shape.ends_with(&t.shape) && (k.exact || !exact)
+            };
+            if let Some((v, k)) = self.find(fits) {
+                let lead = (ty.rank() - self.b.ty(v).rank()) as u32;
+                let axes: Vec<u32> = (lead..ty.rank() as u32).collect();
+                return (self.b.broadcast(v, &ty.shape, &axes), k);
+            }
+        }
+        let x = match ty.dtype {
+            DType::Bool => self.r.below(2) as f64,
+            DType::I32 => self.r.real(-5.0, 6.0).floor(),
+            d if d.is_int() => self.r.below(6) as f64,
+            _ => (self.r.real(-2.0, 2.0) * 64.0).round() / 64.0,
+        };
+        (self.b.splat(ty, x), Known { bound: x.abs(), exact: true })
+    }
+
+    /// Applies an op if it is allowed, and remembers what is known.
+    fn emit(&mut self, op: Op, x: &[ValueId], known: Known) {
+        if !(self.allow)(&op) || !(known.bound < LIMIT || known.exact) {
+            return;
+        }
+        let tys: Vec<&TensorTy> = x.iter().map(|&v| self.b.ty(v)).collect();
+        let Ok(ty) = op.infer(&tys, &self.b.graph().slots) else { return };
+        let (lo, hi) = range(ty.dtype);
+        let known = Known { bound: known.bound.min(hi.max(-lo)), ..known };
+        if ty.numel() <= MAX_ELEMENTS {
+            let v = self.b.op(op, x);
+            self.learn(v, known);
+        }
+    }
+
+    fn step(&mut self) {
+        match self.r.below(24) {
+            0..=8 => self.elementwise(),
+            9..=10 => self.cast(),
+            11..=13 => self.reduce(),
+            14..=15 => self.dot(),
+            16..=19 => self.movement(),
+            20..=21 => self.index(),
+            22 => self.cumulate(),
+            _ => self.source(),
+        }
+    }
+
+    fn elementwise(&mut self) {
+        let e = *self.r.pick(Ew::ALL);
+        let row = e.spec();
+        let jumps = row.vjp.is_none() || matches!(e, Ew::Rem);
+        let data = usize::from(row.ty == TyRule::Select);
+        let Some((v, k)) = self.find(|t, k| {
+            row.ty.accepts(t.dtype) && (!jumps || k.exact || !t.dtype.is_float()) && t.dtype != DType::I64
+        }) else {
+            return;
+        };
+        let ty = self.b.ty(v).clone();
+        let float = ty.dtype.is_float();
+        let mut x = vec![];
+        let mut ks = vec![];
+        if data == 1 {
+            let (c, _) = self.of_type(&ty.with_dtype(DType::Bool), true);
+            x.push(c);
+        }
+        x.push(v);
+        ks.push(k);
+        while x.len() < row.arity {
+            let (u, uk) = self.of_type(&ty, jumps);
+            x.push(u);
+            ks.push(uk);
+        }
+        if !float {
+            let bound = if ty.dtype == DType::Bool { 1.0 } else { f64::MAX };
+            let bound = if matches!(e, Ew::Select | Ew::Max | Ew::Min) { ks[0].bound.max(ks[1].bound) } else { bound };
+            return self.emit(Op::Ew(e), &x, Known { bound, exact: true });
+        }
+        self.guard(e, &mut x[data..], &mut ks);
+        let (p, q) = (ks[0].bound, ks.get(1).map_or(0.0, |k| k.bound));
+        let bound = match e {
+            Ew::Exp | Ew::Expm1 => p.exp(),
+            Ew::Log | Ew::Log1p => 20.0,
+            Ew::Sqrt | Ew::Neg => p.max(1.0),
+            Ew::Sin | Ew::Cos | Ew::Tanh | Ew::Erf => 1.0,
+            Ew::Floor | Ew::RoundEven => p + 1.0,
+            Ew::Add => p + q,
+            Ew::Mul => p * q,
+            Ew::Div => p * 4.0,
+            Ew::Rem => p,
+            Ew::Pow => 100.0,
+            Ew::Max | Ew::Min | Ew::Select => p.max(q),
+            _ => 1.0,
+        };
+        let copies = matches!(e, Ew::Neg | Ew::Max | Ew::Min | Ew::Select | Ew::Floor | Ew::RoundEven);
+        let exact = (copies && ks.iter().all(|k| k.exact)) || row.ty == TyRule::Compare;
+        self.emit(Op::Ew(e), &x, Known { bound, exact });
+    }
+
+    /// Brings float operands into the op's domain: `x^2 + c` where it must be positive, tanh where it must be small.
+    fn guard(&mut self, e: Ew, x: &mut [ValueId], ks: &mut [Known]) {
+        let positive = |m: &mut Maker, v: ValueId, add: f64| {
+            let s = m.b.ew(Ew::Tanh, &[v]);
+            let s = m.b.ew(Ew::Mul, &[s, s]);
+            let c = m.b.splat_like(v, add);
+            m.b.ew(Ew::Add, &[s, c])
+        };
+        match e {
+            Ew::Log | Ew::Sqrt => {
+                x[0] = positive(self, x[0], 0.25);
+                ks[0].bound = 1.25;
+            }
+            Ew::Log1p => {
+                x[0] = positive(self, x[0], -0.5);
+                ks[0].bound = 1.0;
+            }
+            Ew::Div => x[1] = positive(self, x[1], 0.25),
+            Ew::Pow => {
+                x[0] = positive(self, x[0], 0.25);
+                x[1] = self.b.ew(Ew::Tanh, &[x[1]]);
+            }
+            Ew::Rem => {
+                // Away from 0, from values that are exact on both sides.
+                let c = self.r.below(3) as f64 + 0.75;
+                x[1] = self.b.splat_like(x[1], c);
+            }
+            Ew::Exp | Ew::Expm1 | Ew::Sin | Ew::Cos if ks[0].bound > 4.0 => {
+                x[0] = self.b.ew(Ew::Tanh, &[x[0]]);
+                ks[0].bound = 1.0;
+            }
+            _ => {}
+        }
+    }
+
+    fn cast(&mut self) {
+        let to = *self.r.pick(&DTYPES);
+        let Some((v, k)) = self.find(|t, k| t.dtype != to && (k.exact || to.is_float())) else { return };
+        let from = self.b.ty(v).dtype;
+        if to.is_float() && k.bound >= 1024.0 {
+            // Large ints: down to 10 bits first.
+            let n = self.b.splat_like(v, 22.0);
+            let small = self.b.ew(Ew::Shr, &[v, n]);
+            return self.emit(Op::Cast(to), &[small], Known { bound: 1024.0, exact: true });
+        }
+        let bound = match to {
+            DType::Bool => 1.0,
+            _ if from.is_float() || k.bound < 10.0 => k.bound.max(255.0),
+            _ => f64::MAX,
+        };
+        self.emit(Op::Cast(to), &[v], Known { bound, exact: k.exact });
+    }
+
+    fn reduce(&mut self) {
+        let arg = self.r.one_in(4);
+        let Some((v, k)) = self.find(|t, k| t.rank() > 0 && t.dtype != DType::Bool && (!arg || k.exact)) else {
+            return;
+        };
+        let ty = self.b.ty(v).clone();
+        if arg {
+            let (kind, axis) = (*self.r.pick(&ArgKind::ALL), self.r.below(ty.rank()) as u32);
+            return self.emit(Op::ArgReduce { kind, axis }, &[v], Known { bound: 8.0, exact: true });
+        }
+        let kind = *self.r.pick(&ReduceKind::ALL);
+        let mut axes: Vec<u32> = (0..ty.rank() as u32).filter(|_| self.r.one_in(2)).collect();
+        if axes.is_empty() {
+            axes.push(self.r.below(ty.rank()) as u32);
+        }
+        let n: u64 = axes.iter().map(|&a| ty.shape[a as usize]).product();
+        let known = self.combined(&ty, kind, k, n);
+        self.emit(Op::Reduce { kind, axes: axes.as_slice().into() }, &[v], known);
+    }
+
+    /// What is known of `n` values combined.
+    fn combined(&self, ty: &TensorTy, kind: ReduceKind, k: Known, n: u64) -> Known {
+        let picks = matches!(kind, ReduceKind::Max | ReduceKind::Min);
+        let bound = match kind {
+            _ if !ty.dtype.is_float() && !picks => f64::MAX,
+            ReduceKind::Max | ReduceKind::Min => k.bound,
+            ReduceKind::Sum => k.bound * n as f64,
+            ReduceKind::Prod => k.bound.max(1.0).powi(n as i32),
+        };
+        Known { bound, exact: !ty.dtype.is_float() || (picks && k.exact) }
+    }
+
+    fn dot(&mut self) {
+        let Some((a, ka)) = self.find(|t, _| t.dtype.is_float() && t.rank() > 0) else { return };
+        let ta = self.b.ty(a).clone();
+        let k = self.r.below(ta.rank()) as u32;
+        let size = ta.shape[k as usize];
+        let batch = if ta.rank() > 1 && self.r.one_in(2) { Some((k + 1) % ta.rank() as u32) } else { None };
+        let mut shape = vec![size];
+        if let Some(n) = batch {
+            shape.push(ta.shape[n as usize]);
+        }
+        if self.r.one_in(2) {
+            shape.push(*self.r.pick(&[1, 2, 3, 5]));
+        }
+        let tb = TensorTy::new(DType::F32, shape);
+        let (v, kb) = self.of_type(&tb, false);
+        let dims = DotDims {
+            lhs_batch: batch.into_iter().collect(),
+            rhs_batch: batch.map(|_| 1).into_iter().collect(),
+            lhs_contract: [k].as_slice().into(),
+            rhs_contract: [0].as_slice().into(),
+        };
+        let bound = ka.bound * kb.bound * size as f64;
+        self.emit(Op::Dot(dims), &[a, v], Known { bound, exact: false });
+    }
+
+    fn movement(&mut self) {
+        let Some((v, k)) = self.find(|_, _| true) else { return };
+        let ty = self.b.ty(v).clone();
+        let rank = ty.rank();
+        match self.r.below(8) {
+            0 => {
+                // Merge two neighbors or put a 1 somewhere.
+                let mut shape = ty.shape.clone();
+                if rank > 1 && self.r.one_in(2) {
+                    let i = self.r.below(rank - 1);
+                    let n = shape.remove(i);
+                    shape[i] *= n;
+                } else {
+                    shape.insert(self.r.below(rank + 1), 1);
+                }
+                self.emit(Op::Reshape(shape), &[v], k);
+            }
+            1 => {
+                let mut perm: Vec<u32> = (0..rank as u32).collect();
+                self.r.shuffle(&mut perm);
+                if !perm.is_sorted() {
+                    self.emit(Op::Permute(perm.as_slice().into()), &[v], k);
+                }
+            }
+            2 => {
+                let mut shape = ty.shape.clone();
+                let at = self.r.below(rank + 1);
+                shape.insert(at, *self.r.pick(&[2, 3]));
+                let axes = (0..=rank as u32).filter(|&i| i != at as u32).collect();
+                self.emit(Op::Broadcast { shape, axes }, &[v], k);
+            }
+            3 if rank > 0 => {
+                let (mut start, mut stop, mut step) = (vec![], vec![], vec![]);
+                for &n in &ty.shape {
+                    let a = self.r.below(n as usize) as u64;
+                    start.push(a);
+                    stop.push(a + 1 + self.r.below((n - a) as usize) as u64);
+                    step.push(1 + self.r.below(2) as u64);
+                }
+                let (start, stop, step) = (start.as_slice().into(), stop.as_slice().into(), step.as_slice().into());
+                self.emit(Op::Slice { start, stop, step }, &[v], k);
+            }
+            4 if rank > 0 => {
+                let (fill, kf) = self.of_type(&TensorTy::scalar(ty.dtype), false);
+                let mut some = |n: usize| (0..rank).map(|_| self.r.below(n) as u64).collect();
+                let op = Op::Pad { lo: some(3), hi: some(3), interior: some(2) };
+                let known = Known { bound: k.bound.max(kf.bound), exact: k.exact && kf.exact };
+                self.emit(op, &[v, fill], known);
+            }
+            5 if rank > 0 => {
+                let axis = self.r.below(rank);
+                let fits = |t: &TensorTy, _: &Known| {
+                    let same = |i: usize| i == axis || t.shape[i] == ty.shape[i];
+                    t.dtype == ty.dtype && t.rank() == rank && (0..rank).all(same)
+                };
+                let Some((u, ku)) = self.find(fits) else { return };
+                let known = Known { bound: k.bound.max(ku.bound), exact: k.exact && ku.exact };
+                self.emit(Op::Concat { axis: axis as u32 }, &[v, u], known);
+            }
+            6 if rank > 0 => {
+                let mut axes: Vec<u32> = (0..rank as u32).filter(|_| self.r.one_in(2)).collect();
+                if axes.is_empty() {
+                    axes.push(0);
+                }
+                self.emit(Op::Reverse(axes.as_slice().into()), &[v], k);
+            }
+            _ => {
+                let tag = if self.r.one_in(2) { Tag::Stop } else { Tag::Probe("p".into()) };
+                self.emit(Op::Tag(tag), &[v], k);
+            }
+        }
+    }
+
+    /// Int indices: mostly inside an axis of `n`, sometimes beside it.
+    fn indices(&mut self, shape: &[u64], n: u64) -> ValueId {
+        let ty = TensorTy::new(DType::I32, shape.iter().copied());
+        if self.r.one_in(2) {
+            if let Some((v, _)) = self.find(|t, _| *t == ty) {
+                return v;
+            }
+        }
+        let data: Vec<f64> = (0..ty.numel()).map(|_| self.r.below(n as usize + 2) as f64 - 1.0).collect();
+        self.b.table(&ty, &data)
+    }
+
+    fn index(&mut self) {
+        let Some((v, k)) = self.find(|t, _| t.rank() > 0) else { return };
+        let ty = self.b.ty(v).clone();
+        let axis = self.r.below(ty.rank());
+        if self.r.one_in(2) {
+            let sizes: Vec<u64> = ty.shape.iter().map(|&n| 1 + self.r.below(n as usize) as u64).collect();
+            let at: Vec<ValueId> = ty.shape.iter().map(|&n| self.indices(&[], n)).collect();
+            if self.r.one_in(2) {
+                let mut x = vec![v];
+                x.extend(&at);
+                return self.emit(Op::DynSlice { sizes: sizes.as_slice().into() }, &x, k);
+            }
+            let (u, ku) = self.of_type(&TensorTy::new(ty.dtype, sizes), false);
+            let mut x = vec![v, u];
+            x.extend(&at);
+            let known = Known { bound: k.bound.max(ku.bound), exact: k.exact && ku.exact };
+            return self.emit(Op::DynUpdate, &x, known);
+        }
+        let n = ty.shape[axis];
+        let shape: &[u64] = *self.r.pick(&[&[][..], &[3], &[2, 2]]);
+        let idx = self.indices(shape, n);
+        let axis = axis as u32;
+        if self.r.one_in(2) {
+            return self.emit(Op::Gather { axis }, &[v, idx], k);
+        }
+        let kind = *self.r.pick(&ScatterKind::ALL);
+        let Ok(want) = (Op::Gather { axis }).infer(&[&ty, &b_ty(&self.b, idx)], &[]) else { return };
+        let (u, ku) = self.of_type(&want, false);
+        let add = kind == ScatterKind::Add;
+        let bound = match (add, ty.dtype.is_float()) {
+            (true, true) => k.bound + 4.0 * ku.bound,
+            (true, false) => f64::MAX,
+            _ => k.bound.max(ku.bound),
+        };
+        let exact = !ty.dtype.is_float() || (k.exact && ku.exact && !add);
+        self.emit(Op::Scatter { kind, axis }, &[v, idx, u], Known { bound, exact });
+    }
+
+    fn cumulate(&mut self) {
+        let Some((v, k)) = self.find(|t, _| t.rank() > 0 && t.dtype != DType::Bool) else { return };
+        let ty = self.b.ty(v).clone();
+        let (kind, axis) = (*self.r.pick(&ReduceKind::ALL), self.r.below(ty.rank()));
+        let known = self.combined(&ty, kind, k, ty.shape[axis]);
+        self.emit(Op::Cumulate { kind, axis: axis as u32 }, &[v], known);
+    }
+
+    fn source(&mut self) {
+        let shape = self.shape();
+        if shape.is_empty() || self.r.one_in(2) {
+            let site = self.b.graph().nodes.len() as u32;
+            return self.emit(Op::Rng { site, shape }, &[], Known { bound: f64::MAX, exact: true });
+        }
+        if self.r.one_in(2) {
+            let axis = self.r.below(shape.len()) as u32;
+            return self.emit(Op::Iota { shape, axis }, &[], Known { bound: 8.0, exact: true });
+        }
+        let ty = TensorTy { dtype: DType::F32, shape };
+        let data: Vec<f64> = (0..ty.numel()).map(|_| (self.r.real(-2.0, 2.0) * 64.0).round() / 64.0).collect();
+        let v = self.b.table(&ty, &data);
+        self.learn(v, Known { bound: 2.0, exact: true });
+    }
+
+    /// Up to four values that nothing uses become outputs, and sometimes a parameter or state takes a new value.
+    fn outputs(&mut self) {
+        let used = self.b.graph().use_counts();
+        let mut free: Vec<ValueId> = self.known.iter().map(|(v, _)| *v).filter(|v| used[v.idx()] == 0).collect();
+        free.reverse();
+        free.truncate(4);
+        if free.is_empty() {
+            free.extend(self.known.last().map(|(v, _)| *v));
+        }
+        for (i, v) in free.into_iter().enumerate() {
+            self.b.output(&format!("out{i}"), v);
+        }
+        for slot in 0..self.b.graph().slots.len() as u32 {
+            let s = self.b.graph().slots[slot as usize].clone();
+            if matches!(s.kind, SlotKind::Param | SlotKind::State) && !self.r.one_in(3) {
+                let (v, _) = self.of_type(&s.ty, false);
+                self.b.assign(slot, v);
+            }
+        }
+    }
+}
+
+fn b_ty(b: &Builder, v: ValueId) -> TensorTy {
+    b.ty(v).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::interp::run_all;
+    use crate::graph::sampler::feeds;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_op_occurs_and_values_stay_bounded() {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        for seed in 0..600 {
+            let g = random(seed);
+            assert_eq!(g, random(seed));
+            let all = run_all(&g, &feeds(&g, seed)).expect("feeds fit");
+            for (node, value) in g.nodes.iter().zip(all) {
+                *seen.entry(node.op.name()).or_default() += 1;
+                let Some(value) = value else { continue };
+                let bad = value.data.iter().find(|x| node.ty.dtype.is_float() && !(x.abs() <= 2.0 * LIMIT));
+                assert_eq!(bad, None, "seed {seed}: {:?}", node.op);
+            }
+        }
+        for e in Ew::ALL {
+            assert!(seen.contains_key(e.spec().name), "{} does not occur", e.spec().name);
+        }
+        for row in Op::ROWS {
+            assert!(seen.contains_key(row.name), "{} does not occur", row.name);
+        }
+    }
+}
