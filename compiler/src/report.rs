@@ -18,19 +18,23 @@ const LONG_LINE: usize = 240;
 /// Characters shown on each side of the place in a long line.
 const WINDOW: usize = 60;
 
-/// Renders diagnostics as text for a terminal or a log, each followed by an empty line.
-pub fn render(sources: &SourceMap, diagnostics: &[Diagnostic], color: bool) -> String {
+/// Renders diagnostics as text for a terminal or a log, each followed by an empty line, and the summary line.
+pub fn render(diagnostics: &[Diagnostic], sources: &SourceMap, color: bool) -> String {
     let mut files = Files { sources, cache: BTreeMap::new() };
     let mut out = String::new();
     for d in diagnostics {
         one(&mut files, d, color, &mut out);
         out.push('\n');
     }
+    if let Some(line) = summary(diagnostics) {
+        out.push_str(&line);
+        out.push('\n');
+    }
     out
 }
 
 /// The `diagnostic` event.
-pub fn to_json(sources: &SourceMap, d: &Diagnostic) -> Value {
+pub fn json(d: &Diagnostic, sources: &SourceMap) -> Value {
     let spans: Vec<Value> = d
         .labels
         .iter()
@@ -156,7 +160,10 @@ fn draw(files: &mut Files, d: &Diagnostic, first: &Label, labels: &[&Label], col
         .with_config(config)
         .with_code(d.code)
         .with_message(escaped(&d.message));
-    for (i, l) in labels.iter().enumerate() {
+    // In order of place, the primary file first: ariadne starts a new frame when a label stands above the one before.
+    let mut order: Vec<(usize, &Label)> = labels.iter().copied().enumerate().collect();
+    order.sort_by_key(|(_, l)| (l.span.file != first.span.file, l.span.file, l.span.end));
+    for (i, l) in order {
         files.prepare(l.span.file);
         let mut label =
             ariadne::Label::new((l.span.file, files.range(l.span))).with_color(if i == 0 { main } else { Color::Blue });
@@ -268,7 +275,7 @@ mod tests {
     fn text_shows_code_place_label_and_help() {
         let (m, f) = map("let x = 1\nlet y = foo\n");
         let d = Diagnostic::error("E0101", at(f, 18, 21), "unknown name `foo`").here("not defined").help("write `x`");
-        let text = render(&m, &[d], false);
+        let text = render(&[d], &m, false);
         for part in ["[E0101] Error: unknown name `foo`", "a.nn:2:9", "let y = foo", "not defined", "Help: write `x`"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
@@ -279,8 +286,8 @@ mod tests {
     fn color_is_a_switch() {
         let (m, f) = map("x");
         let d = Diagnostic::warning("W0501", at(f, 0, 1), "m");
-        assert!(render(&m, std::slice::from_ref(&d), true).contains('\x1b'));
-        assert!(!render(&m, &[d], false).contains('\x1b'));
+        assert!(render(std::slice::from_ref(&d), &m, true).contains('\x1b'));
+        assert!(!render(&[d], &m, false).contains('\x1b'));
     }
 
     #[test]
@@ -288,7 +295,7 @@ mod tests {
         let (m, f) = map("# \x1b[31m \u{85}\u{2028}\x0c\r\nlet y = \u{202e}\n");
         let start = m.file(f).text.find('\u{202e}').unwrap() as u32;
         let d = Diagnostic::error("E0001", at(f, start, start + 3), "bad \x1b[2J thing");
-        let text = render(&m, &[d], false);
+        let text = render(&[d], &m, false);
         assert!(!text.contains(['\x1b', '\u{202e}', '\u{85}', '\x0c', '\r']), "{text:?}");
         assert!(text.contains("a.nn:2:9") && text.contains("bad \\u{1b}[2J thing"), "{text}");
     }
@@ -298,7 +305,7 @@ mod tests {
         let line = format!("{}HERE{}", "a".repeat(100_000), "b".repeat(100_000));
         let (m, f) = map(&line);
         let d = Diagnostic::error("E0001", at(f, 100_000, 100_004), "m").here("this");
-        let text = render(&m, &[d], false);
+        let text = render(&[d], &m, false);
         assert!(text.len() < 1000, "{}", text.len());
         assert!(text.contains("a.nn:1:100001") && text.contains("^^^^ this"), "{text}");
     }
@@ -308,11 +315,11 @@ mod tests {
         let (m, f) = map("é");
         for (file, a, b) in [(f, 1, 1), (f, 5, 9), (f, 2, 1), (FileId(7), 0, 1)] {
             let d = Diagnostic::error("E0001", at(file, a, b), "m");
-            assert!(render(&m, std::slice::from_ref(&d), false).contains("E0001"));
-            assert_eq!(to_json(&m, &d)["code"], "E0001");
+            assert!(render(std::slice::from_ref(&d), &m, false).contains("E0001"));
+            assert_eq!(json(&d, &m)["code"], "E0001");
         }
         assert!(
-            render(&SourceMap::default(), &[Diagnostic::new("E0003", Severity::Error, None, "m")], true)
+            render(&[Diagnostic::new("E0003", Severity::Error, None, "m")], &SourceMap::default(), true)
                 .contains("E0003")
         );
     }
@@ -326,7 +333,7 @@ mod tests {
             "spans": [{"file": "a.nn", "line": 1, "col": 1, "end_line": 2, "end_col": 3, "label": "l"}],
             "notes": ["n"], "help": ["h"],
         });
-        assert_eq!(to_json(&m, &d), want);
+        assert_eq!(json(&d, &m), want);
     }
 
     #[test]

@@ -95,7 +95,7 @@ struct Scan<'a> {
     result: Layout,
     resync: bool,
     stack: Vec<Open>,
-    /// The first newline since the last token, if that token can end a statement.
+    /// The first newline since the last token.
     pending: Option<usize>,
     /// Whether the last token can end a statement.
     ends: bool,
@@ -149,9 +149,7 @@ impl<'a> Scan<'a> {
             let c = self.bytes[i];
             match c {
                 b'\n' => {
-                    if self.ends && self.pending.is_none() {
-                        self.pending = Some(i);
-                    }
+                    self.pending = self.pending.or(Some(i));
                     line_start = true;
                     i += 1;
                     continue;
@@ -228,7 +226,10 @@ impl<'a> Scan<'a> {
     fn before_token(&mut self, at: usize) {
         if let Some(newline) = self.pending.take() {
             let in_block = self.stack.last().is_none_or(|o| o.bracket == b'{');
-            if in_block && self.attr != AttrState::Named && !continues(&self.src[at..]) {
+            let rest = &self.src[at..];
+            let ends =
+                if self.ends { !continues(rest) } else { self.attr == AttrState::Body && starts_statement(rest) };
+            if in_block && self.attr != AttrState::Named && ends {
                 self.out[newline] = b';';
                 self.separate(newline);
             }
@@ -307,6 +308,8 @@ impl<'a> Scan<'a> {
                 let before = self.src[..at].trim_end_matches('*');
                 self.ends = before.ends_with('.') && !before.ends_with("..");
             }
+            // Characters that are in no token stand for what was meant as a value: the error stays on this line.
+            b'\'' | b'`' | b'$' | b'?' | b'\\' | 0x80.. => self.ends = true,
             _ => self.ends = is_word(c) && !OPEN_WORDS.contains(&text),
         }
     }
@@ -393,6 +396,17 @@ fn continues(rest: &str) -> bool {
                 && after.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '(' | '-' | '_' | '[' | '"'))
         }
         _ => false,
+    }
+}
+
+/// Whether a line that begins so cannot go on with anything: then a statement that stops short ends before it, and the
+/// error is about that statement alone.
+fn starts_statement(rest: &str) -> bool {
+    let Some((word, after)) = rest.split_once(' ') else { return false };
+    match word {
+        "let" | "var" | "param" | "state" | "const" | "dim" | "emit" | "minimize" | "penalty" | "assert" => true,
+        "fn" => after.starts_with(|c: char| c.is_ascii_lowercase() || c == '_'),
+        _ => starts_item(rest),
     }
 }
 

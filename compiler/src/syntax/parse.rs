@@ -62,11 +62,16 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout) -> Vec
     let mut items = vec![];
     let max = limits::ERRORS.value as usize;
     let _held = CALL_LIMIT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // Where the last item failed, if it failed at its end: a `{` on the next line then belongs to it.
+    let mut failed_at_end = None;
     for range in layout.items {
         if errors.len() > max {
             break;
         }
         let text = &layout.text[range.clone()];
+        if failed_at_end.take() == Some(range.start) && text.trim_start().starts_with('{') {
+            continue;
+        }
         pest::set_call_limit(NonZeroUsize::new(100_000 + text.len() * limits::CALLS_PER_BYTE.value as usize));
         match NnParser::parse(Rule::one_item, text) {
             Ok(mut pairs) => {
@@ -92,7 +97,12 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout) -> Vec
                 }
                 errors.append(&mut found);
             }
-            Err(e) => errors.push(error::explain(file, source, &layout.text, range, e)),
+            Err(e) => {
+                if error::offset(&e) >= text.trim_end().len() {
+                    failed_at_end = Some(range.end + 1);
+                }
+                errors.push(error::explain(file, source, &layout.text, range, e));
+            }
         }
     }
     pest::set_call_limit(None);
@@ -228,6 +238,11 @@ fn is_keyword(r: Rule) -> bool {
             | k_export
             | k_test
             | equals
+            | has_type
+            | arrow
+            | open_b
+            | open_p
+            | next_arg
             | EOI
     )
 }

@@ -3,7 +3,8 @@
 use super::ast::*;
 use super::{limits, parse, source_from_bytes};
 use crate::diag::Diagnostic;
-use crate::source::{FileId, Span};
+use crate::report;
+use crate::source::{FileId, SourceMap, Span};
 use std::path::PathBuf;
 
 fn fixtures() -> Vec<(String, String)> {
@@ -208,7 +209,11 @@ fn mutated_programs_never_panic_and_what_parses_prints_back() {
         }
         let mutant = String::from_utf8_lossy(&mutant).into_owned();
         let label = format!("{name} round {round}:\n{mutant}");
-        if sound(&label, &mutant).is_empty() {
+        let errors = sound(&label, &mutant);
+        let mut sources = SourceMap::default();
+        sources.add("mutant.nn", &mutant);
+        assert_eq!(report::render(&errors, &sources, round % 2 == 0).is_empty(), errors.is_empty(), "{label}");
+        if errors.is_empty() {
             round_trip(&label, &mutant);
             accepted += 1;
         }

@@ -18,9 +18,7 @@ pub(super) fn explain(
     item: Range<usize>,
     e: pest::error::Error<Rule>,
 ) -> Diagnostic {
-    let at = match e.location {
-        InputLocation::Pos(p) | InputLocation::Span((p, _)) => (item.start + p).min(item.end),
-    };
+    let at = (item.start + offset(&e)).min(item.end);
     let rules = match e.variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
         ErrorVariant::CustomError { .. } => {
@@ -44,13 +42,20 @@ pub(super) fn explain(
         format!("expected {}, found {found}", join(&expected))
     };
     let mut d = Diagnostic::error("E0001", span, message);
-    if expected.len() > 0 {
+    if !expected.is_empty() {
         d = d.here(format!("expected {}", expected[0]));
     }
     if let Some(help) = hint(source, at, &rules) {
         d = d.help(help);
     }
     d
+}
+
+/// How far the parser came in an item.
+pub(super) fn offset(e: &pest::error::Error<Rule>) -> usize {
+    match e.location {
+        InputLocation::Pos(p) | InputLocation::Span((p, _)) => p,
+    }
 }
 
 /// An empty place shows nothing: at the end of a text point at its last character.
@@ -133,31 +138,50 @@ fn expected(rules: &[Rule], text: &str, item: &Range<usize>, at: usize) -> Vec<S
     let mut goes_on = false;
     for r in rules {
         match words(*r) {
-            Some(w) => add(w),
+            Some(list) => list.iter().for_each(|w| add(w)),
             None => goes_on |= continues(*r),
         }
     }
-    // After a complete expression the list of operators says little: name what closes the place instead.
-    if goes_on {
-        match innermost(&text.as_bytes()[item.start..at]) {
-            Some(b'(') => {
-                add("`,`");
-                add("`)`");
-            }
-            Some(b'[') => {
-                add("`,`");
-                add("`]`");
-            }
-            Some(_) => {
-                add("the end of the line");
-                add("`}`");
-            }
-            None => add("the end of the line"),
+    let before = text[item.start..at].trim();
+    if CONTEXTUAL.contains(&before) && !out.is_empty() {
+        // `model` could be a name and this an expression, but nobody means that.
+        return out;
+    }
+    out.sort_by_key(|o| MAY_FOLLOW.contains(&o.as_str()));
+    if !goes_on && !out.is_empty() {
+        return out;
+    }
+    // After a complete expression the list of operators says little: say first what else may follow.
+    let mut add = |s: &str| {
+        if !out.iter().any(|o| o == s) {
+            out.push(s.into());
         }
-        add("an operator");
+    };
+    let open = innermost(&text.as_bytes()[item.start..at]);
+    match open {
+        Some(b'(') => ["`,`", "`)`"].iter().for_each(|s| add(s)),
+        Some(b'[') => ["`,`", "`]`"].iter().for_each(|s| add(s)),
+        _ => {
+            if out.iter().all(|o| MAY_FOLLOW.contains(&o.as_str())) {
+                out.clear();
+                out.push("the end of the line".into());
+                if open.is_some() {
+                    out.push("`}`".into());
+                }
+            }
+        }
+    }
+    if goes_on {
+        out.push("an operator".into());
     }
     out
 }
+
+/// Words that may, but need not, follow an expression.
+const MAY_FOLLOW: &[&str] = &["`else`", "`if`", "`over`", "`for`", "`where`", "`along`", "`,`"];
+
+/// Words that start an item when the rest fits, and are names otherwise.
+const CONTEXTUAL: &[&str] = &["use", "vjp", "model", "optimizer", "metric", "data", "train", "export", "test"];
 
 /// The innermost bracket that is open at the end of a text whose brackets match. Strings are skipped.
 fn innermost(text: &[u8]) -> Option<u8> {
@@ -184,62 +208,63 @@ fn innermost(text: &[u8]) -> Option<u8> {
 /// Rules that may follow an expression.
 fn continues(r: Rule) -> bool {
     use Rule::*;
-    matches!(r, infix | call | index | field | set_op | k_as | EOI | dim_op | tail_comma | dyn_ix | open_ix | colon)
+    matches!(r, infix | set_op | EOI | dim_op | dyn_ix | open_ix | colon | binders | tail_comma)
 }
 
-fn words(r: Rule) -> Option<&'static str> {
+fn words(r: Rule) -> Option<&'static [&'static str]> {
     use Rule::*;
     Some(match r {
-        one_item | item => "an item such as `model`, `fn`, `data` or `train`",
-        stmt | let_s | var_s | for_s | emit_s | min_s | every_s | pen_s | assert_s | simple => "a statement",
+        one_item | item | use_i | const_i | fn_i | vjp_i | model_i | opt_i | metric_i | data_i | train_i | export_i
+        | test_i => &["an item such as `model`, `fn`, `data` or `train`"],
+        stmt | let_s | var_s | for_s | emit_s | min_s | every_s | pen_s | assert_s | simple => &["a statement"],
         expr | cast | postfix | primary | prefix | number | boolean | infinity | lambda | if_e | scan_e | seq_e
-        | eval_e | rearr | record | list | tuple | k_rearr | k_scan | k_seq | k_eval => "an expression",
-        ty | fn_ty | fn_sig | tuple_ty | tensor_ty | dtype | idx_ty => "a type",
-        shape | shape_d => "a shape",
-        dim_e | dim_ref | dim_paren | dim_call => "a dim",
-        row | all_axes => "`..`",
-        lower => "a lower-case name",
-        upper => "an upper-case name",
-        path => "a name",
-        wild => "`_`",
-        member_name => "a name after `.`",
-        pat | tuple_pat | comp => "a name or a pattern",
-        binders | binder => "an index variable",
-        init | equals | draw => "`=`",
-        arg => "an argument",
-        ix => "an index",
-        seq_x => "a layer",
-        rec_x => "`name: value`",
-        axes | axis | group => "an axis name",
-        axis_size => "`name: size`",
-        li => "an expression",
-        block | members => "`{`",
-        member | param_m | state_m | tie_m | sub_m => "a member such as `param`, `fn` or `name = layer`",
-        only_if | k_if => "`if`",
-        else_if | else_b | k_else => "`else`",
-        use_i | const_i | fn_i | vjp_i | model_i | opt_i | metric_i | data_i | train_i | export_i | test_i => {
-            "an item such as `model`, `fn`, `data` or `train`"
-        }
-        use_names => "`.{ names }`",
-        dims => "`[dims]`",
-        dim_p => "a dim name",
-        params => "`(parameters)`",
-        par => "a parameter",
-        result => "`->`",
-        where_c | k_where => "`where`",
-        body => "`=` or `{`",
-        data_x | field_d => "a field `name: type = value` or a setting `name = value`",
-        train_x | step | train_let | export_x => "a setting such as `batch = 64`",
-        setting => "a setting such as `batch = 64`",
-        bind => "`name: model`",
-        string | str_body => "a string",
-        attr => "an attribute",
-        along_c | k_along => "`along`",
-        list_for | k_for => "`for`",
-        k_in => "`in`",
-        k_on => "`on`",
-        k_over => "`over`",
-        k_fn => "`fn`",
+        | eval_e | rearr | record | list | tuple | k_rearr | k_scan | k_seq | k_eval | li => &["an expression"],
+        ty | fn_ty | fn_sig | tuple_ty | tensor_ty | dtype | idx_ty => &["a type"],
+        shape | shape_d => &["a shape"],
+        dim_e | dim_ref | dim_paren | dim_call => &["a dim"],
+        row | all_axes => &["`..`"],
+        lower => &["a lower-case name"],
+        upper => &["an upper-case name"],
+        path => &["a name"],
+        wild => &["`_`"],
+        member_name => &["a name after `.`"],
+        pat | tuple_pat | comp => &["a name or a pattern"],
+        binder => &["an index variable"],
+        init => &["`=`", "`~`"],
+        equals => &["`=`"],
+        draw => &["`~`"],
+        has_type => &["`:`"],
+        arrow | result => &["`->`"],
+        block | members | open_b => &["`{`"],
+        open_p => &["`(`"],
+        next_arg => &["`,`"],
+        arg => &["an argument"],
+        ix => &["an index"],
+        seq_x => &["a layer"],
+        rec_x => &["`name: value`"],
+        axes | axis | group => &["an axis name"],
+        axis_size => &["`name: size`"],
+        member | param_m | state_m | tie_m | sub_m => &["a member such as `param`, `fn` or `name = layer`"],
+        only_if | k_if => &["`if`"],
+        else_if | else_b | k_else => &["`else`"],
+        use_names => &["`.{ names }`"],
+        dims => &["`[dims]`"],
+        dim_p => &["a dim name"],
+        params => &["`(parameters)`"],
+        par => &["a parameter"],
+        where_c | k_where => &["`where`"],
+        body => &["`=`", "`{`"],
+        data_x | field_d => &["a field `name: type = value`", "a setting `name = value`"],
+        train_x | step | train_let | export_x | setting => &["a setting such as `batch = 64`"],
+        bind => &["`name: model`"],
+        string | str_body => &["a string"],
+        attr => &["an attribute"],
+        along_c | k_along => &["`along`"],
+        list_for | k_for => &["`for`"],
+        k_in => &["`in`"],
+        k_on => &["`on`"],
+        k_over => &["`over`"],
+        k_fn => &["`fn`"],
         _ => return None,
     })
 }
@@ -259,6 +284,13 @@ fn hint(source: &str, at: usize, rules: &[Rule]) -> Option<String> {
     let first_on_line = source[line_start..at].trim().is_empty();
     let word = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or("");
     let before = source[line_start..at].trim_end().rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next();
+    // At the end of a line `at` is the line break itself.
+    if rest.starts_with(['\n', '\r'])
+        && rest.trim_start().starts_with('{')
+        && rules.iter().any(|r| words(*r).is_some_and(|w| w.contains(&"`{`")))
+    {
+        return Some("put the `{` at the end of this line".into());
+    }
     let name_wanted = rules.iter().any(|r| matches!(r, Rule::lower | Rule::pat | Rule::upper | Rule::par));
     if name_wanted && RESERVED.contains(&word) {
         return Some(format!("`{word}` is reserved; choose another name"));
@@ -271,6 +303,9 @@ fn hint(source: &str, at: usize, rules: &[Rule]) -> Option<String> {
         (_, Some("import" | "from")) => "write `use \"file.nn\" as name`",
         (_, Some("return")) => "the value of a block is its last expression; write it without `return`",
         (_, Some("while")) => "there is no `while`; `scan` loops at run time and `for` while compiling",
+        _ if word.starts_with(|c: char| c.is_ascii_digit()) && word.contains(|c: char| c.is_ascii_alphabetic()) => {
+            "a number is written `1_000`, `0.5` or `1e-3`"
+        }
         _ => match rest.as_bytes() {
             [b'&', b'&', ..] => "write `and`",
             [b'|', b'|', ..] => "write `or`",
@@ -282,8 +317,9 @@ fn hint(source: &str, at: usize, rules: &[Rule]) -> Option<String> {
                 "`<-` assigns to a `state`; a comparison with a negative number needs a blank: `a < -1`"
             }
             [b'=', b'>', ..] => "a lambda is written `|x| e`",
-            [b'=', ..] => "`=` assigns, it is not part of an expression; `==` compares",
-            [b'{', ..] if first_on_line => "put the `{` at the end of the line before",
+            [b'=', ..] if !rules.iter().any(|r| matches!(words(*r), Some(w) if w != ["an expression"])) => {
+                "`=` assigns, it is not part of an expression; `==` compares"
+            }
             [b'+' | b'*' | b'/' | b'%' | b'<' | b'>', ..] if first_on_line => {
                 "put the operator at the end of the line before"
             }

@@ -1,0 +1,106 @@
+//! Programs and what is said about them.
+//!
+//! In: every `.nn` file below `tests/spec`: a program, followed by the findings expected of it as comments. `#!` lines
+//! hold one finding each, `#! error[E0001] 3:9 part of the message`; `#|` lines hold the findings as the terminal shows
+//! them. A file without such lines must have no findings. Out: one test a file. `NN_BLESS=1` rewrites the comments. It
+//! stands with the workspace because findings come from every phase of the compiler.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use nn_compiler::diag::{Diagnostic, Severity};
+use nn_compiler::report;
+use nn_compiler::source::SourceMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec");
+    let mut files = vec![];
+    find(&root, &mut files);
+    files.sort();
+    let trials = files
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
+            Trial::test(name.clone(), move || spec(&name, &path))
+        })
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn find(dir: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            find(&path, out);
+        } else if path.extension().is_some_and(|e| e == "nn") {
+            out.push(path);
+        }
+    }
+}
+
+/// Everything the compiler says about a program.
+fn check(name: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
+    let mut sources = SourceMap::default();
+    let file = sources.add(name, text);
+    let found = nn_compiler::syntax::parse(&mut Default::default(), file, text);
+    (sources, found)
+}
+
+fn spec(name: &str, path: &Path) -> Result<(), Failed> {
+    let whole = std::fs::read_to_string(path)?;
+    let expected_at = whole
+        .split_inclusive('\n')
+        .scan(0, |at, line| Some((std::mem::replace(at, *at + line.len()), line)))
+        .find(|(_, line)| line.starts_with("#!") || line.starts_with("#|"))
+        .map_or(whole.len(), |(at, _)| at);
+    let (program, expected) = whole.split_at(expected_at);
+    let (sources, found) = check(name, program);
+    let rendered = report::render(&found, &sources, false);
+
+    if std::env::var_os("NN_BLESS").is_some() {
+        let mut text = program.to_string();
+        if !found.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for d in &found {
+            writeln!(text, "#! {} {}", head(d, &sources), d.message)?;
+        }
+        for line in rendered.trim_end().lines() {
+            writeln!(text, "{}", format!("#| {line}").trim_end())?;
+        }
+        return Ok(std::fs::write(path, text)?);
+    }
+
+    let heads: Vec<&str> = expected.lines().filter_map(|l| l.strip_prefix("#!")).map(str::trim).collect();
+    let drawn: Vec<&str> =
+        expected.lines().filter_map(|l| l.strip_prefix("#|")).map(|l| l.strip_prefix(' ').unwrap_or(l)).collect();
+    for (want, d) in heads.iter().zip(&found) {
+        let head = head(d, &sources);
+        match want.strip_prefix(&head) {
+            Some(part) if d.message.contains(part.trim()) => {}
+            _ => return Err(format!("expected  {want}\nbut found {head} {}\n\n{rendered}", d.message).into()),
+        }
+    }
+    if heads.len() != found.len() {
+        return Err(format!("expected {} findings, found {}:\n\n{rendered}", heads.len(), found.len()).into());
+    }
+    let lines: Vec<&str> = rendered.trim_end().lines().map(str::trim_end).collect();
+    if !drawn.is_empty() && drawn != lines {
+        return Err(format!("the text changed (NN_BLESS=1 accepts it):\n\n{rendered}").into());
+    }
+    Ok(())
+}
+
+/// `error[E0001] 3:9`, or without a place `error[E0003] -`.
+fn head(d: &Diagnostic, sources: &SourceMap) -> String {
+    let severity = match d.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    };
+    let place = d.labels.first().map_or("-".into(), |l| {
+        let at = sources.line_col(l.span.file, l.span.start);
+        format!("{}:{}", at.line, at.col)
+    });
+    format!("{severity}[{}] {place}", d.code)
+}
