@@ -137,7 +137,15 @@ mod tests {
         let sum = one.reduce(ReduceKind::Sum, x, &[1]);
         let wide = one.broadcast(sum, &[3, 4], &[0]);
         let scaled = one.ew(Ew::Mul, &[x, wide]);
-        let gram = one.dot(x, scaled, DotDims { lhs_contract: [1].into_iter().collect(), rhs_contract: [1].into_iter().collect(), ..DotDims::default() });
+        let gram = one.dot(
+            x,
+            scaled,
+            DotDims {
+                lhs_contract: [1].into_iter().collect(),
+                rhs_contract: [1].into_iter().collect(),
+                ..DotDims::default()
+            },
+        );
         let best = one.arg_reduce(ArgKind::Max, x, 1);
         let count = one.iota(&[3, 4], 1);
         let count = one.cast(count, DType::F32);
@@ -159,7 +167,8 @@ mod tests {
         let many = many.finish();
 
         let data: Vec<f64> = (0..rows * 12).map(|i| f64::from((i * 37 % 101) as u32) / 7.0 - 5.0).collect();
-        let feed = |ty: TensorTy, data: &[f64]| Feeds { slots: vec![Tensor::new(ty, data.to_vec())], ..Feeds::default() };
+        let feed =
+            |ty: TensorTy, data: &[f64]| Feeds { slots: vec![Tensor::new(ty, data.to_vec())], ..Feeds::default() };
         let all = run(&many, &feed(TensorTy::new(DType::F32, [rows, 3, 4]), &data)).expect("runs");
         for r in 0..rows as usize {
             let row = run(&one, &feed(ty.clone(), &data[r * 12..(r + 1) * 12])).expect("runs");
