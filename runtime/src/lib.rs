@@ -19,3 +19,4 @@ pub mod arena;
 pub mod threads;
 pub mod trace;
 pub mod exec;
+pub mod stepper;
