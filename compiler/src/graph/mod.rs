@@ -2,7 +2,6 @@
 
 pub mod build;
 pub mod rewrite;
-pub mod lift;
 #[allow(clippy::module_inception)]
 pub mod graph;
 pub mod interp;
