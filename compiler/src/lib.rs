@@ -13,3 +13,4 @@ pub mod graph;
 pub mod grad;
 pub mod sema;
 pub mod kernel;
+pub mod codegen;

@@ -139,6 +139,33 @@ pub fn run_launch(p: &KernelProgram, l: &Launch, arenas: &mut Arenas, seed: u64,
     Ok(())
 }
 
+/// The anchor of a segment at every row and column, row-major: what a body is given. Empty without an anchor.
+pub fn anchor_tile(
+    p: &KernelProgram,
+    kernel: &Kernel,
+    seg: &Segment,
+    arenas: &mut Arenas,
+    seed: u64,
+    step: u64,
+) -> Result<Vec<u32>, Error> {
+    let mut tile = vec![];
+    if kernel.anchor.is_none() {
+        return Ok(tile);
+    }
+    let buffers = seg.buffers.iter().map(|b| &p.buffers[b.0 as usize]).collect();
+    let strips = seg.cols.div_ceil(LANES as u64) as usize;
+    let row = vec![0; kernel.rows.len()];
+    let mut run = Run { k: kernel, cols: seg.cols, strips, buffers, arenas, seed, step, row };
+    for r in 0..kernel.n_rows() {
+        run.set_row(r);
+        for c in 0..seg.cols {
+            let bits = run.anchor(c).map_err(|message| Error { kernel: kernel.name.clone(), message })?;
+            tile.push(bits);
+        }
+    }
+    Ok(tile)
+}
+
 /// Whether lanes can load the dtype.
 pub fn has_lanes(d: DType) -> bool {
     !matches!(d, DType::F64 | DType::I64 | DType::Bf16 | DType::F16)
@@ -199,14 +226,17 @@ impl Run<'_> {
     fn kernel(&mut self) -> Result<(), String> {
         let kept = kept(self.k);
         for r in 0..self.k.n_rows() {
-            let mut rest = r;
-            for (i, &n) in self.k.rows.iter().enumerate().rev() {
-                self.row[i] = rest % n;
-                rest /= n;
-            }
+            self.set_row(r);
             self.one_row(&kept)?;
         }
         Ok(())
+    }
+
+    fn set_row(&mut self, mut r: u64) {
+        for (i, &n) in self.k.rows.iter().enumerate().rev() {
+            self.row[i] = r % n;
+            r /= n;
+        }
     }
 
     fn one_row(&mut self, kept: &[bool]) -> Result<(), String> {

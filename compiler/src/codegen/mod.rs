@@ -1,0 +1,231 @@
+//! Cranelift code generation: kernels to machine code.
+//!
+//! In: kernels of the kernel IR, verified. Out: one function per kernel with the signature of
+//! [`nn_runtime::program::BodyFn`], in memory that is freed with its last holder. The bits that a body computes are those
+//! of the kernel interpreter: FMA only where the IR has one, no reassociation, no library calls.
+
+mod body;
+mod code;
+mod lower;
+mod memory;
+mod plan;
+#[cfg(test)]
+mod tests;
+
+use crate::kernel::interp::has_lanes;
+use crate::kernel::ir::{Inst, Kernel};
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{CodegenError, Context};
+use cranelift_frontend::FunctionBuilderContext;
+use nn_runtime::program::{BodyFn, Code};
+use plan::Plan;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Why there is no code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// This back end or machine cannot do it.
+    #[error("{0}")]
+    Limit(String),
+    /// An earlier stage or this one is wrong.
+    #[error("bug in code generation: {0}")]
+    Bug(String),
+}
+
+/// Compiled kernels.
+pub struct Compiled {
+    /// The code memory; whoever keeps a body must keep this.
+    pub code: Arc<dyn Code>,
+    /// One per kernel; `None` where the anchor's result is stored as it is.
+    pub bodies: Vec<Option<BodyFn>>,
+    /// Bytes of scratch that a thread needs to run each kernel.
+    pub scratch_bytes: Vec<u64>,
+}
+
+/// Compiles kernels for this machine.
+pub fn compile(kernels: &[Kernel]) -> Result<Compiled, Error> {
+    let isa = host()?;
+    let plans: Vec<Plan> = kernels.iter().map(Plan::new).collect();
+    let wanted: Vec<usize> = (0..kernels.len()).filter(|&i| !is_plain_store(&kernels[i])).collect();
+    let results: Vec<Result<Vec<u8>, Error>> = compile_all(&isa, kernels, &plans, &wanted);
+    let functions = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let (code, addresses) = code::place(isa.clone(), &signature(&isa), &functions).map_err(Error::Bug)?;
+    let mut bodies = vec![None; kernels.len()];
+    for (&i, f) in wanted.iter().zip(addresses) {
+        bodies[i] = Some(f);
+    }
+    let scratch_bytes = kernels.iter().zip(&plans).map(|(k, p)| p.scratch_bytes(k)).collect();
+    Ok(Compiled { code, bodies, scratch_bytes })
+}
+
+/// Compiles the wanted kernels, on two threads where there is enough to do. The order of results is that of `wanted`.
+fn compile_all(
+    isa: &OwnedTargetIsa,
+    kernels: &[Kernel],
+    plans: &[Plan],
+    wanted: &[usize],
+) -> Vec<Result<Vec<u8>, Error>> {
+    let one = |ctx: &mut FunctionBuilderContext, i: usize| {
+        generate(isa, &kernels[i], &plans[i], ctx, false).and_then(|c| machine_code(&kernels[i], &c))
+    };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut ctx = FunctionBuilderContext::new();
+        let mut done = vec![];
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&i) = wanted.get(n) else { return done };
+            done.push((n, one(&mut ctx, i)));
+        }
+    };
+    let mut all = if wanted.len() < 4 {
+        work()
+    } else {
+        std::thread::scope(|s| {
+            let other = s.spawn(work);
+            let mut mine = work();
+            // Panics of Cranelift are caught inside, so the thread comes back.
+            mine.extend(other.join().unwrap_or_default());
+            mine
+        })
+    };
+    all.sort_by_key(|(n, _)| *n);
+    all.into_iter().map(|(_, r)| r).collect()
+}
+
+/// The Cranelift IR of a kernel's body, before optimization.
+pub fn clif_text(kernel: &Kernel) -> Result<String, Error> {
+    let isa = host()?;
+    let mut ctx = Context::new();
+    build(&isa, kernel, &Plan::new(kernel), &mut ctx, &mut FunctionBuilderContext::new())?;
+    Ok(format!("; @{}\n{}", kernel.name, ctx.func.display()))
+}
+
+/// The machine code of a kernel's body as text.
+pub fn asm_text(kernel: &Kernel) -> Result<String, Error> {
+    let isa = host()?;
+    let ctx = generate(&isa, kernel, &Plan::new(kernel), &mut FunctionBuilderContext::new(), true)?;
+    let text = ctx.compiled_code().and_then(|c| c.vcode.clone()).unwrap_or_default();
+    Ok(format!("; @{}\n{text}", kernel.name))
+}
+
+/// A contraction whose accumulator goes to a dense row-major result: the runtime stores it without a body.
+pub fn is_plain_store(k: &Kernel) -> bool {
+    use crate::kernel::ir::{Anchor, ArgId};
+    let Some(Anchor::Contract(c)) = &k.anchor else { return false };
+    let [Inst::Anchor, Inst::Store { arg, at, value }] = k.insts.as_slice() else { return false };
+    let mut stride = k.cols as i64;
+    let mut dense = at.offset == 0 && at.col == 1 && at.seq == 0;
+    for (&n, &s) in k.rows.iter().zip(&at.rows).rev() {
+        dense &= n == 1 || s == stride;
+        stride *= n as i64;
+    }
+    let operands = (c.a.0, c.b.0) == (ArgId(0), ArgId(1));
+    let whole = k.args.len() == 3 && k.args[2].dtype == nn_runtime::dtype::DType::F32;
+    dense && operands && whole && *arg == ArgId(2) && value.0 == 0 && k.phases.len() == 1
+}
+
+/// The machine that this process runs on.
+fn host() -> Result<OwnedTargetIsa, Error> {
+    let bug = |e: &dyn std::fmt::Display| Error::Bug(e.to_string());
+    let mut flags = settings::builder();
+    for (name, value) in [
+        ("opt_level", "speed"),
+        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+        ("is_pic", "false"),
+        ("unwind_info", "false"),
+        ("use_colocated_libcalls", "false"),
+        ("enable_probestack", "false"),
+    ] {
+        flags.set(name, value).map_err(|e| bug(&e))?;
+    }
+    let builder = cranelift_native::builder().map_err(|e| Error::Limit(format!("no code generation here: {e}")))?;
+    let isa = builder.finish(settings::Flags::new(flags)).map_err(|e| bug(&e))?;
+    let has_fma = isa.isa_flags().iter().any(|f| f.name == "has_fma" && f.as_bool() == Some(true));
+    if isa.name() == "x64" && !has_fma {
+        return Err(Error::Limit("this CPU has no FMA instructions, which the Cranelift back end needs".into()));
+    }
+    Ok(isa)
+}
+
+fn signature(isa: &OwnedTargetIsa) -> Signature {
+    let mut s = Signature::new(isa.default_call_conv());
+    s.params.push(AbiParam::new(types::I64));
+    s
+}
+
+/// Refuses what bodies cannot express.
+fn check(k: &Kernel) -> Result<(), Error> {
+    for (i, a) in k.args.iter().enumerate() {
+        let used = k.insts.iter().any(|inst| match inst {
+            Inst::Load { arg, .. } | Inst::LoadAt { arg, .. } => arg.0 as usize == i,
+            Inst::Store { arg, .. } | Inst::StoreAt { arg, .. } => arg.0 as usize == i,
+            _ => false,
+        });
+        if used && !has_lanes(a.dtype) {
+            return Err(Error::Limit(format!(
+                "@{}: {} is not yet supported by the Cranelift back end",
+                k.name, a.dtype
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn build(
+    isa: &OwnedTargetIsa,
+    kernel: &Kernel,
+    plan: &Plan,
+    ctx: &mut Context,
+    frontend: &mut FunctionBuilderContext,
+) -> Result<(), Error> {
+    check(kernel)?;
+    ctx.func.signature = signature(isa);
+    ctx.func.name = UserFuncName::user(0, 0);
+    body::build(kernel, plan, isa.as_ref(), &mut ctx.func, frontend)
+        .map_err(|e| Error::Bug(format!("@{}: {e}", kernel.name)))
+}
+
+/// Builds and compiles one body.
+fn generate(
+    isa: &OwnedTargetIsa,
+    kernel: &Kernel,
+    plan: &Plan,
+    frontend: &mut FunctionBuilderContext,
+    disassemble: bool,
+) -> Result<Context, Error> {
+    let run = AssertUnwindSafe(|| {
+        let mut ctx = Context::new();
+        ctx.set_disasm(disassemble);
+        build(isa, kernel, plan, &mut ctx, frontend)?;
+        match ctx.compile(isa.as_ref(), &mut ControlPlane::default()) {
+            Ok(_) => {}
+            Err(e) => {
+                let what = format!("@{}: {}", kernel.name, e.inner);
+                return Err(match e.inner {
+                    CodegenError::Unsupported(_) | CodegenError::ImplLimitExceeded => Error::Limit(what),
+                    _ => Error::Bug(what),
+                });
+            }
+        }
+        Ok(ctx)
+    });
+    // A panic in Cranelift is a bug to report, not the end of the process.
+    catch_unwind(run).unwrap_or_else(|p| {
+        let what = p.downcast_ref::<String>().map(String::as_str).or(p.downcast_ref::<&str>().copied());
+        Err(Error::Bug(format!("@{}: {}", kernel.name, what.unwrap_or("a panic"))))
+    })
+}
+
+fn machine_code(kernel: &Kernel, ctx: &Context) -> Result<Vec<u8>, Error> {
+    let code = ctx.compiled_code().ok_or_else(|| Error::Bug(format!("@{}: no code", kernel.name)))?;
+    if !code.buffer.relocs().is_empty() {
+        return Err(Error::Limit(format!("@{}: this CPU would need library calls", kernel.name)));
+    }
+    Ok(code.code_buffer().to_vec())
+}

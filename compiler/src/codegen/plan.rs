@@ -1,0 +1,89 @@
+//! What code generation decides about a kernel before it writes any: the shape of the loops and where values live.
+
+use crate::kernel::ir::{ArgId, Index, Inst, Kernel};
+use crate::kernel::uses::kept;
+use crate::lanes::LaneOp;
+
+/// Decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// At most one strip: no loop over strips, values stay in registers.
+    pub(super) single: bool,
+    /// One phase over columns only, so that a launch may have segments of any length.
+    pub(super) flat: bool,
+    /// Instruction by instruction over the whole strip, because lanes or vectors may meet in memory. Otherwise vector by
+    /// vector, which needs fewer registers.
+    pub(super) by_instruction: bool,
+    /// Scratch rows of values that a later phase reads.
+    pub(super) slots: Vec<Option<u32>>,
+    /// Values that a later phase makes again instead.
+    pub(super) again: Vec<bool>,
+}
+
+impl Plan {
+    /// Decides.
+    pub(super) fn new(k: &Kernel) -> Plan {
+        let flat = is_flat(k);
+        let single = k.cols <= 16 && !flat;
+        let kept = kept(k);
+        let mut slots = vec![None; k.insts.len()];
+        let mut again = vec![false; k.insts.len()];
+        let mut next = 0;
+        for p in 0..k.phases.len() {
+            for i in k.phase_range(p) {
+                let seq = k.phases[p].seq.is_some();
+                again[i] = match &k.insts[i] {
+                    Inst::Lane(LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)) => true,
+                    Inst::Index(Index::Row(_) | Index::Col) => true,
+                    Inst::Anchor => true,
+                    Inst::Load { arg, at } => !seq && matches!(at.col, 0 | 1) && !is_stored(k, *arg),
+                    _ => false,
+                };
+                if kept[i] && !again[i] && !single {
+                    slots[i] = Some(next);
+                    next += 1;
+                }
+            }
+        }
+        Plan { single, flat, by_instruction: lanes_meet(k), slots, again }
+    }
+
+    /// Bytes of scratch that a thread needs.
+    pub(super) fn scratch_bytes(&self, k: &Kernel) -> u64 {
+        self.slots.iter().flatten().count() as u64 * k.cols.next_multiple_of(16) * 4
+    }
+}
+
+fn is_stored(k: &Kernel, a: ArgId) -> bool {
+    k.insts.iter().any(|i| matches!(i, Inst::Store { arg, .. } | Inst::StoreAt { arg, .. } if *arg == a))
+}
+
+/// One phase over columns alone, every access at the column or at one element.
+fn is_flat(k: &Kernel) -> bool {
+    k.rows.is_empty()
+        && k.phases.len() <= 1
+        && k.phases.iter().all(|p| p.seq.is_none())
+        && k.anchor.is_none()
+        && k.insts.iter().all(|i| match i {
+            Inst::Load { at, .. } => at.col == 0 || (at.col == 1 && at.offset == 0),
+            Inst::Store { at, .. } => at.col == 1 && at.offset == 0,
+            Inst::LoadAt { .. } | Inst::StoreAt { .. } | Inst::Reduce { .. } | Inst::Acc { .. } => false,
+            _ => true,
+        })
+}
+
+/// Whether an element written by one lane may be read or written by another.
+fn lanes_meet(k: &Kernel) -> bool {
+    k.insts.iter().any(|i| match i {
+        Inst::StoreAt { .. } => true,
+        Inst::LoadAt { arg, .. } => is_stored(k, *arg),
+        Inst::Load { arg, at } | Inst::Store { arg, at, .. } if is_stored(k, *arg) => {
+            at.col == 0
+                || k.insts.iter().any(|j| match j {
+                    Inst::Store { arg: a, at: b, .. } | Inst::Load { arg: a, at: b } => a == arg && at != b,
+                    _ => false,
+                })
+        }
+        _ => false,
+    })
+}
