@@ -11,6 +11,8 @@ pub mod lanes_eval;
 pub mod lanes_math;
 pub mod graph;
 pub mod grad;
+pub mod pass;
+pub mod opt;
 pub mod sema;
 pub mod kernel;
 pub mod codegen;

@@ -109,7 +109,8 @@ pub fn run_passes(graph: Graph, passes: &[&Pass], options: &PassOptions) -> Resu
         ran.graph = next;
         if options.verify {
             if let Err(errors) = verify::verify(&ran.graph) {
-                return Err(Bug { pass: pass.name, problem: errors.to_string(), ir: print::to_text(&ran.graph) });
+                let (problem, ir) = (errors.to_string(), errors.marked(&ran.graph));
+                return Err(Bug { pass: pass.name, problem, ir });
             }
         }
     }

@@ -98,23 +98,28 @@ fn accumulate(b: &mut Builder, cotangent: &mut [Option<ValueId>], x: ValueId, dx
     });
 }
 
-/// The last value on the way from `xs` to `y` that lets no gradient through: why `y` has none (E0204).
+/// The value nearest to `y` on the way from `xs` that lets no gradient through: why `y` has none (E0204). `None` if some
+/// path is open after all, or if `y` does not depend on any `x` in any way.
 pub fn path_ends_at(g: &Graph, y: ValueId, xs: &[ValueId]) -> Option<ValueId> {
     let is_x = marks(g, xs);
     let mut from_x = is_x.clone();
     for v in g.values() {
         from_x[v.idx()] |= g.inputs(v).iter().any(|a| from_x[a.idx()]);
     }
-    let mut on_path = marks(g, &[y]);
+    let mut open = marks(g, &[y]);
+    let mut end = None;
     for v in g.values().rev() {
-        if on_path[v.idx()] && from_x[v.idx()] && !is_x[v.idx()] {
-            if !carries(g, v) {
-                return Some(v);
-            }
-            for a in g.inputs(v) {
-                on_path[a.idx()] = true;
-            }
+        if !open[v.idx()] || !from_x[v.idx()] {
+            continue;
+        }
+        let onward = |a: &&ValueId| from_x[a.idx()] && g.ty(**a).dtype.is_float();
+        if is_x[v.idx()] && g.ty(v).dtype.is_float() {
+            return None;
+        } else if !carries(g, v) || !g.inputs(v).iter().any(|a| onward(&a)) {
+            end = end.or(Some(v));
+        } else {
+            g.inputs(v).iter().filter(onward).for_each(|a| open[a.idx()] = true);
         }
     }
-    None
+    end
 }

@@ -99,9 +99,10 @@ pub fn convert(from: DType, to: DType, x: f64) -> f64 {
     }
 }
 
-/// The nearest value that a dtype can hold of a real number: what a constant becomes.
+/// The nearest value that a dtype can hold of a real number: what a constant becomes. All NaNs become one.
 pub fn round(d: DType, x: f64) -> f64 {
     match d {
+        d if d.is_float() && x.is_nan() => f64::NAN,
         DType::F32 => f64::from(x as f32),
         DType::F64 | DType::Bf16 | DType::F16 => x,
         DType::I64 | DType::I32 | DType::I16 | DType::I8 | DType::U32 | DType::U16 | DType::U8 | DType::Bool => {

@@ -61,7 +61,9 @@ fn neutral_operand(r: &mut Rewriter<'_>, op: &Op, x: &[ValueId], v: ValueId) -> 
     let Op::Ew(ew @ (Ew::Mul | Ew::Div | Ew::Add)) = op else { return None };
     let float = r.old.ty(v).dtype.is_float();
     let g = r.b.graph();
-    let is = |i: usize, want: f64| splat(g, x[i]).is_some_and(|c| c == want && c.is_sign_negative() == want.is_sign_negative());
+    let is = |i: usize, want: f64| {
+        splat(g, x[i]).is_some_and(|c| c == want && c.is_sign_negative() == want.is_sign_negative())
+    };
     let zero = if float { -0.0 } else { 0.0 };
     match ew {
         Ew::Mul if is(1, 1.0) => Some(x[0]),

@@ -5,6 +5,7 @@
 
 use super::Axes;
 use crate::graph::ty::Shape;
+use nn_runtime::dtype::DType;
 
 /// A value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,10 +18,10 @@ pub enum Attr {
     Word(&'static str),
     /// `"loss"`
     Text(String),
-    /// `0.5`, `nan`, `-inf`
-    Float(f64),
-    /// `[0.5, 1]`
-    Floats(Vec<f64>),
+    /// A number of a dtype: `0.5`, `nan`, `-inf`
+    Float(DType, f64),
+    /// `[0.5, 1.0]`
+    Floats(DType, Vec<f64>),
 }
 
 /// Attributes in their fixed order.
@@ -109,12 +110,6 @@ impl Reader {
         };
         let bad = |w: &str| format!("the attribute `{name}` is a list of numbers, found `{w}`");
         items.iter().map(|w| w.parse().map_err(|_| bad(w))).collect()
-    }
-
-    /// A number.
-    pub fn float(&mut self, name: &str) -> Result<f64, String> {
-        let w = self.word(name)?;
-        w.parse().map_err(|_| format!("the attribute `{name}` is a number, found `{w}`"))
     }
 
     /// A number or a list of numbers; true for the list.

@@ -29,12 +29,15 @@ pub static CONST: OpSpec = OpSpec {
     eval: |op, _, _, _| if let Op::Const(lit) = op { lit.data().to_vec() } else { vec![] },
     vjp: None,
     attrs: |op| match op {
-        Op::Const(Literal::Scalar(_, x)) => vec![("value", Attr::Float(*x))],
-        Op::Const(Literal::Dense(_, xs)) => vec![("value", Attr::Floats(xs.to_vec()))],
+        Op::Const(Literal::Scalar(d, x)) => vec![("value", Attr::Float(*d, *x))],
+        Op::Const(Literal::Dense(ty, xs)) => vec![("value", Attr::Floats(ty.dtype, xs.to_vec()))],
         _ => vec![],
     },
     make: |ty, r| {
-        let (list, xs) = r.floats("value")?;
+        let (list, mut xs) = r.floats("value")?;
+        if ty.dtype.is_float() {
+            xs.iter_mut().for_each(|x| *x = round(ty.dtype, *x));
+        }
         match xs.as_slice() {
             [x] if !list && ty.rank() == 0 => Ok(Op::Const(Literal::Scalar(ty.dtype, *x))),
             _ => Ok(Op::Const(Literal::Dense(ty.clone(), xs.into()))),
