@@ -98,10 +98,11 @@ fn one_way<S: Simd>(s: Shape, swap: bool) -> (Plan, u64) {
     } else {
         right * 8
     };
-    // A left operand with unit row stride is read as it lies unless its rows collide in the cache or come up often.
-    let pack_l = s.lk != 1 && (s.lm != 1 || panels > 2 || (panels > 1 && conflicts(s.lk, kc)));
+    // With unit row stride the left operand is read as it lies: a tile takes one line a step, which even the second level
+    // keeps up with.
+    let pack_l = s.lk != 1 && s.lm != 1;
     if pack_l {
-        cost += (m * k) as u64 * if s.lm == 1 { 2 } else { 8 };
+        cost += (m * k) as u64 * 8;
     }
     if swap {
         cost += (m * n) as u64 * 2;

@@ -54,39 +54,103 @@ pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>
                 }
             }
         }
-        let (mut l, mut r, ls, rs) = (t.l, t.r, t.ls, t.rs);
-        let step = |acc: &mut [[S::V; NV]; MR], l: *const f32, r: *const f32, u: isize| {
-            let r = r.offset(u * rs);
-            let mut b = [S::zero(); NV];
-            for (j, b) in b.iter_mut().enumerate() {
-                *b = S::load(r.add(j * S::LANES));
-            }
-            for (i, row) in acc.iter_mut().enumerate() {
-                let i = i as isize;
-                let a = S::splat(if UNIT_K { l.offset(i * ls + u) } else { l.offset(u * ls + i) });
-                for (v, &b) in row.iter_mut().zip(&b) {
-                    *v = S::fma(a, b, *v);
-                }
-            }
-        };
+        let (mut r, rs) = (t.r, t.rs);
+        let mut l = Left::<MR, UNIT_K>::new(t.l, t.ls);
         for _ in 0..t.k / 4 {
-            step(&mut acc, l, r, 0);
-            step(&mut acc, l, r, 1);
-            step(&mut acc, l, r, 2);
-            step(&mut acc, l, r, 3);
+            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 0);
+            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 1);
+            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 2);
+            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 3);
             r = r.wrapping_offset(4 * rs);
-            l = l.wrapping_offset(if UNIT_K { 4 } else { 4 * ls });
+            l.advance(4);
         }
         for _ in 0..t.k % 4 {
-            step(&mut acc, l, r, 0);
+            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 0);
             r = r.wrapping_offset(rs);
-            l = l.wrapping_offset(if UNIT_K { 1 } else { ls });
+            l.advance(1);
         }
         for (i, row) in acc.iter().enumerate() {
             let c = t.c.offset(i as isize * t.ldc);
             for (j, &v) in row.iter().enumerate() {
                 let p = c.add(j * S::LANES);
                 if j + 1 == NV && t.tail != S::LANES { S::store_n(p, v, t.tail) } else { S::store(p, v) }
+            }
+        }
+    }
+}
+
+/// Addresses of the left operand. Rows with a stride are reached from every third one, so that twelve of them need four
+/// addresses and not twelve; the optimizer is kept from finding other, more numerous ones.
+struct Left<const MR: usize, const UNIT_K: bool> {
+    rows: [*const f32; 4],
+    stride: isize,
+}
+
+impl<const MR: usize, const UNIT_K: bool> Left<MR, UNIT_K> {
+    #[inline(always)]
+    fn new(l: *const f32, stride: isize) -> Self {
+        let at = |i: usize| if UNIT_K { l.wrapping_offset(3 * i as isize * stride) } else { l };
+        Left { rows: [at(0), at(1), at(2), at(3)], stride }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, k: isize) {
+        if UNIT_K {
+            for (i, p) in self.rows.iter_mut().enumerate() {
+                if 3 * i < MR {
+                    *p = opaque(p.wrapping_offset(k));
+                }
+            }
+        } else {
+            self.rows[0] = self.rows[0].wrapping_offset(k * self.stride);
+        }
+    }
+
+    /// Row `i`, `u` steps on.
+    #[inline(always)]
+    fn at(&self, i: usize, u: isize) -> *const f32 {
+        if UNIT_K {
+            self.rows[i / 3].wrapping_offset((i % 3) as isize * self.stride + u)
+        } else {
+            self.rows[0].wrapping_offset(u * self.stride + i as isize)
+        }
+    }
+}
+
+/// The same address, but the optimizer does not know that.
+#[inline(always)]
+fn opaque(p: *const f32) -> *const f32 {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    {
+        let mut p = p;
+        // SAFETY: no instruction at all.
+        unsafe { core::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) };
+        p
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    p
+}
+
+/// One step of `k`, the `u`th from `l` and `r`.
+#[inline(always)]
+unsafe fn step<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>(
+    acc: &mut [[S::V; NV]; MR],
+    l: &Left<MR, UNIT_K>,
+    r: *const f32,
+    rs: isize,
+    u: isize,
+) {
+    // SAFETY: step `u` lies in the operands.
+    unsafe {
+        let r = r.offset(u * rs);
+        let mut b = [S::zero(); NV];
+        for j in 0..NV {
+            b[j] = S::load(r.add(j * S::LANES));
+        }
+        for i in 0..MR {
+            let a = S::splat(l.at(i, u));
+            for j in 0..NV {
+                acc[i][j] = S::fma(a, b[j], acc[i][j]);
             }
         }
     }
