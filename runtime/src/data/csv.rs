@@ -14,14 +14,14 @@ use std::io::{self, BufRead, BufReader, Read};
 /// Longest line.
 const MAX_LINE: u64 = 16 << 20;
 /// A compressed file may expand this much before the ratio is looked at.
-const FREE_EXPANSION: u64 = 256 << 20;
+const FREE_EXPANSION: u64 = 32 << 20;
 /// The most it may expand beyond that.
-const TEXT_RATIO: u64 = 200;
+const TEXT_RATIO: u64 = 500;
 
 /// Reads a file.
 pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Result<Vec<Column>, DataError> {
     let limit = if input.is_gz() { (input.size().saturating_mul(TEXT_RATIO)).max(FREE_EXPANSION) } else { u64::MAX };
-    let guard = Guard { inner: input.reader()?, limit: limit.min(MAX_SOURCE_BYTES), total: 0, line: 0 };
+    let guard = Guard { inner: input.reader()?, limit: limit.min(MAX_SOURCE_BYTES), total: 0, line: 0, last: b'\n' };
     let mut text = BufReader::with_capacity(1 << 16, guard);
     if text.fill_buf().map_err(|e| failed(input, &e))?.starts_with(b"\xef\xbb\xbf") {
         text.consume(3);
@@ -34,24 +34,28 @@ pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Resul
     }
     let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
     let mut record = csv::ByteRecord::new();
-    let mut next = |record: &mut csv::ByteRecord| csv.read_byte_record(record).map_err(|e| csv_failed(input, &e));
+    // The line that a record ends on. (Its position is where the reader stood before any blank lines.)
+    let mut next = |record: &mut csv::ByteRecord| -> Result<Option<u64>, DataError> {
+        let more = csv.read_byte_record(record).map_err(|e| csv_failed(input, &e))?;
+        Ok(more.then(|| csv.position().line().saturating_sub(1).saturating_add(skip)))
+    };
 
     let mut named = match groups {
         Some(groups) => Groups::new(input, groups)?,
         None => {
-            if !next(&mut record)? {
+            if next(&mut record)?.is_none() {
                 return Err(empty(input));
             }
             Groups::from_header(input, &record)?
         }
     };
     let mut rows = 0u64;
-    while next(&mut record)? {
-        let line = record.position().map_or(0, csv::Position::line).saturating_add(skip);
+    while let Some(end) = next(&mut record)? {
+        let line = || end.saturating_sub(newlines(&record));
         if record.len() as u64 == named.width {
             rows += 1;
         } else {
-            return Err(named.ragged(input, rows, line, record.len() as u64, groups.is_some()));
+            return Err(named.ragged(input, rows, line(), record.len() as u64, groups.is_some()));
         }
         if rows > MAX_ROWS {
             return Err(input.error(codes::TOO_LARGE, format_args!("more than {MAX_ROWS} rows")));
@@ -59,7 +63,7 @@ pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Resul
         let mut cells = record.iter().enumerate();
         for group in &mut named.groups {
             for (i, cell) in cells.by_ref().take(group.width as usize) {
-                group.push(cell).map_err(|why| not_a_number(input, line, i as u64 + 1, &group.name, cell, why))?;
+                group.push(cell).map_err(|why| not_a_number(input, line(), i as u64 + 1, &group.name, cell, why))?;
             }
         }
     }
@@ -170,6 +174,11 @@ impl Group {
     }
 }
 
+/// Line ends within quoted cells.
+fn newlines(record: &csv::ByteRecord) -> u64 {
+    record.as_slice().iter().filter(|&&c| c == b'\n').count() as u64
+}
+
 enum Number {
     Int(i32),
     Float(f32),
@@ -222,17 +231,25 @@ fn csv_failed(input: &Input, e: &csv::Error) -> DataError {
     }
 }
 
-/// Stops a reader that yields too much: in all, or without a line end.
+/// Stops a reader that yields too much, in all or without a line end, and ends the last line if the file does not.
 struct Guard<R> {
     inner: R,
     limit: u64,
     total: u64,
     line: u64,
+    last: u8,
 }
 
 impl<R: Read> Read for Guard<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
+        let mut n = self.inner.read(buf)?;
+        if let (0, true, Some(first)) = (n, self.last != b'\n', buf.first_mut()) {
+            *first = b'\n';
+            n = 1;
+        }
+        if let Some(&last) = buf.get(..n).and_then(<[u8]>::last) {
+            self.last = last;
+        }
         self.total = self.total.saturating_add(n as u64);
         self.line = match buf.get(..n).and_then(|b| b.iter().rposition(|&c| c == b'\n')) {
             Some(last) => (n - last) as u64,

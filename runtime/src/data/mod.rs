@@ -23,6 +23,7 @@ pub mod split;
 use crate::dtype::DType;
 use crate::error::{DataError, codes};
 use crate::paths::DataPaths;
+use input::Input;
 
 /// Most bytes that one source may decode to.
 pub const MAX_SOURCE_BYTES: u64 = 1 << 36;
@@ -140,24 +141,29 @@ enum Inner {
 
 /// Reads the header of a source.
 pub fn open(spec: &SourceSpec, paths: &DataPaths) -> Result<Opened, DataError> {
+    open_with(spec, &mut |file| Input::open(paths, file))
+}
+
+/// Reads the header of a source whose files come from a function: from folders, or from memory.
+pub fn open_with(
+    spec: &SourceSpec,
+    input: &mut dyn FnMut(&str) -> Result<Input, DataError>,
+) -> Result<Opened, DataError> {
     let (header, inner) = match spec {
         SourceSpec::Idx { files } => {
-            let files = files
-                .iter()
-                .map(|f| idx::IdxFile::open(input::Input::open(paths, f)?))
-                .collect::<Result<Vec<_>, _>>()?;
+            let files = files.iter().map(|f| idx::IdxFile::open(input(f)?)).collect::<Result<Vec<_>, _>>()?;
             (idx::header(&files)?, Inner::Idx(files))
         }
         SourceSpec::Npy { file } => {
-            let f = npy::NpyFile::open(input::Input::open(paths, file)?)?;
+            let f = npy::NpyFile::open(input(file)?)?;
             (f.header(), Inner::Npy(f))
         }
         SourceSpec::Npz { file } => {
-            let f = npz::NpzFile::open(input::Input::open(paths, file)?)?;
+            let f = npz::NpzFile::open(input(file)?)?;
             (f.header()?, Inner::Npz(f))
         }
         SourceSpec::Csv { file, skip, columns } => {
-            let columns = csv::read(&input::Input::open(paths, file)?, *skip, columns.as_deref())?;
+            let columns = csv::read(&input(file)?, *skip, columns.as_deref())?;
             (header_of(&columns), Inner::Ready(columns))
         }
         SourceSpec::Table { columns } => {

@@ -2,7 +2,8 @@
 //!
 //! In: an input, or a reader and the number of bytes it may yield (a member of an `.npz`). Out: shape and format, then
 //! a column. The header is a Python dict; only the fixed form that NumPy writes is read, so it costs no recursion and
-//! nothing in it is ever run. Object, string and record dtypes and column-major order are refused by name.
+//! nothing in it is ever run. Object, string and record dtypes are refused by name;
+//! column-major arrays are turned.
 
 use super::convert::{Format, convert};
 use super::input::{Input, read_up_to};
@@ -19,6 +20,8 @@ const MAX_HEADER: u64 = 1 << 16;
 pub struct NpyHeader {
     /// Element format.
     pub format: Format,
+    /// Column-major?
+    pub fortran: bool,
     /// Full shape.
     pub shape: Vec<u64>,
     /// Bytes before the values.
@@ -51,10 +54,7 @@ impl NpyHeader {
         let format = format_of(&dict.descr).map_err(|why| {
             at(codes::UNSUPPORTED, why).help("save numbers: `numpy.save(file, array.astype(numpy.float32))`")
         })?;
-        if dict.fortran && dict.shape.len() > 1 {
-            return Err(at(codes::UNSUPPORTED, "column-major (fortran) order is not read".into())
-                .help("save `numpy.ascontiguousarray(array)`"));
-        }
+        let fortran = dict.fortran;
         let shape = dict.shape;
         if shape.len() > 8 {
             return Err(at(codes::TOO_LARGE, format!("{} axes; the most is 8", shape.len())));
@@ -73,7 +73,7 @@ impl NpyHeader {
         if shape.contains(&0) {
             return Err(at(codes::EMPTY, format!("the shape {shape:?} holds no values")));
         }
-        Ok(NpyHeader { format, shape, head, bytes })
+        Ok(NpyHeader { format, fortran, shape, head, bytes })
     }
 
     /// Reads the values that follow the header, to the end of the reader.
@@ -82,6 +82,11 @@ impl NpyHeader {
         if !read_up_to(r, 1).map_err(|e| input.read_error(&e))?.is_empty() {
             return Err(input.error(codes::LENGTH, "the file is longer than its header says"));
         }
+        let bytes = if self.fortran && self.shape.len() > 1 {
+            row_major(&bytes, &self.shape, self.format.dtype.bytes())
+        } else {
+            bytes
+        };
         convert(self.format, bytes).map_err(|m| {
             let dtype = self.format.column_dtype();
             let row = (m.element as u64 + 1).div_ceil(self.shape.iter().skip(1).product::<u64>().max(1));
@@ -133,6 +138,33 @@ impl NpyFile {
             columns.into_iter().next().unwrap_or(ColumnSpec { name: String::new(), dtype: DType::U8, shape: vec![] });
         Ok(Column { name, dtype, shape, rows, bytes })
     }
+}
+
+/// A column-major array as row-major. `bytes` holds exactly the elements of `shape`, which has no zeros.
+fn row_major(bytes: &[u8], shape: &[u64], size: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut strides = vec![];
+    let mut stride = size;
+    for &d in shape {
+        strides.push(stride);
+        stride *= d as usize;
+    }
+    let mut index = vec![0u64; shape.len()];
+    let mut at = 0;
+    while out.len() < bytes.len() {
+        out.extend_from_slice(&bytes[at..at + size]);
+        // The next index, last axis fastest.
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            at += strides[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            at -= strides[axis] * shape[axis] as usize;
+            index[axis] = 0;
+        }
+    }
+    out
 }
 
 /// The element format of a NumPy `descr`.
