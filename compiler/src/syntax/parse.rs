@@ -72,7 +72,7 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout) -> Vec
         if failed_at_end.take() == Some(range.start) && text.trim_start().starts_with('{') {
             continue;
         }
-        pest::set_call_limit(NonZeroUsize::new(100_000 + text.len() * limits::CALLS_PER_BYTE.value as usize));
+        pest::set_call_limit(NonZeroUsize::new(10_000 + text.len() * limits::CALLS_PER_BYTE.value as usize));
         match NnParser::parse(Rule::one_item, text) {
             Ok(mut pairs) => {
                 let mark = ast.exprs.len();

@@ -1,15 +1,15 @@
 //! Tests of the front end: whole programs, hostile text and mutated programs.
 
 use super::ast::*;
-use super::{limits, parse, source_from_bytes};
+use super::{layout, limits, parse, source_from_bytes};
 use crate::diag::Diagnostic;
 use crate::report;
 use crate::source::{FileId, SourceMap, Span};
 use std::path::PathBuf;
 
 fn fixtures() -> Vec<(String, String)> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/syntax");
-    let mut all: Vec<_> = std::fs::read_dir(&dir)
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests");
+    let mut all: Vec<_> = std::fs::read_dir(tests.join("data/syntax"))
         .expect("fixtures")
         .map(|e| e.expect("entry").path())
         .filter(|p| p.extension().is_some_and(|e| e == "nn"))
@@ -17,6 +17,7 @@ fn fixtures() -> Vec<(String, String)> {
             (p.file_name().expect("name").to_string_lossy().into_owned(), std::fs::read_to_string(&p).expect("text"))
         })
         .collect();
+    all.push(("accepted.nn".into(), std::fs::read_to_string(tests.join("spec/syntax/accepted.nn")).expect("text")));
     all.sort();
     assert!(all.len() >= 16, "fixtures are missing");
     all
@@ -227,4 +228,124 @@ fn bytes_that_are_not_text_are_refused_with_their_place() {
     assert_eq!(e.code, "E0003");
     assert!(e.notes[0].contains("0xff at byte 6, in line 2"), "{e:?}");
     assert_eq!(source_from_bytes("a.nn", b"let".to_vec()).as_deref(), Ok("let"));
+}
+
+/// An expression with every operator in parentheses.
+fn grouped(ast: &Ast, id: ExprId) -> String {
+    let g = |id: &ExprId| grouped(ast, *id);
+    match &ast.expr(id).kind {
+        ExprKind::Binary { op, lhs, rhs, .. } => format!("({:?} {} {})", op, g(lhs), g(rhs)),
+        ExprKind::Unary(op, e) => format!("({op:?} {})", g(e)),
+        ExprKind::Cast(e, t) => format!("({} as {})", g(e), super::print::ty(ast, t)),
+        ExprKind::Call { callee, args } => {
+            format!("{}({})", g(callee), args.iter().map(|a| g(&a.value)).collect::<Vec<_>>().join(", "))
+        }
+        ExprKind::Field { base, name } => format!("{}.{}", g(base), name.text),
+        ExprKind::Lambda { body, .. } => format!("(lambda {})", g(body)),
+        _ => super::print::expr(ast, id),
+    }
+}
+
+#[test]
+fn operators_have_the_documented_precedence() {
+    for (text, want) in [
+        ("a + b * c - d", "(Sub (Add a (Mul b c)) d)"),
+        ("a - b - c", "(Sub (Sub a b) c)"),
+        ("a / b @ c % d // e", "(FloorDiv (Rem (MatMul (Div a b) c) d) e)"),
+        ("-a**2", "(Neg (Pow a 2))"),
+        ("a**-b**c", "(Pow a (Neg (Pow b c)))"),
+        ("a**b**c", "(Pow a (Pow b c))"),
+        ("2**-x * y", "(Mul (Pow 2 (Neg x)) y)"),
+        ("-a * b", "(Mul (Neg a) b)"),
+        ("a * -b", "(Mul a (Neg b))"),
+        ("-x as f32", "(Neg (x as f32))"),
+        ("x as f32 as i32**2", "(Pow ((x as f32) as i32) 2)"),
+        ("x as f32[B] / 255", "(Div (x as f32[B]) 255)"),
+        ("f(x) as f32 / 255 - 1", "(Sub (Div (f(x) as f32) 255) 1)"),
+        ("not a == b and c or d", "(Or (And (Not (Eq a b)) c) d)"),
+        ("a or b and not c", "(Or a (And b (Not c)))"),
+        ("a <= b + 1 or c != d", "(Or (Le a (Add b 1)) (Ne c d))"),
+        ("0..n + 1", "(Range 0 (Add n 1))"),
+        ("x |> f |> g", "(Pipe (Pipe x f) g)"),
+        ("x |> f + 1", "(Pipe x (Add f 1))"),
+        ("|x| x |> f", "(lambda (Pipe x f))"),
+        ("1 + |x| x + 1", "(Add 1 (lambda (Add x 1)))"),
+        ("a.b.0(c).T", "a.b.0(c).T"),
+        ("(a + b) * c", "(Mul (Add a b) c)"),
+        ("a\n  |> f\n  .b", "(Pipe a f.b)"),
+        ("a and\n b\n or c", "(Or (And a b) c)"),
+    ] {
+        let (ast, errors) = parsed(&format!("let v = {text}"));
+        assert!(errors.is_empty(), "{text}: {errors:#?}");
+        let ItemKind::Stmt(Stmt { kind: StmtKind::Let { init, .. }, .. }) = &ast.files[0].items[0].kind else {
+            panic!("{text} is not one statement")
+        };
+        assert_eq!(ast.files[0].items.len(), 1, "{text}");
+        assert_eq!(grouped(&ast, init.value), want, "{text}");
+        round_trip(text, &format!("let v = {text}"));
+    }
+}
+
+#[test]
+fn newlines_end_statements_only_where_they_should() {
+    let items = |text: &str| {
+        let found = layout::layout(FileId(0), text);
+        assert!(found.errors.is_empty(), "{text:?}: {:?}", found.errors);
+        assert_eq!(found.text.len(), text.len());
+        found.items.iter().map(|r| found.text[r.clone()].trim().to_string()).collect::<Vec<_>>()
+    };
+    for (text, want) in [
+        ("a\nb", 2),
+        ("a; b;\n;c", 3),
+        ("a # c ; d\n# e\n\nb", 2),
+        ("a\n|> f", 1),
+        ("a\n  .b", 1),
+        ("a\n..b", 2),
+        ("f(a\n,\nb\n)", 1),
+        ("fn f(x)\n -> T\n where c\n = x", 1),
+        ("where(a)\nwhere(b)", 2),
+        ("a =\n  1", 1),
+        ("a =\nlet b = 2", 2),
+        ("a +\n b", 1),
+        ("a\n- b", 2),
+        ("a and\nb\nor c", 1),
+        ("if a { b }\nelse { c }", 1),
+        ("if a {\n b\n c\n}\nd", 2),
+        ("@name(\"x\")\nlet a = 1", 1),
+        ("@remat\n\n# why\nlet a = 1\nb", 2),
+        ("a @\nb", 1),
+        ("x = m.h.**\ny = m.*\nz", 3),
+        ("x = a **\nb", 1),
+        ("x = \"# not a comment\"\ny", 2),
+        ("x = [\n1,\n2\n]\ny", 2),
+        ("a\r\nb\r\n", 2),
+    ] {
+        assert_eq!(items(text).len(), want, "{text:?}: {:?}", items(text));
+    }
+    assert_eq!(layout::layout(FileId(0), "{\na # b\nc\n}").text, "{\na    ;c;}");
+}
+
+#[test]
+fn docs_and_places_are_kept() {
+    let text = "# plain\n## One.\n##  two\n\n@a(1)\nmodel M {\n  ## inner\n  f = (g(x))\n}\nlet y = 1 ## not a doc\n### nor this\nlet z = 2";
+    let (ast, errors) = parsed(text);
+    assert!(errors.is_empty(), "{errors:#?}");
+    let items = &ast.files[0].items;
+    assert_eq!(items[0].doc.as_deref(), Some("One.\n two"));
+    assert_eq!((&items[1].doc, &items[2].doc), (&None, &None));
+    let at = |s: Span| &text[s.start as usize..s.end as usize];
+    assert!(at(items[0].span).starts_with("@a(1)\nmodel M {") && at(items[0].span).ends_with('}'));
+    let ItemKind::Model(m) = &items[0].kind else { panic!("not a model") };
+    let ModelBody::Members(members) = &m.body else { panic!("no members") };
+    assert_eq!(members[0].doc.as_deref(), Some("inner"));
+    assert_eq!(at(members[0].span), "f = (g(x))");
+    let MemberKind::Sub { value, .. } = &members[0].kind else { panic!("not a submodule") };
+    assert_eq!(at(ast.span(*value)), "(g(x))");
+}
+
+#[test]
+fn every_limit_has_a_row() {
+    for limit in limits::TABLE {
+        assert!(limit.row().contains(limit.name) && limit.row().contains(&limit.value.to_string()));
+    }
 }
