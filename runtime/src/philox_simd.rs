@@ -63,6 +63,7 @@ fn block(isa: Isa, keys: &Keys, counter: [u32; 4], out: &mut [u32; 64]) {
 
 /// Sixteen counters at once, in arrays.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // four arrays in step
 fn lanes(keys: &Keys, counter: [u32; 4], out: &mut [u32; 64]) {
     let mut c: [[u32; 16]; 4] = [[counter[0]; 16], [counter[1]; 16], [counter[2]; 16], [counter[3]; 16]];
     for (l, c) in c[0].iter_mut().enumerate() {

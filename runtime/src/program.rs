@@ -121,7 +121,8 @@ pub struct Launch {
     pub rows: u64,
     /// How threads share it.
     pub split: Split,
-    /// A barrier stands before this launch.
+    /// A barrier stands before this launch. Launches with the same split and the same rows (columns of segments) are cut at
+    /// the same places, so one that reads only what its own thread wrote needs none.
     pub barrier: bool,
     /// Estimated cost in floating point operations or touched elements, to decide whether threads pay.
     pub cost: u64,

@@ -59,8 +59,9 @@ impl Pool {
     pub fn new(threads: Option<usize>) -> std::io::Result<Pool> {
         let cores = usable();
         let threads = threads.unwrap_or(cores).max(1);
-        // With more threads than cores the one waited for may need this core.
-        let spin = if threads > cores { 20 } else { 4000 };
+        // A `pause` takes about 50 ns, so this is about 50 us. With more threads than cores the one waited for may need
+        // this core.
+        let spin = if threads > cores { 20 } else { 1000 };
         let mut pool = Pool {
             shared: Arc::new(Shared {
                 threads,

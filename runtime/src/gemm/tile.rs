@@ -119,6 +119,7 @@ impl<const MR: usize, const UNIT_K: bool> Left<MR, UNIT_K> {
 
 /// The same address, but the optimizer does not know that.
 #[inline(always)]
+#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read
 fn opaque(p: *const f32) -> *const f32 {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
@@ -133,6 +134,7 @@ fn opaque(p: *const f32) -> *const f32 {
 
 /// One step of `k`, the `u`th from `l` and `r`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // the indices are also places in memory
 unsafe fn step<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>(
     acc: &mut [[S::V; NV]; MR],
     l: &Left<MR, UNIT_K>,

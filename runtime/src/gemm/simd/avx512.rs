@@ -79,6 +79,7 @@ unsafe impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // the index is also a place in memory
     unsafe fn transpose(
         src: *const f32,
         src_ld: isize,

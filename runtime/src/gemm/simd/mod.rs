@@ -19,6 +19,7 @@ use super::tile::TileFn;
 /// # Safety
 /// Every function needs a processor that has the instruction set, and pointers valid for the lanes it names. The
 /// functions are inlined into callers that enable the set's target features.
+#[allow(clippy::missing_safety_doc)] // one contract for all of them, above
 pub unsafe trait Simd: Copy + 'static {
     /// A register.
     type V: Copy;
