@@ -89,7 +89,8 @@ pub fn comprehension(
         }
     }
     let t = inside(el, frame.clone(), &left, body, env)?;
-    let dims: Vec<Dim> = left.iter().map(|&v| frame.vars[v].outer.clone().unwrap_or(frame.vars[v].dim.clone())).collect();
+    let dims: Vec<Dim> =
+        left.iter().map(|&v| frame.vars[v].outer.clone().unwrap_or(frame.vars[v].dim.clone())).collect();
     let t = Tensor { dims, ..t };
     el.b.name(t.id, &name.text);
     match ty {
@@ -166,8 +167,12 @@ fn over_vars(el: &mut Elab<'_>, t: &Tensor, span: Span) -> R<()> {
     if t.dims.iter().all(|d| known(el, d)) {
         return Ok(());
     }
-    let d = Diagnostic::error("E0117", span, format!("inside a comprehension this must be one element, found {}", t.show()))
-        .help("index every axis: `x[i, j]`; or use `..` on both sides for axes that stay as they are");
+    let d = Diagnostic::error(
+        "E0117",
+        span,
+        format!("inside a comprehension this must be one element, found {}", t.show()),
+    )
+    .help("index every axis: `x[i, j]`; or use `..` on both sides for axes that stay as they are");
     Err(el.error(d))
 }
 
@@ -288,8 +293,12 @@ fn binary(el: &mut Elab<'_>, op: BinaryOp, op_span: Span, lhs: ExprId, rhs: Expr
         return el.static_binary(op, &a, &b, span);
     }
     if op == BinaryOp::MatMul {
-        let d = Diagnostic::error("E0117", op_span, "`@` multiplies matrices; inside a comprehension everything is a scalar")
-            .help("write the sum: `sum[k](a[i, k] * b[k, j])`");
+        let d = Diagnostic::error(
+            "E0117",
+            op_span,
+            "`@` multiplies matrices; inside a comprehension everything is a scalar",
+        )
+        .help("write the sum: `sum[k](a[i, k] * b[k, j])`");
         return Err(el.error(d));
     }
     let mut both = [(a, ls), (b, rs)];
@@ -355,7 +364,15 @@ fn choose(el: &mut Elab<'_>, cond: ExprId, then: &Block, otherwise: Option<ExprI
 /// A call of an elementwise function: it sees tensors over the common variables of its arguments.
 fn call(el: &mut Elab<'_>, callee: ExprId, args: &[Arg], span: Span, env: &Env) -> R<Value> {
     let f = el.eval(callee, env)?;
-    let mut a = CallArgs { span, callee: el.ast.span(callee), dims: None, pos: vec![], named: vec![], expect: None, env: env.clone() };
+    let mut a = CallArgs {
+        span,
+        callee: el.ast.span(callee),
+        dims: None,
+        pos: vec![],
+        named: vec![],
+        expect: None,
+        env: env.clone(),
+    };
     for arg in args {
         let at = el.ast.span(arg.value);
         let v = el.eval(arg.value, env)?;

@@ -192,9 +192,8 @@ fn dot(el: &mut Elab<'_>, a: &Tensor, b: &Tensor, vars: &[usize], span: Span) ->
         *s = dtype::cast(el, s, wide);
     }
     // The side whose own variables come first in the iteration space is the left one.
-    let key = |el: &Elab<'_>, free: &[usize]| {
-        free.iter().filter_map(|&v| el.comp.as_ref().map(|f| f.vars[v].key)).min()
-    };
+    let key =
+        |el: &Elab<'_>, free: &[usize]| free.iter().filter_map(|&v| el.comp.as_ref().map(|f| f.vars[v].key)).min();
     let (ka, kb) = (key(el, &alone(&va, &vb)), key(el, &alone(&vb, &va)));
     if matches!((ka, kb), (Some(x), Some(y)) if y < x) {
         sides.swap(0, 1);

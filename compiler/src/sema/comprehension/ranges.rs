@@ -124,7 +124,13 @@ pub(super) fn of_comprehension(el: &mut Elab<'_>, binders: &[Binder], body: Expr
 }
 
 /// The frame of a reducer that stands alone, and its variables.
-pub(super) fn of_reducer(el: &mut Elab<'_>, items: &[Ix], args: &[Arg], span: Span, env: &Env) -> R<(Frame, Vec<usize>)> {
+pub(super) fn of_reducer(
+    el: &mut Elab<'_>,
+    items: &[Ix],
+    args: &[Arg],
+    span: Span,
+    env: &Env,
+) -> R<(Frame, Vec<usize>)> {
     let mut w = Walk { frame: Frame::default(), uses: vec![], env, key: 0 };
     let vars = binders(el, &mut w, items)?;
     for &v in &vars {
@@ -280,8 +286,9 @@ fn access(el: &mut Elab<'_>, w: &mut Walk<'_>, base: ExprId, items: &[Ix], row: 
     let span = el.ast.span(base);
     if rows > 1 || fixed > t.dims.len() || (rows == 0 && fixed != t.dims.len()) {
         let text = t.show();
-        let d = Diagnostic::error("E0117", span, format!("{fixed} indices into {text}, which has {} axes", t.dims.len()))
-            .help("inside a comprehension every axis takes one index; `..` stands for the axes in between");
+        let d =
+            Diagnostic::error("E0117", span, format!("{fixed} indices into {text}, which has {} axes", t.dims.len()))
+                .help("inside a comprehension every axis takes one index; `..` stands for the axes in between");
         return Err(el.error(d));
     }
     let mut axis = 0;
@@ -455,9 +462,13 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
             let room = if c > 0 { u.axis.size as i64 - 1 - high } else { low };
             if room < 0 {
                 let name = w.frame.vars[v].name.clone();
-                let d = Diagnostic::error("E0107", u.span, format!("window does not fit: index `{name}` has no place to stand"))
-                    .here(format!("needs {} elements, the axis is {}", high + 1, u.axis.show()))
-                    .help("pad the operand, or make the window smaller");
+                let d = Diagnostic::error(
+                    "E0107",
+                    u.span,
+                    format!("window does not fit: index `{name}` has no place to stand"),
+                )
+                .here(format!("needs {} elements, the axis is {}", high + 1, u.axis.show()))
+                .help("pad the operand, or make the window smaller");
                 return Err(el.error(d));
             }
             let size = (room / c.abs()) as u64 + 1;
@@ -486,7 +497,9 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
 
 /// Was the size given as `i < N`?
 fn bounded(var: &Var) -> bool {
-    var.origin.is_some() && var.dim.size != u64::MAX && var.outer.as_ref().is_some_and(|d| d.size == var.dim.size)
+    var.origin.is_some()
+        && var.dim.size != u64::MAX
+        && var.outer.as_ref().is_some_and(|d| d.size == var.dim.size)
         && var.origin != Some(var.span)
 }
 
