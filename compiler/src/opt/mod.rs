@@ -5,6 +5,9 @@ pub mod simplify;
 pub mod fold;
 pub mod dce;
 
+#[cfg(test)]
+mod tests;
+
 use crate::pass::Pass;
 
 /// The passes in the order they run. `simplify` uncovers constants for `fold`, whose results are simplified again;

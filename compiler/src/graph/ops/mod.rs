@@ -17,6 +17,9 @@ pub mod order;
 pub mod reduce;
 pub mod source;
 
+#[cfg(test)]
+mod tests;
+
 use super::build::Builder;
 use super::graph::{Slot, ValueId};
 use super::tensor::{Tensor, wrap};

@@ -1,0 +1,84 @@
+//! Passes against the reference interpreter: no pass changes what a graph means, on seeded random graphs.
+
+use super::PASSES;
+use crate::graph::graph::Graph;
+use crate::graph::interp::run;
+use crate::graph::parse::parse;
+use crate::graph::print::to_text;
+use crate::graph::random::random;
+use crate::graph::sampler::feeds;
+use crate::pass::{Pass, PassCx, PassOptions, run_passes};
+use std::collections::BTreeMap;
+
+/// The same graph over f64, where the rounding of folded constants is exact too.
+fn in_f64(g: &Graph) -> Graph {
+    parse(&to_text(g).replace("f32", "f64")).expect("f64 in place of f32 is a graph")
+}
+
+fn apply(pass: &Pass, g: &Graph) -> (Graph, u64) {
+    let mut cx = PassCx { fuel: u64::MAX, rewrites: 0 };
+    let next = (pass.run)(g, &mut cx);
+    (next, cx.rewrites)
+}
+
+/// Outputs are equal: bit for bit but for the sign of zero, except what powers rewritten as products round differently.
+fn assert_same(what: &str, before: &Graph, after: &Graph, seed: u64) {
+    let feeds = feeds(before, seed);
+    let (a, b) = (run(before, &feeds).expect("feeds fit"), run(after, &feeds).expect("feeds fit"));
+    for ((x, y), out) in a.iter().zip(&b).zip(&before.outputs) {
+        assert_eq!(x.ty, y.ty);
+        let same = |(p, q): (&f64, &f64)| (p - q).abs() <= 1e-12 * p.abs() || p == q || (p.is_nan() && q.is_nan());
+        let equal = x.data.iter().zip(&y.data).all(same);
+        assert!(equal, "{what} changes `{}`, seed {seed}\n{}\n{}", out.name, to_text(before), to_text(after));
+    }
+}
+
+#[test]
+fn no_pass_changes_a_random_graph() {
+    let mut fired: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in 0..500 {
+        let first = in_f64(&random(seed));
+        let mut g = first.clone();
+        for pass in PASSES {
+            // On the graph as it was made, and on what the passes before it leave.
+            let (next, rewrites) = apply(pass, &first);
+            assert_same(pass.name, &first, &next, seed);
+            *fired.entry(pass.name).or_default() += u64::from(rewrites > 0);
+            let (next, rewrites) = apply(pass, &g);
+            crate::graph::verify::verify(&next).unwrap_or_else(|e| panic!("{}, seed {seed}: {e}", pass.name));
+            assert_same(pass.name, &g, &next, seed);
+            assert_eq!((g.outputs.len(), &g.slots), (next.outputs.len(), &next.slots));
+            *fired.entry(pass.name).or_default() += u64::from(rewrites > 0);
+            g = next;
+        }
+    }
+    for pass in PASSES {
+        assert!(fired[pass.name] > 50, "{} fired on {} graphs only", pass.name, fired[pass.name]);
+    }
+}
+
+#[test]
+fn passes_settle() {
+    for seed in 0..200 {
+        let g = random(seed);
+        let once = run_passes(g, PASSES, &PassOptions::default()).expect("passes keep graphs valid").graph;
+        let twice = run_passes(once.clone(), PASSES, &PassOptions::default()).expect("passes keep graphs valid").graph;
+        let thrice = run_passes(twice.clone(), PASSES, &PassOptions::default()).expect("valid").graph;
+        assert!(twice.nodes.len() <= once.nodes.len(), "seed {seed} grows\n{}\n{}", to_text(&once), to_text(&twice));
+        assert_eq!(to_text(&twice), to_text(&thrice), "seed {seed} does not settle");
+    }
+}
+
+#[test]
+fn fuel_stops_rewriting() {
+    for seed in 0..100 {
+        let g = in_f64(&random(seed));
+        let all = run_passes(g.clone(), PASSES, &PassOptions::default()).expect("valid");
+        let n: u64 = all.rows.iter().map(|r| r.rewrites).sum();
+        for fuel in [0, n / 2] {
+            let options = PassOptions { fuel: Some(fuel), ..PassOptions::default() };
+            let some = run_passes(g.clone(), PASSES, &options).expect("valid");
+            assert_same("some fuel", &g, &some.graph, seed);
+        }
+    }
+}
