@@ -7,20 +7,17 @@ use crate::report;
 use crate::source::{FileId, SourceMap, Span};
 use std::path::PathBuf;
 
+/// Every valid program of the repository: the language design's, the standard library and the examples.
 fn fixtures() -> Vec<(String, String)> {
-    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests");
-    let mut all: Vec<_> = std::fs::read_dir(tests.join("data/syntax"))
-        .expect("fixtures")
-        .map(|e| e.expect("entry").path())
-        .filter(|p| p.extension().is_some_and(|e| e == "nn"))
-        .map(|p| {
-            (p.file_name().expect("name").to_string_lossy().into_owned(), std::fs::read_to_string(&p).expect("text"))
-        })
-        .collect();
-    all.push(("accepted.nn".into(), std::fs::read_to_string(tests.join("spec/syntax/accepted.nn")).expect("text")));
-    all.sort();
-    assert!(all.len() >= 16, "fixtures are missing");
-    all
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut paths = vec![root.join("tests/spec/syntax/accepted.nn")];
+    for dir in ["tests/data/syntax", "tests/traces", "stdlib", "examples"] {
+        let entries = std::fs::read_dir(root.join(dir)).expect(dir);
+        paths.extend(entries.map(|e| e.expect("entry").path()).filter(|p| p.extension().is_some_and(|e| e == "nn")));
+    }
+    paths.sort();
+    assert!(paths.len() >= 17, "fixtures are missing");
+    paths.into_iter().map(|p| (p.display().to_string(), std::fs::read_to_string(&p).expect("text"))).collect()
 }
 
 fn parsed(source: &str) -> (Ast, Vec<Diagnostic>) {
