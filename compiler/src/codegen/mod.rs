@@ -6,6 +6,7 @@
 
 mod body;
 mod code;
+pub mod emit;
 mod lower;
 mod memory;
 mod plan;

@@ -281,3 +281,46 @@ fn what_lanes_cannot_load_is_a_limit() {
     let Ok(k) = k else { panic!("{k:?}") };
     assert!(matches!(compile(&[k]), Err(Error::Limit(_))));
 }
+
+#[test]
+fn emitted_programs_run_in_the_runtime() {
+    use nn_runtime::program::{Anchor, TensorSpec};
+    let p = parse::program(
+        r#"program @step {
+          temp 0
+          buffer %x: f32[12] data @0   buffer %w: f32[8] param @64   buffer %y: f32[6] output @0  buffer %t: f32[1] step @0
+          buffer %c: f32[2] const @64  const %c = x0000803f00000040
+          kernel @fc {
+            args %0: f32[12] in, %1: f32[8] in, %2: f32[2] in, %3: f32[6] out, %4: f32[1] in
+            rows 3 1 cols 2 split rows
+            contract k 4 a %0[4*r0 + k] b %1[2*k + c]
+            phase { %acc = acc %b = load %2[c] %t = load %4[0] %z = fma %t, %b, %acc store %3[2*r0 + c], %z }
+          }
+          step { launch @fc(%x, %w, %c, %y, %t) }
+          output "y" = %y
+        }"#,
+    )
+    .unwrap_or_else(|e| panic!("{e}"));
+    let w = TensorSpec { name: "fc.weight".into(), dtype: DType::F32, shape: vec![4, 2], offset: 64 };
+    let shapes = [("y".to_string(), vec![3, 2])].into();
+    let source = emit::Source { name: "eval".into(), batch: 3, program: &p, shapes, flops: 48 };
+    let program = emit::emit("m", vec![w], vec![], &[source]).unwrap_or_else(|e| panic!("{e}"));
+    let e = &program.entries[0];
+    assert_eq!((e.outputs[0].shape.as_slice(), e.data_bytes, program.param_bytes), ([3, 2].as_slice(), 64, 128));
+    let Anchor::Contract(g) = &e.launches[0].anchor else { panic!("no product") };
+    assert_eq!((g.m, g.n, g.k, g.a_m, g.batch.len()), (3, 2, 4, 4, 0));
+    assert_eq!(e.consts[64..72], [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]);
+
+    // The runtime and the interpreter agree on every bit.
+    let mut want = Arenas::new(&p);
+    fill(&mut want, &p.buffers[0], &mut Rand(1));
+    fill(&mut want, &p.buffers[1], &mut Rand(2));
+    want.write_f32(&p.buffers[3], &[5.0]);
+    let mut session = nn_runtime::exec::Session::new(Arc::new(program), Some(2)).unwrap_or_else(|e| panic!("{e}"));
+    let copy = |to: Option<&mut [u8]>, b: usize| to.map(|t| t.copy_from_slice(want.bytes(&p.buffers[b]))).is_some();
+    assert!(copy(session.data_mut(0, "x"), 0) && copy(session.param_mut("fc.weight"), 1));
+    assert!(session.set_step(0, "t", 5.0));
+    session.run(0, 0, 0);
+    run_launch(&p, &p.launches[0], &mut want, 0, 0).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(session.output(0, "y"), Some(want.bytes(&p.buffers[2])));
+}

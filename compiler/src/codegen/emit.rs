@@ -1,0 +1,232 @@
+//! Kernel programs and compiled bodies to the plain-data [`Program`] that the runtime runs.
+//!
+//! In: one kernel program per entry, and the tensors that persist. Out: a program. Kernels that are equal, also across
+//! entries, are compiled once.
+
+use super::{Error, compile};
+use crate::kernel::ir::{self, Access, Inst, Kernel, KernelProgram};
+use nn_runtime::program::{
+    Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, Launch, Program, Segment, Split, TensorSpec,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What an entry is made of.
+pub struct Source<'a> {
+    /// `train`, `eval`, `init`, ..
+    pub name: String,
+    /// Batch size, 0 where there is none.
+    pub batch: u64,
+    /// Its kernels, plan and launches.
+    pub program: &'a KernelProgram,
+    /// Shapes of data, step and output tensors by buffer name (outputs: by output name); flat where absent.
+    pub shapes: BTreeMap<String, Vec<u64>>,
+    /// Floating point operations of one run.
+    pub flops: u64,
+}
+
+/// Compiles every kernel and assembles the program. `params` and `state` describe their arenas in full.
+pub fn emit(
+    name: impl Into<String>,
+    params: Vec<TensorSpec>,
+    state: Vec<TensorSpec>,
+    sources: &[Source<'_>],
+) -> Result<Program, Error> {
+    let mut distinct: Vec<Kernel> = vec![];
+    let mut index: HashMap<&Kernel, usize> = HashMap::new();
+    let mut numbers: Vec<Vec<usize>> = vec![];
+    for s in sources {
+        let of = s.program.kernels.iter().map(|k| {
+            *index.entry(k).or_insert_with(|| {
+                distinct.push(k.clone());
+                distinct.len() - 1
+            })
+        });
+        numbers.push(of.collect());
+    }
+    let compiled = compile(&distinct)?;
+    let mut entries = vec![];
+    for (s, numbers) in sources.iter().zip(&numbers) {
+        for b in &s.program.buffers {
+            let specs = match b.arena {
+                ir::Arena::Param => &params,
+                ir::Arena::State => &state,
+                _ => continue,
+            };
+            if !specs.iter().any(|t| t.offset == b.offset && t.dtype == b.dtype && t.numel() == b.len) {
+                return Err(Error::Bug(format!("no persistent tensor is the buffer %{} of `{}`", b.name, s.name)));
+            }
+        }
+        let mut e = entry(s)?;
+        for l in &s.program.launches {
+            let i = numbers[l.kernel as usize];
+            e.launches.push(launch(s.program, l, compiled.bodies[i])?);
+            e.scratch_bytes = e.scratch_bytes.max(compiled.scratch_bytes[i]);
+        }
+        entries.push(e);
+    }
+    let code: Vec<Arc<dyn Code>> = vec![compiled.code];
+    let (param_bytes, state_bytes) = (end_of_specs(&params), end_of_specs(&state));
+    Ok(Program { name: name.into(), params, state, param_bytes, state_bytes, entries, code })
+}
+
+/// The tensors of an arena, ordered by offset; shapes by buffer name, flat where absent.
+pub fn specs(p: &KernelProgram, arena: ir::Arena, shapes: &BTreeMap<String, Vec<u64>>) -> Vec<TensorSpec> {
+    let mut all: Vec<TensorSpec> =
+        p.buffers.iter().filter(|b| b.arena == arena).map(|b| spec(b, shapes.get(&b.name))).collect();
+    all.sort_by_key(|t| t.offset);
+    all
+}
+
+fn spec(b: &ir::Buffer, shape: Option<&Vec<u64>>) -> TensorSpec {
+    let shape = shape.filter(|s| s.iter().product::<u64>() == b.len).cloned().unwrap_or_else(|| vec![b.len]);
+    TensorSpec { name: b.name.clone(), dtype: b.dtype, shape, offset: b.offset }
+}
+
+/// The entry without its launches.
+fn entry(s: &Source<'_>) -> Result<Entry, Error> {
+    let p = s.program;
+    let mut outputs = vec![];
+    for (name, id) in &p.outputs {
+        let b = buffer(p, *id)?;
+        if b.arena != ir::Arena::Output {
+            return Err(Error::Bug(format!("output `{name}` lies in another arena")));
+        }
+        outputs.push(TensorSpec { name: name.clone(), ..spec(b, s.shapes.get(name)) });
+    }
+    let mut consts = vec![0; end_of(p, ir::Arena::Const) as usize];
+    for (id, bytes) in &p.consts {
+        let b = buffer(p, *id)?;
+        let place = consts.get_mut(b.offset as usize..).and_then(|c| c.get_mut(..bytes.len()));
+        match place {
+            Some(place) if b.arena == ir::Arena::Const => place.copy_from_slice(bytes),
+            _ => return Err(Error::Bug(format!("the table %{} does not fit its arena", b.name))),
+        }
+    }
+    Ok(Entry {
+        name: s.name.clone(),
+        batch: s.batch,
+        data: specs(p, ir::Arena::Data, &s.shapes),
+        step: specs(p, ir::Arena::Step, &s.shapes),
+        outputs,
+        data_bytes: end_of(p, ir::Arena::Data),
+        temp_bytes: end_of(p, ir::Arena::Temp).max(p.temp_bytes),
+        output_bytes: end_of(p, ir::Arena::Output),
+        consts,
+        scratch_bytes: 0,
+        flops: s.flops,
+        launches: vec![],
+    })
+}
+
+fn buffer(p: &KernelProgram, id: ir::BufferId) -> Result<&ir::Buffer, Error> {
+    p.buffers.get(id.0 as usize).ok_or_else(|| Error::Bug(format!("no buffer {}", id.0)))
+}
+
+/// One past the last byte of an arena, a multiple of 64.
+fn end_of(p: &KernelProgram, arena: ir::Arena) -> u64 {
+    let ends = p.buffers.iter().filter(|b| b.arena == arena).map(|b| b.offset + b.len * b.dtype.bytes() as u64);
+    ends.max().unwrap_or(0).next_multiple_of(64)
+}
+
+fn end_of_specs(specs: &[TensorSpec]) -> u64 {
+    specs.iter().map(|t| t.offset + t.bytes()).max().unwrap_or(0).next_multiple_of(64)
+}
+
+fn launch(p: &KernelProgram, l: &ir::Launch, body: Option<nn_runtime::program::BodyFn>) -> Result<Launch, Error> {
+    let k = p.kernels.get(l.kernel as usize).ok_or_else(|| Error::Bug(format!("no kernel {}", l.kernel)))?;
+    let mut segments = vec![];
+    for s in &l.segments {
+        let mut bufs = vec![];
+        for &id in &s.buffers {
+            let b = buffer(p, id)?;
+            bufs.push(BufRef { arena: arena(b.arena), offset: b.offset, bytes: b.len * b.dtype.bytes() as u64 });
+        }
+        segments.push(Segment { bufs, cols: s.cols });
+    }
+    let anchor = match &k.anchor {
+        None => Anchor::None,
+        Some(ir::Anchor::Rng { site }) => Anchor::Rng { site: *site },
+        Some(ir::Anchor::Contract(c)) => Anchor::Contract(gemm(k, c)?),
+    };
+    let split = match k.split {
+        ir::Split::None => Split::None,
+        ir::Split::Rows => Split::Rows,
+        ir::Split::Cols => Split::Cols,
+    };
+    let cols: u64 = l.segments.iter().map(|s| s.cols).sum();
+    let (rows, cost) = (k.n_rows(), cost(k, cols));
+    Ok(Launch { kernel: k.name.clone(), anchor, body, segments, rows, split, barrier: l.barrier, cost })
+}
+
+fn arena(a: ir::Arena) -> Arena {
+    match a {
+        ir::Arena::Param => Arena::Param,
+        ir::Arena::State => Arena::State,
+        ir::Arena::Const => Arena::Const,
+        ir::Arena::Data => Arena::Data,
+        ir::Arena::Step => Arena::Step,
+        ir::Arena::Temp => Arena::Temp,
+        ir::Arena::Output => Arena::Output,
+    }
+}
+
+/// A contraction as the runtime's product. The last row axes are M where the right operand does not move along them and
+/// the left one moves evenly; the others are batch axes.
+fn gemm(k: &Kernel, c: &ir::Contract) -> Result<Gemm, Error> {
+    if (c.a.0.0, c.b.0.0) != (0, 1) {
+        return Err(Error::Bug(format!("@{}: the operands of a contraction must be the first two arguments", k.name)));
+    }
+    let stride = |at: &Access, i: usize| at.rows.get(i).copied().unwrap_or(0);
+    let (mut m, mut a_m, mut axes) = (1, 0, k.rows.len());
+    while axes > 0 {
+        let (n, a, b) = (k.rows[axes - 1], stride(&c.a.1, axes - 1), stride(&c.b.1, axes - 1));
+        let even = m == 1 || n == 1 || a == a_m * m as i64;
+        if n != 1 && (b != 0 || !even) {
+            break;
+        }
+        if m == 1 && n != 1 {
+            a_m = a;
+        }
+        m *= n;
+        axes -= 1;
+    }
+    let batch = (0..axes).map(|i| GemmBatch { size: k.rows[i], a: stride(&c.a.1, i), b: stride(&c.b.1, i) }).collect();
+    Ok(Gemm {
+        batch,
+        m,
+        n: k.cols,
+        k: c.k,
+        a_offset: c.a.1.offset,
+        b_offset: c.b.1.offset,
+        a_m,
+        a_k: c.a_k,
+        b_k: c.b_k,
+        b_n: c.b.1.col,
+    })
+}
+
+/// What a launch costs: operations of its product, elements it touches otherwise (an element of memory counts as much as
+/// eight lane ops, and sixteen times an operation of a product).
+fn cost(k: &Kernel, cols: u64) -> u64 {
+    let mut eighths = 0;
+    for p in 0..k.phases.len() {
+        let steps = k.phases[p].seq.unwrap_or(1);
+        for i in k.phase_range(p) {
+            eighths += steps
+                * match &k.insts[i] {
+                    Inst::Load { at, .. } | Inst::Store { at, .. } if matches!(at.col, 0 | 1) => 8,
+                    Inst::Load { .. } | Inst::Store { .. } => 16,
+                    Inst::LoadAt { .. } | Inst::StoreAt { .. } => 32,
+                    Inst::Lane(crate::lanes::LaneOp::ConstF(_) | crate::lanes::LaneOp::ConstI(_)) => 0,
+                    _ => 1,
+                };
+        }
+    }
+    let cells = k.n_rows().saturating_mul(cols);
+    let body = cells.saturating_mul(eighths) / 8;
+    match &k.anchor {
+        Some(ir::Anchor::Contract(c)) => cells.saturating_mul(2 * c.k).saturating_add(body.saturating_mul(16)),
+        _ => body,
+    }
+}
