@@ -3,7 +3,7 @@
 
 use nn_runtime::checkpoint::{Checkpoint, TrainState};
 use nn_runtime::data::input::Input;
-use nn_runtime::data::split::{Dataset, RowSet, SplitFrom, SplitSpec};
+use nn_runtime::data::split::{Dataset, Loading, RowSet, SplitFrom, SplitSpec};
 use nn_runtime::data::{Column, SourceSpec, TableColumn, open, open_with};
 use nn_runtime::dtype::DType;
 use nn_runtime::error::{DataError, codes};
@@ -613,7 +613,7 @@ fn checkpoint_bit_flips() {
     let bytes = nn_runtime::checkpoint::encode(
         &TrainState { t: 5, ..TrainState::default() },
         std::slice::from_ref(&p),
-        &[p.clone()],
+        std::slice::from_ref(&p),
     );
     let good = Checkpoint::parse("c", bytes.clone()).unwrap();
     assert_eq!(good.state.t, 5);
@@ -702,7 +702,7 @@ fn real_mnist() {
     assert_eq!(opened[0].1.header().rows, 60_000);
     let specs = [0, 1].map(|s| SplitSpec { name: ["train", "test"][s].into(), from: SplitFrom::Source(s) });
     let start = std::time::Instant::now();
-    let d = Dataset::load(opened.into(), &specs, &[]).unwrap();
+    let d = Loading::start(opened.into(), specs.into(), vec![]).unwrap().wait().unwrap();
     eprintln!("decoded in {:?}", start.elapsed());
     assert_eq!(
         format!("{:?}", d.sources),

@@ -139,3 +139,42 @@ fn a_missing_file_and_a_folder() {
     assert_eq!(read(&dir.path().join("none")).unwrap_err().code, codes::NOT_FOUND);
     assert_eq!(read(dir.path()).unwrap_err().code, codes::PATH);
 }
+
+/// A process that saves without pause is killed at arbitrary instants: what is there is always a whole file.
+#[cfg(unix)]
+#[test]
+fn killed_while_saving() {
+    const LOOP: &str = "NN_TEST_SAVE_LOOP";
+    if let Some(path) = std::env::var_os(LOOP) {
+        // The child. It ends by itself if its parent does not live to kill it.
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        for i in 0.. {
+            let values = f32s(&vec![i as f32; 1 << 16]);
+            save(path.as_ref(), &[tensor("w", &[1 << 16], &values)], &[]).unwrap();
+            if std::time::Instant::now() > end {
+                return;
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    save(&path, &[tensor("w", &[1 << 16], &f32s(&vec![-1.0; 1 << 16]))], &[]).unwrap();
+    let mut changed = 0;
+    for kill in 0..12u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["killed_while_saving", "--exact"])
+            .env(LOOP, &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(10_000 + 3_700 * kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let file = read(&path).unwrap();
+        let values = file.fit("m", &[Wanted { name: "w", shape: &[1 << 16] }]).unwrap().remove(0);
+        // All values come from one save.
+        assert!(values.chunks_exact(4).all(|v| v == &values[..4]));
+        changed += u64::from(values[..4] != (-1f32).to_le_bytes());
+    }
+    assert!(changed > 0, "no child came to save anything");
+}

@@ -193,9 +193,15 @@ impl Dataset {
         let decoded: Vec<Result<Vec<Column>, DataError>> = thread::scope(|scope| {
             let mut opened = opened.into_iter().enumerate();
             let first = opened.next();
-            let others: Vec<_> = opened.map(|(i, (name, o))| scope.spawn(move || decode(i, &name, o))).collect();
+            let others: Vec<_> = opened
+                .map(|(i, (name, o))| {
+                    let file = name.clone();
+                    let thread = thread::Builder::new().spawn_scoped(scope, move || decode(i, &name, o));
+                    thread.map_err(|e| DataError::io(&file, "start a thread to read it", &e))
+                })
+                .collect();
             let first = first.map(|(i, (name, o))| decode(i, &name, o));
-            let others = others.into_iter().map(|t| t.join().unwrap_or_else(|p| resume_unwind(p)));
+            let others = others.into_iter().map(|t| t?.join().unwrap_or_else(|p| resume_unwind(p)));
             first.into_iter().chain(others).collect()
         });
         let sources = decoded.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -232,6 +238,30 @@ impl Dataset {
             }
         }
         u64::from(crc.sum()) << 32 | (length & 0xffff_ffff)
+    }
+}
+
+/// A data set that is being decoded while something else is done.
+#[derive(Debug)]
+pub struct Loading {
+    thread: thread::JoinHandle<Result<Dataset, DataError>>,
+}
+
+impl Loading {
+    /// Begins [`Dataset::load`] on its own thread.
+    pub fn start(
+        opened: Vec<(String, Opened)>,
+        specs: Vec<SplitSpec>,
+        checks: Vec<RangeCheck>,
+    ) -> Result<Loading, DataError> {
+        let name = opened.first().map_or_else(|| "data".to_owned(), |(name, _)| name.clone());
+        let thread = thread::Builder::new().name("load".into()).spawn(move || Dataset::load(opened, &specs, &checks));
+        Ok(Loading { thread: thread.map_err(|e| DataError::io(&name, "start a thread to read it", &e))? })
+    }
+
+    /// Waits for the data.
+    pub fn wait(self) -> Result<Dataset, DataError> {
+        self.thread.join().unwrap_or_else(|p| resume_unwind(p))
     }
 }
 
