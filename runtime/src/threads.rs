@@ -149,8 +149,8 @@ fn work(s: &Shared, tid: usize) {
     loop {
         let mut spins = 0;
         while s.epoch.0.load(Ordering::Acquire) == seen {
-            if spins < s.spin + YIELDS {
-                relax(&mut spins, s.spin);
+            if spins < 2 * s.spin + YIELDS {
+                relax(&mut spins, 2 * s.spin);
                 continue;
             }
             let mut guard = s.lock.lock().unwrap_or_else(PoisonError::into_inner);

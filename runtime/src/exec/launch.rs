@@ -57,7 +57,7 @@ unsafe impl Sync for Prepared {}
 unsafe impl Send for Prepared {}
 
 /// Resolves addresses.
-pub fn prepare(launches: &[Launch], base: impl Fn(Arena) -> *mut u8, threads: usize) -> Vec<Prepared> {
+pub fn prepare(launches: &[Launch], base: impl Fn(Arena) -> *mut u8, isa: Isa, threads: usize) -> Vec<Prepared> {
     let free = |i: usize| launches.get(i).is_none_or(|l| l.barrier);
     launches
         .iter()
@@ -66,18 +66,14 @@ pub fn prepare(launches: &[Launch], base: impl Fn(Arena) -> *mut u8, threads: us
             bufs: (l.segments.iter().flat_map(|s| &s.bufs))
                 .map(|b| base(b.arena).wrapping_add(b.offset as usize))
                 .collect(),
-            // A product between barriers that is too thin to cut by rows is cut by columns: nobody relies on its cut.
-            split: match l.split {
-                Split::Rows
-                    if l.body.is_none()
-                        && l.rows < 8 * threads as u64
-                        && l.segments[0].cols >= 128
-                        && free(i)
-                        && free(i + 1) =>
+            // Nobody relies on how a product without a body between barriers is cut.
+            split: match (&l.anchor, l.split) {
+                (Anchor::Contract(g), Split::Rows)
+                    if l.body.is_none() && free(i) && free(i + 1) && gemm::cuts_columns(isa, g, threads) =>
                 {
                     Split::Cols
                 }
-                s => s,
+                (_, s) => s,
             },
         })
         .collect()

@@ -83,6 +83,7 @@ impl Session {
     pub fn new(program: Arc<Program>, threads: Option<usize>) -> Result<Session, ExecError> {
         check::program(&program).map_err(ExecError::Program)?;
         let wanted = threads.unwrap_or_else(threads::usable).max(1);
+        let isa = Isa::best();
         let pool = Pool::new(threads).map_err(|error| ExecError::Threads { threads: wanted, error })?;
         let params = Memory::new(program.param_bytes)?;
         let state = Memory::new(program.state_bytes)?;
@@ -101,14 +102,14 @@ impl Session {
                 Arena::Temp => temp.base(),
                 Arena::Output => output.base(),
             };
-            let launches = launch::prepare(&e.launches, base, pool.threads());
+            let launches = launch::prepare(&e.launches, base, isa, pool.threads());
             let parallel = pool.threads() > 1 && launch::pays(&e.launches);
             entries.push(EntryMemory { data, step, output, consts, launches, parallel, trace: None });
         }
         let scratch = program.entries.iter().map(|e| e.scratch_bytes).max().unwrap_or(0);
         let tile = program.entries.iter().flat_map(|e| &e.launches).map(launch::tile_floats).max().unwrap_or(0);
         let hands = (0..pool.threads()).map(|_| Hand::new(tile, scratch)).collect::<Result<_, _>>()?;
-        Ok(Session { program, isa: Isa::best(), pool, params, state, _temp: temp, entries, hands })
+        Ok(Session { program, isa, pool, params, state, _temp: temp, entries, hands })
     }
 
     /// The program.

@@ -117,6 +117,30 @@ impl Product {
     }
 }
 
+/// Should threads share a product's columns rather than its rows? Then none packs what another packs too.
+pub fn cuts_columns(isa: Isa, g: &Gemm, threads: usize) -> bool {
+    let s = Shape {
+        m: g.m as usize,
+        n: g.n as usize,
+        k: g.k as usize,
+        lm: g.a_m as isize,
+        lk: g.a_k as isize,
+        rk: g.b_k as isize,
+        rn: g.b_n as isize,
+    };
+    let p = match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => plan::plan::<simd::avx512::Avx512>(s),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => plan::plan::<simd::avx2::Avx2>(s),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => plan::plan::<simd::neon::Neon>(s),
+        _ => plan::plan::<simd::portable::Portable>(s),
+    };
+    let thin = s.m < 8 * threads && s.n >= 128;
+    g.batch.is_empty() && (thin || (!p.swap && p.pack_r && s.n >= 128 * threads))
+}
+
 /// A thread's packing memory.
 pub struct Scratch {
     floats: Box<[Line]>,
