@@ -6,6 +6,7 @@
 
 use crate::graph::graph::Graph;
 use crate::graph::{print, verify};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A graph to graph transformation.
@@ -25,9 +26,25 @@ pub struct PassCx {
     pub fuel: u64,
     /// Rewrites made by the running pass.
     pub rewrites: u64,
+    /// How often each named rule of the running pass fired.
+    pub rules: BTreeMap<&'static str, u64>,
+    /// What a pass has to say, such as a limit that it met.
+    pub notes: Vec<String>,
 }
 
 impl PassCx {
+    /// With fuel for so many rewrites.
+    pub fn new(fuel: u64) -> Self {
+        PassCx { fuel, rewrites: 0, rules: BTreeMap::new(), notes: vec![] }
+    }
+
+    /// Takes one rewrite for a named rule.
+    pub fn take_for(&mut self, rule: &'static str) -> bool {
+        let taken = self.take();
+        *self.rules.entry(rule).or_default() += u64::from(taken);
+        taken
+    }
+
     /// Asks for one rewrite; false when the fuel is gone.
     pub fn take(&mut self) -> bool {
         if self.fuel == 0 {
@@ -67,6 +84,8 @@ pub struct PassRow {
     pub rewrites: u64,
     /// Nodes before and after.
     pub nodes: (usize, usize),
+    /// How often each named rule fired.
+    pub rules: BTreeMap<&'static str, u64>,
 }
 
 /// A broken invariant of the compiler.
@@ -90,18 +109,21 @@ pub struct Ran {
     pub rows: Vec<PassRow>,
     /// `print_after` texts: pass name and graph.
     pub prints: Vec<(&'static str, String)>,
+    /// What passes had to say.
+    pub notes: Vec<String>,
 }
 
 /// Runs passes in order.
 pub fn run_passes(graph: Graph, passes: &[&Pass], options: &PassOptions) -> Result<Ran, Bug> {
-    let mut cx = PassCx { fuel: options.fuel.unwrap_or(u64::MAX), rewrites: 0 };
-    let mut ran = Ran { graph, rows: vec![], prints: vec![] };
+    let mut cx = PassCx::new(options.fuel.unwrap_or(u64::MAX));
+    let mut ran = Ran { graph, rows: vec![], prints: vec![], notes: vec![] };
     for pass in passes {
         let start = Instant::now();
         cx.rewrites = 0;
         let next = (pass.run)(&ran.graph, &mut cx);
         let nodes = (ran.graph.nodes.len(), next.nodes.len());
-        ran.rows.push(PassRow { name: pass.name, time: start.elapsed(), rewrites: cx.rewrites, nodes });
+        let (time, rules) = (start.elapsed(), std::mem::take(&mut cx.rules));
+        ran.rows.push(PassRow { name: pass.name, time, rewrites: cx.rewrites, nodes, rules });
         let wanted = |n: &String| n == pass.name || n == "all" && next != ran.graph;
         if options.print_after.iter().any(wanted) {
             ran.prints.push((pass.name, print::to_text(&next)));
@@ -114,5 +136,6 @@ pub fn run_passes(graph: Graph, passes: &[&Pass], options: &PassOptions) -> Resu
             }
         }
     }
+    ran.notes = cx.notes;
     Ok(ran)
 }

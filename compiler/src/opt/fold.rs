@@ -10,7 +10,7 @@
 
 use super::view::splat;
 use crate::graph::graph::{Graph, ValueId};
-use crate::graph::ops::{EvalCx, Literal, Op};
+use crate::graph::ops::{EvalCx, Op};
 use crate::graph::rewrite::Rewriter;
 use crate::graph::tensor::{Tensor, round};
 use crate::graph::ty::{Shape, TensorTy};
@@ -58,11 +58,7 @@ fn fold_table(r: &mut Rewriter<'_>, v: ValueId) -> Option<ValueId> {
     };
     let operands: Vec<Tensor> = node.inputs.iter().map(operand).collect::<Option<_>>()?;
     let out = eval(&node.op, &node.ty, &operands);
-    let literal = match (node.ty.rank(), out.data.as_slice()) {
-        (0, [x]) => Literal::Scalar(node.ty.dtype, *x),
-        _ => Literal::Dense(node.ty.clone(), out.data.into()),
-    };
-    Some(r.b.op(Op::Const(literal), &[]))
+    Some(r.b.table(&node.ty, &out.data))
 }
 
 /// The reference evaluation, rounded to the dtype.

@@ -1,6 +1,7 @@
 //! Graph passes, one file each, and the one ordered list of them.
 
 pub mod view;
+pub mod rules;
 pub mod simplify;
 pub mod fold;
 pub mod dce;

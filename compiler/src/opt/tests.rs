@@ -3,6 +3,7 @@
 use super::PASSES;
 use crate::graph::graph::Graph;
 use crate::graph::interp::run;
+use crate::graph::ops::{Literal, Op};
 use crate::graph::parse::parse;
 use crate::graph::print::to_text;
 use crate::graph::random::random;
@@ -16,7 +17,7 @@ fn in_f64(g: &Graph) -> Graph {
 }
 
 fn apply(pass: &Pass, g: &Graph) -> (Graph, u64) {
-    let mut cx = PassCx { fuel: u64::MAX, rewrites: 0 };
+    let mut cx = PassCx::new(u64::MAX);
     let next = (pass.run)(g, &mut cx);
     (next, cx.rewrites)
 }
@@ -74,11 +75,53 @@ fn fuel_stops_rewriting() {
     for seed in 0..100 {
         let g = in_f64(&random(seed));
         let all = run_passes(g.clone(), PASSES, &PassOptions::default()).expect("valid");
+        assert_eq!(all.notes, [] as [&str; 0], "seed {seed}");
         let n: u64 = all.rows.iter().map(|r| r.rewrites).sum();
         for fuel in [0, n / 2] {
             let options = PassOptions { fuel: Some(fuel), ..PassOptions::default() };
             let some = run_passes(g.clone(), PASSES, &options).expect("valid");
             assert_same("some fuel", &g, &some.graph, seed);
         }
+    }
+}
+
+/// Elements computed, moved or stored in tables; what only renames axes is free.
+fn cost(g: &Graph) -> u64 {
+    let one = |n: &crate::graph::graph::Node| match n.op {
+        Op::Const(Literal::Scalar(..)) | Op::Input { .. } | Op::Broadcast { .. } | Op::Reshape(_) => 0,
+        _ => n.ty.numel(),
+    };
+    g.nodes.iter().map(one).sum()
+}
+
+/// Every rule fires on its case in `cases.nnir`, with the result that stands there (dead values dropped).
+#[test]
+fn every_rule_does_what_its_case_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/opt/cases.nnir");
+    let text = std::fs::read_to_string(path).expect("the cases are there");
+    let mut parts = text.split("// rule: ");
+    let mut written = parts.next().unwrap_or_default().to_owned();
+    let mut seen = vec![];
+    for case in parts {
+        let (head, want) = case.split_once("// becomes\n").expect("a case has two halves");
+        let (rule, before) = head.split_once('\n').expect("a case names its rule");
+        let before = parse(before).unwrap_or_else(|e| panic!("{rule}: {e}"));
+        let mut cx = PassCx::new(u64::MAX);
+        let after = (super::simplify::PASS.run)(&before, &mut cx);
+        let after = apply(&super::dce::PASS, &after).0;
+        assert!(cx.rules.contains_key(rule), "{rule} did not fire, only {:?}", cx.rules);
+        assert_same(rule, &before, &after, 1);
+        assert!(cost(&after) <= cost(&before), "{rule} makes it worse");
+        let got = to_text(&after);
+        if std::env::var_os("NN_BLESS").is_none() {
+            assert_eq!(got, want.trim_start().trim_end().to_owned() + "\n", "{rule}");
+        }
+        written += &format!("// rule: {head}// becomes\n{got}\n");
+        seen.push(rule);
+    }
+    let all: Vec<&str> = super::rules::RULES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(seen, all, "the cases stand in the order of the rules");
+    if std::env::var_os("NN_BLESS").is_some() {
+        std::fs::write(path, written).expect("the cases can be written");
     }
 }
