@@ -218,7 +218,7 @@ pub struct TileArgs {
     pub r1: u64,
     /// First column; a multiple of 16.
     pub c0: u64,
-    /// One past the last column.
+    /// One past the last column: a multiple of 16, or the end of the segment.
     pub c1: u64,
 }
 

@@ -5,5 +5,7 @@ pub mod names;
 pub mod parse;
 pub mod print;
 pub mod uses;
+pub mod verify;
+pub mod verify_plan;
 #[cfg(test)]
 mod tests;

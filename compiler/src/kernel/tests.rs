@@ -158,3 +158,78 @@ fn contractions_gathers_and_random_bits() {
         assert_eq!(m.get(buffer(&p, "u"), e), philox::element(11, 12, 5, e));
     }
 }
+
+/// Sound programs verify; each of these breaks one invariant, and the verifier says so.
+#[test]
+fn the_verifier_finds_each_violation() {
+    use super::verify_plan::program as verify;
+    let text = |kernel: &str, step: &str| {
+        format!(
+            "program @p {{ temp 512 buffer %x: f32[32] data @0 buffer %a: f32[32] temp @0 buffer %b: f32[32] temp @128
+             buffer %c: f32[32] temp @0 buffer %o: f32[32] output @0 buffer %w: f32[32] param @0
+             {kernel} step {{ {step} }} }}"
+        )
+    };
+    let copy = "kernel @k { args %0: f32[32] in, %1: f32[32] out rows 4 cols 8 split rows
+                phase { %a = load %0[8*r0 + c] store %1[8*r0 + c], %a } }";
+    let sound = [
+        (copy, "launch @k(%x, %a) launch @k(%a, %b) barrier launch @k(%b, %c) launch @k(%c, %o)"),
+        (
+            "kernel @k { args %0: f32[32] inout cols 32 split cols phase { %a = load %0[c] store %0[c], %a } }",
+            "launch @k(%w) launch @k(%w)",
+        ),
+    ];
+    for (k, s) in sound {
+        assert_eq!(verify(&program(&text(k, s))), Vec::<String>::new());
+    }
+    let kernel = |body: &str| format!("kernel @k {{ args %0: f32[32] in, %1: f32[32] out, %2: i32[4] out {body} }}");
+    let broken = [
+        (kernel("cols 33 phase { %a = load %0[c] }"), "reaches elements 0 to 32"),
+        (kernel("rows 4 cols 8 phase { %a = load %0[8*r0 - c] }"), "reaches elements -7 to 24"),
+        (kernel("cols 8 phase seq 5 { %a = load %0[c + 8*s] }"), "reaches elements 0 to 39"),
+        (kernel("cols 8 phase { %a = load %1[c] }"), "reads %1, an out"),
+        (kernel("cols 8 phase { %a = f32 0.0 store %0[c], %a }"), "writes %0, an in"),
+        (kernel("cols 4 phase { %a = f32 0.0 store %2[c], %a }"), "is F32, not I32"),
+        (kernel("cols 4 phase { %a = f32 0.0 %b = iadd %a, %a }"), "is F32, not I32"),
+        (kernel("cols 4 phase { %a = acc }"), "no anchor"),
+        (kernel("cols 4 phase { %a = seq }"), "a step outside"),
+        (kernel("cols 4 phase { %a = row 0 }"), "no row axis 0"),
+        (kernel("cols 4 phase { %a = f32 1.0 %s = reduce.sum %a %b = fneg %s }"), "in its own phase"),
+        (kernel("cols 4 split cols phase { %a = f32 1.0 %s = reduce.sum %a }"), "columns that may be cut"),
+        (kernel("cols 4 phase { %a = f32 1.0 %s = running.sum %a }"), "outside a sequence"),
+        (kernel("cols 4 phase seq 2 { %a = load %0[c] } phase { store %1[c], %a }"), "not a running value"),
+        (kernel("rows 4 cols 8 split rows phase { %a = f32 1.0 store %1[c], %a }"), "two threads may store"),
+        (kernel("rows 4 cols 8 split rows phase { %a = f32 1.0 store %1[7*r0 + c], %a }"), "two threads may store"),
+        (kernel("rows 4 cols 8 split rows phase { %a = f32 1.0 %i = col store.at %1[%i], %a }"), "computed indices"),
+        (kernel("rows 4 cols 8 rng site 1 phase { %a = acc }"), "random bits in a kernel with rows"),
+        (
+            kernel("rows 4 cols 8 contract k 9 a %0[8*r0 + k] b %1[8*k + c] phase { %a = acc }"),
+            "reaches elements 0 to 32",
+        ),
+    ];
+    for (k, want) in broken {
+        let errors = verify(&program(&text(&k, "")));
+        assert!(errors.iter().any(|e| e.contains(want)), "{want}: {errors:?}");
+    }
+    let steps = [
+        ("launch @k(%a, %b)", "where it is not"),
+        ("launch @k(%x, %a) barrier launch @k(%x, %c) barrier launch @k(%a, %b)", "where it is not"),
+        ("launch @k(%w, %x)", "writes %x"),
+        ("launch @k(%x, %a) barrier launch @k(%a, %c)", "that %a and %c share"),
+        ("launch @k(%x, %a) launch @k(%x, %c)", "no barrier"),
+        ("launch @k(%x, %a) cols 7", "7 columns of 8"),
+        ("launch @k(%x)", "1 buffers for 2"),
+        ("launch @k(%x, %a), (%x, %b)", "not flat"),
+    ];
+    for (s, want) in steps {
+        let errors = verify(&program(&text(copy, s)));
+        assert!(errors.iter().any(|e| e.contains(want)), "{want}: {errors:?}");
+    }
+    // The same buffers, another cut: a barrier is needed.
+    let other = format!(
+        "{copy} kernel @t {{ args %0: f32[32] in, %1: f32[32] out rows 4 cols 8 split rows
+                         phase {{ %a = load %0[r0 + 4*c] store %1[8*r0 + c], %a }} }}"
+    );
+    let errors = verify(&program(&text(&other, "launch @k(%x, %a) launch @t(%a, %b)")));
+    assert!(errors.iter().any(|e| e.contains("no barrier")), "{errors:?}");
+}
