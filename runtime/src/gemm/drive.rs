@@ -13,17 +13,36 @@ pub const SCRATCH_FLOATS: usize = LEFT_FLOATS + MAX_KC * PANEL + SWAP_ROWS * PAN
 /// Columns of the widest panel of any instruction set.
 const PANEL: usize = 64;
 
+/// The last plan: consecutive rectangles are mostly alike, and small ones take less time than planning does.
+#[derive(Clone, Copy, Default)]
+pub struct Last {
+    width: usize,
+    shape: Shape,
+    plan: Plan,
+}
+
 /// Computes the rectangle.
 ///
 /// # Safety
 /// `l` and `r` must be valid for the shape's accesses, `c` for its rows and columns at row stride `ldc`, `scratch` for
 /// [`SCRATCH_FLOATS`] aligned to 64 bytes; nobody else may write any of them meanwhile.
 #[inline(always)]
-pub unsafe fn run<S: Simd>(s: Shape, l: *const f32, r: *const f32, c: *mut f32, ldc: isize, scratch: *mut f32) {
+pub unsafe fn run<S: Simd>(
+    s: Shape,
+    l: *const f32,
+    r: *const f32,
+    c: *mut f32,
+    ldc: isize,
+    scratch: *mut f32,
+    last: &mut Last,
+) {
     if s.m == 0 || s.n == 0 {
         return;
     }
-    let p = plan::plan::<S>(s);
+    if last.shape != s || last.width != S::LANES {
+        *last = Last { width: S::LANES, shape: s, plan: plan::plan::<S>(s) };
+    }
+    let p = last.plan;
     // SAFETY: the parts of the scratch are disjoint and sum to its size; the rest is the caller's contract.
     unsafe {
         if !p.swap {

@@ -144,6 +144,7 @@ pub fn cuts_columns(isa: Isa, g: &Gemm, threads: usize) -> bool {
 /// A thread's packing memory.
 pub struct Scratch {
     floats: Box<[Line]>,
+    last: drive::Last,
 }
 
 /// A cache line of floats.
@@ -154,7 +155,8 @@ struct Line([f32; 16]);
 impl Scratch {
     /// Enough for any product.
     pub fn new() -> Scratch {
-        Scratch { floats: vec![Line([0.0; 16]); drive::SCRATCH_FLOATS.div_ceil(16)].into_boxed_slice() }
+        let floats = vec![Line([0.0; 16]); drive::SCRATCH_FLOATS.div_ceil(16)].into_boxed_slice();
+        Scratch { floats, last: drive::Last::default() }
     }
 }
 
@@ -182,31 +184,47 @@ pub unsafe fn rect(
     let l = p.a.wrapping_offset(rows.start as isize * p.a_m);
     let r = p.b.wrapping_offset(cols.start as isize * p.b_n);
     let w = scratch.floats.as_mut_ptr().cast();
-    let ldc = ldc as isize;
+    let (ldc, last) = (ldc as isize, &mut scratch.last);
     // SAFETY: the caller vouches for the instruction set and the rectangle; the scratch has the size asked for.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => rect_avx512(s, l, r, c, ldc, w),
+            Isa::Avx512 => rect_avx512(s, l, r, c, ldc, w, last),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => rect_avx2(s, l, r, c, ldc, w),
+            Isa::Avx2 => rect_avx2(s, l, r, c, ldc, w, last),
             #[cfg(target_arch = "aarch64")]
-            Isa::Neon => drive::run::<simd::neon::Neon>(s, l, r, c, ldc, w),
-            _ => drive::run::<simd::portable::Portable>(s, l, r, c, ldc, w),
+            Isa::Neon => drive::run::<simd::neon::Neon>(s, l, r, c, ldc, w, last),
+            _ => drive::run::<simd::portable::Portable>(s, l, r, c, ldc, w, last),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-unsafe fn rect_avx512(s: Shape, l: *const f32, r: *const f32, c: *mut f32, ldc: isize, w: *mut f32) {
+unsafe fn rect_avx512(
+    s: Shape,
+    l: *const f32,
+    r: *const f32,
+    c: *mut f32,
+    ldc: isize,
+    w: *mut f32,
+    last: &mut drive::Last,
+) {
     // SAFETY: the caller's contract is the same.
-    unsafe { drive::run::<simd::avx512::Avx512>(s, l, r, c, ldc, w) }
+    unsafe { drive::run::<simd::avx512::Avx512>(s, l, r, c, ldc, w, last) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rect_avx2(s: Shape, l: *const f32, r: *const f32, c: *mut f32, ldc: isize, w: *mut f32) {
+unsafe fn rect_avx2(
+    s: Shape,
+    l: *const f32,
+    r: *const f32,
+    c: *mut f32,
+    ldc: isize,
+    w: *mut f32,
+    last: &mut drive::Last,
+) {
     // SAFETY: the caller's contract is the same.
-    unsafe { drive::run::<simd::avx2::Avx2>(s, l, r, c, ldc, w) }
+    unsafe { drive::run::<simd::avx2::Avx2>(s, l, r, c, ldc, w, last) }
 }

@@ -7,7 +7,7 @@
 use super::simd::Simd;
 
 /// Shape and strides of a rectangle: `l[m * lm + k * lk]`, `r[k * rk + n * rn]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     /// Rows.
     pub m: usize,
@@ -33,7 +33,7 @@ impl Shape {
 }
 
 /// Decisions for a rectangle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Columns of the result are the broadcast side.
     pub swap: bool,
