@@ -1,20 +1,404 @@
 //! Calls: functions, methods, layers, builtins.
+//!
+//! In: a callee and evaluated arguments. Out: the result, with the callee's dims under the names that the caller knows.
+//! Dims of a signature that nothing has bound are bound by the first argument that shows them.
 
-use super::cx::{CallArgs, Elab, R};
-use super::value::Value;
+use super::cx::{CallArgs, Elab, Env, Frame, MAX_CALLS, R, Scope, nearest};
+use super::exprs::hyper_args;
+use super::models::{Instance, ModelTemplate, TemplateKind};
+use super::value::{AxisType, Dim, Elem, FnValue, Tensor, Type, Value};
+use crate::diag::Diagnostic;
 use crate::source::Span;
+use crate::syntax::ast::{self, ShapeItem, TyKind};
+use std::rc::Rc;
 
 impl Elab<'_> {
     /// Calls a function, layer or schedule.
     pub fn call_value(&mut self, f: &Value, args: CallArgs) -> R<Value> {
-        let _ = f;
-        Err(self.limit(args.span, "calls"))
+        if self.frames.len() >= MAX_CALLS {
+            let message = format!("calls inside calls, more than {MAX_CALLS} deep: does a function call itself?");
+            return self.err("E0902", args.span, message);
+        }
+        self.tick(args.span)?;
+        match f {
+            Value::Builtin(b) => {
+                let before = self.b.span.replace(args.span);
+                let r = (b.call)(self, args);
+                self.b.span = before;
+                r
+            }
+            Value::Fn(f) => self.call_fn(f, args),
+            Value::Overloads(fs) => {
+                let fit = fs.iter().find(|f| ranks_fit(f, &args)).or(fs.last());
+                match fit {
+                    Some(f) => self.call_fn(f, args),
+                    None => self.err("E0207", args.callee, "nothing to call"),
+                }
+            }
+            Value::Closure(c) => {
+                if let Some((n, ..)) = args.named.first() {
+                    return self.err("E0208", n.span, "a lambda takes no named arguments");
+                }
+                if c.params.len() != args.pos.len() {
+                    let message =
+                        format!("this lambda takes {}, {} given", count(c.params.len(), "argument"), args.pos.len());
+                    let d = Diagnostic::error("E0208", args.span, message).label(c.span, "defined here");
+                    return Err(self.error(d));
+                }
+                let scope = Scope::inside(&c.env);
+                for (p, (v, _)) in c.params.iter().zip(args.pos) {
+                    self.bind_pat(p, v, false, &scope)?;
+                }
+                let comp = self.comp.take();
+                self.push_frame("lambda", args.span, 0);
+                let r = self.eval_as(c.body, &scope, args.expect.as_ref());
+                self.frames.pop();
+                self.comp = comp;
+                r
+            }
+            Value::WithDims(w) => self.call_value(&w.0, CallArgs { dims: Some(w.1.clone()), ..args }),
+            Value::ConstFn(x) => Ok(Value::Float(*x)),
+            Value::Model(m) => self.apply_template(m, args),
+            Value::Instance(m) => self.call_instance(m, args),
+            Value::List(layers) if layers.iter().any(|l| matches!(l, Value::Instance(_))) => {
+                self.fold_layers(&layers.clone(), args)
+            }
+            Value::Data(d) => {
+                let (module, dims, def) = (d.module, d.dims.clone(), d.def.clone());
+                let hyper = Some(hyper_args(args));
+                Ok(Value::Data(Rc::new(super::value::DataRef { def, module, dims, hyper })))
+            }
+            v => {
+                let message = format!("{} cannot be called", v.show());
+                self.err("E0207", args.callee, message)
+            }
+        }
     }
 
     /// Calls a function with arguments in order.
-    pub fn call_simple(&mut self, f: &Value, args: &[Value], span: Span, env: &super::cx::Env) -> R<Value> {
+    pub fn call_simple(&mut self, f: &Value, args: &[Value], span: Span, env: &Env) -> R<Value> {
         let pos = args.iter().map(|v| (v.clone(), span)).collect();
         let args = CallArgs { span, callee: span, dims: None, pos, named: vec![], expect: None, env: env.clone() };
         self.call_value(f, args)
+    }
+
+    pub(super) fn push_frame(&mut self, name: &str, span: Span, instance: u32) {
+        let first_dim = self.dims.len() as u32;
+        self.frames.push(Frame { name: name.to_owned(), span, first_dim, instance });
+    }
+
+    fn fold_layers(&mut self, layers: &[Value], args: CallArgs) -> R<Value> {
+        let mut args = args;
+        let mut x = match layers.split_first() {
+            Some((first, _)) => self.call_value(first, args.clone())?,
+            None => return args.take("x").map_or_else(|| Ok(Value::unit()), |(v, _)| Ok(v)),
+        };
+        for l in &layers[1..] {
+            x = self.call_value(l, CallArgs { pos: vec![(x, args.span)], named: vec![], ..args.clone() })?;
+        }
+        Ok(x)
+    }
+
+    /// `Dropout(0.2)`: hyperparameters of a template.
+    fn apply_template(&mut self, m: &Rc<ModelTemplate>, args: CallArgs) -> R<Value> {
+        if m.hyper.is_some() || !matches!(m.kind, TemplateKind::Item { .. }) {
+            let d = Diagnostic::error("E0207", args.span, format!("{} has no place of its own yet", m.name()))
+                .note("a layer is declared first, then called: its parameters need a name")
+                .help(format!("declare it as a member: `layer = {}`", self.text(m.span)));
+            return Err(self.error(d));
+        }
+        Ok(Value::Model(Rc::new(ModelTemplate {
+            kind: m.kind.clone(),
+            env: m.env.clone(),
+            dims: m.dims.clone(),
+            span: args.span,
+            hyper: Some(hyper_args(args)),
+        })))
+    }
+
+    /// Calls a layer: `forward` of a model, the entries of a `seq` or stack in order.
+    pub fn call_instance(&mut self, m: &Rc<Instance>, args: CallArgs) -> R<Value> {
+        m.called.set(true);
+        let scope = self.b.scope.clone();
+        if !m.path.is_empty() {
+            self.b.scope = Some(m.path.clone());
+        }
+        let r = match &m.template.kind {
+            TemplateKind::Item { def, .. } => {
+                let name = def.name.text.clone();
+                match self.member(m, "forward", args.callee)? {
+                    Some(f @ (Value::Fn(_) | Value::Overloads(_))) => self.call_value(&f, args),
+                    _ => {
+                        let d = Diagnostic::error("E0207", args.callee, format!("`{name}` cannot be called"))
+                            .help(format!("give `{name}` a `fn forward(x: ..) -> ..`"));
+                        Err(self.error(d))
+                    }
+                }
+            }
+            _ => self.call_seq(m, args),
+        };
+        self.b.scope = scope;
+        if self.st.predict.is_none()
+            && self.st.trained.contains(&m.uid)
+            && let Ok(v) = &r
+        {
+            self.st.predict = Some(v.clone());
+        }
+        r
+    }
+
+    fn call_seq(&mut self, m: &Rc<Instance>, args: CallArgs) -> R<Value> {
+        if let Some((n, ..)) = args.named.first() {
+            return self.err("E0208", n.span, "`seq` takes no named arguments");
+        }
+        let mut now = args.clone();
+        for i in 0..m.members.len() {
+            let layer = self.member_at(m, i, args.span)?;
+            let at = m.members[i].span;
+            let expect = if i + 1 == m.members.len() { args.expect.clone() } else { None };
+            let call = CallArgs { callee: at, expect, ..now };
+            let y = self.call_value(&layer, call)?;
+            now = CallArgs { pos: vec![(y, at)], span: at, ..args.clone() };
+        }
+        match now.pos.into_iter().next() {
+            Some((v, _)) => Ok(v),
+            None => self.err("E0208", args.span, "a layer needs an argument"),
+        }
+    }
+
+    /// Calls a function item or method.
+    pub fn call_fn(&mut self, f: &Rc<FnValue>, mut args: CallArgs) -> R<Value> {
+        let def: &ast::Fn = &f.def;
+        let name = match &f.owner {
+            Some(m) if &*def.name.text == "forward" => m.show(),
+            Some(m) => format!("{}.{}", m.show(), def.name.text),
+            None => def.name.text.to_string(),
+        };
+        let scope = Scope::inside(&f.env);
+        let uid = f.owner.as_ref().map_or(0, |m| m.uid);
+        let comp = self.comp.take();
+        self.push_frame(&name, args.span, uid);
+        let callee = match &f.owner {
+            Some(m) if &*def.name.text == "forward" => Some(m.clone()),
+            _ => None,
+        };
+        let before = std::mem::replace(&mut self.st.callee, callee);
+        let bound = self.bind_args(def, &name, &mut args, &scope);
+        self.st.callee = None;
+        let result = bound.and_then(|()| self.run_fn(def, &scope, &args));
+        let result = result.map(|v| self.leave(v));
+        self.st.callee = before;
+        self.frames.pop();
+        self.comp = comp;
+        result
+    }
+
+    fn bind_args(&mut self, def: &ast::Fn, name: &str, args: &mut CallArgs, scope: &Env) -> R<()> {
+        if let Some(dims) = args.dims.take() {
+            if dims.len() > def.dims.len() {
+                let message = format!("`{name}` takes {}, {} given", count(def.dims.len(), "dim"), dims.len());
+                return self.err("E0208", args.span, message);
+            }
+            for (p, (v, span)) in def.dims.iter().zip(dims) {
+                if matches!(v, Value::Wild(_)) {
+                    continue;
+                }
+                let d = self.as_dim(&v, span, "a dim")?;
+                let d = self.inner_dim(&p.name.text, &d, span, 0);
+                scope.bind(&p.name.text, Value::Dim(d), false, span);
+            }
+        }
+        let mut given: Vec<Option<(Value, Span)>> = vec![None; def.params.len()];
+        let pos = std::mem::take(&mut args.pos);
+        if pos.len() > def.params.len() {
+            let span = pos[def.params.len()].1;
+            let message = format!("`{name}` takes {}, {} given", count(def.params.len(), "argument"), pos.len());
+            let d = Diagnostic::error("E0208", if self.is_std(span) { args.span } else { span }, message);
+            return Err(self.error(d));
+        }
+        for (slot, v) in given.iter_mut().zip(pos) {
+            *slot = Some(v);
+        }
+        for (n, v, span) in std::mem::take(&mut args.named) {
+            if n.text.starts_with(|c: char| c.is_ascii_uppercase()) {
+                let d = self.as_dim(&v, span, "a dim")?;
+                let d = self.inner_dim(&n.text, &d, span, 0);
+                scope.bind(&n.text, Value::Dim(d), false, span);
+                continue;
+            }
+            match def.params.iter().position(|p| p.name.text == n.text) {
+                Some(i) if given[i].is_some() => {
+                    return self.err("E0208", n.span, format!("argument `{}` is given twice", n.text));
+                }
+                Some(i) => given[i] = Some((v, span)),
+                None => {
+                    let mut d = Diagnostic::error("E0208", n.span, format!("`{name}` has no parameter `{}`", n.text));
+                    let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
+                    d = match nearest(&n.text, names.iter().copied()) {
+                        Some(near) => d.help(format!("did you mean `{near}`?")),
+                        None if names.is_empty() => d,
+                        None => d.note(format!("it has: {}", names.join(", "))),
+                    };
+                    return Err(self.error(d));
+                }
+            }
+        }
+        // Names are bound by all arguments first, so that `f(n: [2*N], x: [N])` works in any order.
+        for (p, v) in def.params.iter().zip(&given) {
+            if let (Some(ty), Some((v, span))) = (&p.ty, v) {
+                let what = format!("argument `{}` of `{name}`", p.name.text);
+                self.bind_ty(ty, v, scope, *span, &what)?;
+            }
+        }
+        for p in &def.dims {
+            if let (Some(e), None) = (p.default, scope.own(&p.name.text)) {
+                let v = self.eval(e, scope)?;
+                let d = self.as_dim(&v, self.ast.span(e), "a dim")?;
+                let d = self.inner_dim(&p.name.text, &d, self.ast.span(e), 0);
+                scope.bind(&p.name.text, Value::Dim(d), false, p.name.span);
+            }
+        }
+        for (p, v) in def.params.iter().zip(given) {
+            let what = format!("argument `{}` of `{name}`", p.name.text);
+            let (v, span) = match (v, p.default) {
+                (Some(v), _) => v,
+                (None, Some(e)) => {
+                    let expect = match &p.ty {
+                        Some(t) => Some(self.ty(t, scope)?),
+                        None => None,
+                    };
+                    (self.eval_as(e, scope, expect.as_ref())?, self.ast.span(e))
+                }
+                (None, None) => {
+                    let d = Diagnostic::error("E0208", args.span, format!("`{name}` needs `{}`", p.name.text))
+                        .label(p.name.span, "declared here, without a default");
+                    return Err(self.error(d));
+                }
+            };
+            let v = match &p.ty {
+                Some(t) => {
+                    let t = self.ty(t, scope)?;
+                    self.coerce(v, &t, span, &what)?
+                }
+                None => v,
+            };
+            scope.bind(&p.name.text, v, false, p.name.span);
+        }
+        for c in &def.conditions {
+            self.condition(*c, scope)?;
+        }
+        Ok(())
+    }
+
+    /// A `where` condition.
+    pub fn condition(&mut self, e: ast::ExprId, env: &Env) -> R<()> {
+        let span = self.ast.span(e);
+        let v = self.eval(e, env)?;
+        if self.as_bool(&v, span, "a `where` condition")? {
+            return Ok(());
+        }
+        let mut d = Diagnostic::error("E0115", span, format!("`{}` does not hold", self.text(span)));
+        if let ast::ExprKind::Binary { op, lhs, rhs, .. } = &self.ast.expr(e).kind {
+            let (a, b) = (self.eval(*lhs, env), self.eval(*rhs, env));
+            if let (Ok(a), Ok(b)) = (a, b) {
+                d = d.here(format!("{} {} {}", a.show(), super::statics::op_text(*op), b.show()));
+            }
+        }
+        Err(self.error(d))
+    }
+
+    fn run_fn(&mut self, def: &ast::Fn, scope: &Env, args: &CallArgs) -> R<Value> {
+        let Some(ty) = &def.result else {
+            return self.eval_as(def.body, scope, args.expect.as_ref());
+        };
+        let open = ty_has_hole(self, ty, scope);
+        let expect = if open { None } else { Some(self.ty(ty, scope)?) };
+        let v = self.eval_as(def.body, scope, expect.as_ref())?;
+        let span = self.result_span(def.body);
+        let what = format!("the result of `{}`", def.name.text);
+        match &expect {
+            Some(t) => self.coerce(v, t, span, &what),
+            None => self.match_ty(ty, v, scope, span, &what),
+        }
+    }
+
+    /// Where the value of a body stands: its last statement.
+    fn result_span(&self, body: ast::ExprId) -> Span {
+        match &self.ast.expr(body).kind {
+            ast::ExprKind::Block(b) => b.stmts.last().map_or(b.span, |s| s.span),
+            _ => self.ast.span(body),
+        }
+    }
+
+    /// A value that leaves the innermost call: its dims under the caller's names.
+    fn leave(&mut self, v: Value) -> Value {
+        match v {
+            Value::Tensor(t) => Value::Tensor(self.leave_tensor(t)),
+            Value::Mean { num, den } => Value::Mean { num: self.leave_tensor(num), den: self.leave_tensor(den) },
+            Value::Tuple(l) => Value::Tuple(Rc::new(l.iter().map(|v| self.leave(v.clone())).collect())),
+            Value::List(l) => Value::List(Rc::new(l.iter().map(|v| self.leave(v.clone())).collect())),
+            Value::Dim(d) => Value::Dim(self.leave_dim(d)),
+            v => v,
+        }
+    }
+
+    fn leave_tensor(&mut self, t: Tensor) -> Tensor {
+        let elem = match t.elem {
+            Elem::Idx(d) => Elem::Idx(self.leave_dim(d)),
+            e => e,
+        };
+        Tensor { id: t.id, elem, dims: t.dims.into_iter().map(|d| self.leave_dim(d)).collect() }
+    }
+
+    fn leave_dim(&self, mut d: Dim) -> Dim {
+        let Some((frame, before)) = self.frames.split_last() else { return d };
+        let same = before.last().is_some_and(|f| f.instance != 0 && f.instance == frame.instance);
+        while let Some(info) = self.dims.get(d.id.0 as usize) {
+            let Some(outer) = &info.outer else { break };
+            let inner = info.owner == 0 && d.id.0 >= frame.first_dim;
+            if !(inner || !same && info.owner != 0 && info.owner == frame.instance) {
+                break;
+            }
+            d = Dim { stretches: d.stretches && outer.stretches, ..outer.clone() };
+        }
+        d
+    }
+}
+
+/// Do the ranks of the arguments fit a function's signature?
+fn ranks_fit(f: &FnValue, args: &CallArgs) -> bool {
+    f.def.params.len() >= args.pos.len()
+        && f.def.params.iter().zip(&args.pos).all(|(p, (v, _))| {
+            let (Some(ast::Ty { kind: TyKind::Tensor { shape, .. }, .. }), Value::Tensor(t)) = (&p.ty, v) else {
+                return true;
+            };
+            let items: Vec<&ShapeItem> = shape.iter().flatten().collect();
+            let rows = items.iter().filter(|i| matches!(i, ShapeItem::Row(..))).count();
+            if rows > 0 { t.dims.len() >= items.len() - rows } else { t.dims.len() == items.len() }
+        })
+}
+
+/// Does a type mention a dim that is still to be decided?
+fn ty_has_hole(el: &mut Elab<'_>, ty: &ast::Ty, env: &Env) -> bool {
+    match &ty.kind {
+        TyKind::Fn(_) => false,
+        TyKind::Tuple(parts) => parts.iter().any(|t| ty_has_hole(el, t, env)),
+        TyKind::Tensor { shape, .. } => {
+            shape.iter().flatten().any(|i| matches!(i, ShapeItem::Dim(e) if el.has_hole(*e, env)))
+        }
+    }
+}
+
+/// `1 argument`, `2 arguments`
+pub fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// Does a type have an axis that only the value tells?
+pub fn is_open(ty: &Type) -> bool {
+    match ty {
+        Type::Tensor(t) => t.dims.iter().any(|d| !matches!(d, AxisType::Dim(_))),
+        Type::Tuple(parts) => parts.iter().any(is_open),
+        _ => false,
     }
 }

@@ -149,6 +149,17 @@ impl Scope {
     }
 }
 
+/// A check of a `test`, to be made when its graph runs.
+#[derive(Clone)]
+pub struct Assertion {
+    /// A scalar bool of the graph.
+    pub cond: ValueId,
+    /// What to say if it is false.
+    pub message: Option<Arc<str>>,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// A call under way, for messages and for names of dims that leave it.
 pub struct Frame {
     /// The function or layer: `fc1`, `cross_entropy`.
@@ -157,6 +168,8 @@ pub struct Frame {
     pub span: Span,
     /// Dims made by this call have ids from here on.
     pub first_dim: u32,
+    /// The instance called, 0 for none.
+    pub instance: u32,
 }
 
 /// What is known of a dim beyond its size.
@@ -308,6 +321,7 @@ impl<'a> Elab<'a> {
                 if float && !d.is_float() || shape.len() > MAX_RANK {
                     return None;
                 }
+                let xs: Vec<f64> = xs.into_iter().map(|x| crate::graph::tensor::round(d, x)).collect();
                 let ty = TensorTy::new(d, shape.iter().copied());
                 let id = self.b.op(Op::Const(Literal::Dense(ty, xs.into())), &[]);
                 let dims = shape.iter().map(|&n| self.fresh_dim(n, None, None)).collect();
@@ -358,6 +372,11 @@ impl<'a> Elab<'a> {
         }
         Ok(())
     }
+}
+
+/// Shape and elements of (nested lists of) numbers, and whether any is a float; `None` for anything else.
+pub fn numbers(v: &Value) -> Option<(Vec<u64>, Vec<f64>, bool)> {
+    nested(v).map(|(shape, xs, float, _)| (shape, xs, float))
 }
 
 /// Shape and elements of nested lists of numbers of one length each; whether any is a float, and whether all are bools.

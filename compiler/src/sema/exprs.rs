@@ -1,9 +1,25 @@
 //! Evaluation of expressions and statements.
+//!
+//! In: a node of the tree and the names around it. Out: its value. `if` and `for` run here when they are static; what
+//! the language has and this compiler does not is reported as a limit, never a panic.
 
-use super::cx::{Elab, Env, R};
-use super::value::{Dim, Type, Value};
+use super::comprehension;
+use super::cx::{CallArgs, Elab, Env, R, Scope};
+use super::models::{HyperArgs, ModelTemplate, TemplateKind};
+use super::statics::is_static;
+use super::tensor::{self, OpSpans};
+use super::value::{Closure, Elem, Tensor, Type, Value};
+use crate::diag::Diagnostic;
 use crate::source::Span;
-use crate::syntax::ast::{Block, ExprId};
+use crate::syntax::ast::{
+    Arg, BinaryOp, Binder, Block, ExprId, ExprKind, Ident, Init, Ix, ListItem, Pat, SetOp, Stmt, StmtKind, Ty, UnaryOp,
+};
+use nn_runtime::dtype::DType;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Expressions inside expressions, before evaluation gives up; the parser's own limit is lower for one expression.
+const MAX_DEPTH: usize = 1_000;
 
 impl Elab<'_> {
     /// The value of an expression.
@@ -13,31 +29,804 @@ impl Elab<'_> {
 
     /// The value of an expression where a type is expected; the value is not checked against it.
     pub fn eval_as(&mut self, e: ExprId, env: &Env, expect: Option<&Type>) -> R<Value> {
-        let _ = (env, expect);
-        Err(self.limit(self.ast.span(e), "expressions"))
+        let span = self.ast.span(e);
+        self.tick(span)?;
+        if self.st.depth >= MAX_DEPTH {
+            return self.err("E0902", span, "this expression is nested too deeply");
+        }
+        self.st.depth += 1;
+        let before = self.b.span.replace(span);
+        let value = self.eval_here(e, env, expect);
+        self.b.span = before;
+        self.st.depth -= 1;
+        value
+    }
+
+    fn eval_here(&mut self, e: ExprId, env: &Env, expect: Option<&Type>) -> R<Value> {
+        if self.comp.is_some()
+            && let Some(v) = comprehension::try_expr(self, e, env)?
+        {
+            return Ok(v);
+        }
+        let ast = self.ast;
+        let expr = ast.expr(e);
+        let span = expr.span;
+        match &expr.kind {
+            ExprKind::Int(n) => Ok(Value::Int(*n)),
+            ExprKind::Float(x) => Ok(Value::Float(*x)),
+            ExprKind::Str(s) => Ok(Value::Str(s.clone())),
+            ExprKind::Bool(b) => Ok(Value::Bool(*b)),
+            ExprKind::Inf => Ok(Value::Float(f64::INFINITY)),
+            ExprKind::Wild => Ok(Value::Wild(span)),
+            ExprKind::Name(name) => match self.lookup(name, span, env)? {
+                Some(v) => Ok(v),
+                None => Err(self.unknown(name, span, env)),
+            },
+            ExprKind::Unary(op, a) => self.unary(*op, *a, span, env),
+            ExprKind::Binary { op, op_span, lhs, rhs } => self.binary(*op, *op_span, *lhs, *rhs, span, env),
+            ExprKind::Cast(a, ty) => self.cast(*a, ty, span, env),
+            ExprKind::Call { callee, args } => self.call(*callee, args, span, env, expect),
+            ExprKind::Index { base, items } => self.index(*base, items, span, env),
+            ExprKind::Field { base, name } => {
+                let v = self.eval(*base, env)?;
+                self.field(&v, name, span)
+            }
+            ExprKind::Lambda { params, body } => {
+                Ok(Value::Closure(Rc::new(Closure { params: params.clone(), body: *body, env: env.clone(), span })))
+            }
+            ExprKind::If { cond, then, otherwise } => self.if_expr(*cond, then, *otherwise, env, expect),
+            ExprKind::Scan { .. } => Err(self.limit(span, "`scan`")),
+            ExprKind::Seq(entries) => Ok(Value::Model(Rc::new(ModelTemplate {
+                kind: TemplateKind::Seq(entries.clone()),
+                env: env.clone(),
+                dims: None,
+                hyper: None,
+                span,
+            }))),
+            ExprKind::Eval(block) => {
+                let before = std::mem::replace(&mut self.training, false);
+                let v = self.eval_block(block, env, expect);
+                self.training = before;
+                v
+            }
+            ExprKind::Block(block) => self.eval_block(block, env, expect),
+            ExprKind::Rearrange { operand, from, to, sizes } => {
+                let x = self.eval(*operand, env)?;
+                let mut known = vec![];
+                for (name, e) in sizes {
+                    let v = self.eval(*e, env)?;
+                    let d = self.as_dim(&v, ast.span(*e), "a size")?;
+                    known.push((name.clone(), d.size));
+                }
+                tensor::rearrange(self, &x, from, to, &known, span)
+            }
+            ExprKind::Record(fields) => {
+                let mut out: Vec<(Arc<str>, Value)> = vec![];
+                for (name, e) in fields {
+                    let v = self.eval(*e, env)?;
+                    if out.iter().any(|(n, _)| *n == name.text) {
+                        return self.err("E0208", name.span, format!("`{}` is given twice", name.text));
+                    }
+                    out.push((name.text.clone(), v));
+                }
+                Ok(Value::Record(Rc::new(out)))
+            }
+            ExprKind::List(items) => {
+                let mut out = vec![];
+                for item in items {
+                    match item {
+                        ListItem::Expr(e) => out.push(self.eval(*e, env)?),
+                        ListItem::Row(name, at) => {
+                            let text = name.as_ref().map(|n| n.text.clone());
+                            match self.lookup_row(text.as_deref(), *at, env)? {
+                                Some(dims) => out.extend(dims.into_iter().map(Value::Dim)),
+                                None => {
+                                    let name = text.map_or_else(|| "..".to_owned(), |n| format!("..{n}"));
+                                    return self.err("E0105", *at, format!("unknown row of axes `{name}`"));
+                                }
+                            }
+                        }
+                    }
+                }
+                Ok(Value::List(Rc::new(out)))
+            }
+            ExprKind::ListFor { item, pat, iter, .. } => {
+                let mut out = vec![];
+                for v in self.iterate(*iter, env)? {
+                    let inner = Scope::inside(env);
+                    self.bind_pat(pat, v, false, &inner)?;
+                    out.push(self.eval(*item, &inner)?);
+                }
+                Ok(Value::List(Rc::new(out)))
+            }
+            ExprKind::Tuple(items) => {
+                let expected = match expect {
+                    Some(Type::Tuple(t)) if t.len() == items.len() => Some(t),
+                    _ => None,
+                };
+                let mut out = vec![];
+                for (i, e) in items.iter().enumerate() {
+                    out.push(self.eval_as(*e, env, expected.map(|t| &t[i]))?);
+                }
+                Ok(Value::Tuple(Rc::new(out)))
+            }
+        }
+    }
+
+    fn unary(&mut self, op: UnaryOp, a: ExprId, span: Span, env: &Env) -> R<Value> {
+        let v = self.eval(a, env)?;
+        match (op, &v) {
+            (UnaryOp::Neg, Value::Float(x)) => Ok(Value::Float(-x)),
+            (UnaryOp::Neg, Value::Int(_) | Value::Dim(_)) => {
+                let n = self.as_int(&v, span, "the operand")?;
+                n.checked_neg()
+                    .map_or_else(|| self.err("E0902", span, "the number is too large"), |n| Ok(Value::Int(n)))
+            }
+            (UnaryOp::Not, Value::Bool(b)) => Ok(Value::Bool(!b)),
+            (_, Value::Tensor(_) | Value::Mean { .. }) => tensor::unary(self, op, &v, span),
+            _ => {
+                let word = if op == UnaryOp::Neg { "-" } else { "not" };
+                self.err("E0207", span, format!("`{word}` does not apply to {}", v.show()))
+            }
+        }
+    }
+
+    fn binary(&mut self, op: BinaryOp, op_span: Span, lhs: ExprId, rhs: ExprId, span: Span, env: &Env) -> R<Value> {
+        let (ls, rs) = (self.ast.span(lhs), self.ast.span(rhs));
+        if op == BinaryOp::Pipe {
+            return self.pipe(lhs, rhs, span, env);
+        }
+        let a = self.eval(lhs, env);
+        if let (BinaryOp::And, Ok(Value::Bool(false))) | (BinaryOp::Or, Ok(Value::Bool(true))) = (op, &a) {
+            return a;
+        }
+        let b = self.eval(rhs, env);
+        let (a, b) = (a?, b?);
+        if let (BinaryOp::And | BinaryOp::Or, Value::Bool(_), Value::Bool(_)) = (op, &a, &b) {
+            return Ok(b);
+        }
+        if op == BinaryOp::Mul
+            && let (Value::Model(_) | Value::List(_), Value::Int(_) | Value::Dim(_)) = (&a, &b)
+        {
+            let n = self.as_int(&b, rs, "the number of layers")?;
+            if !(0..=10_000).contains(&n) {
+                return self.err("E0902", rs, format!("{n} layers; 0 to 10000 are possible"));
+            }
+            let layers = vec![a; n as usize];
+            return Ok(Value::Model(Rc::new(ModelTemplate {
+                kind: TemplateKind::Stack(layers),
+                env: env.clone(),
+                dims: None,
+                hyper: None,
+                span,
+            })));
+        }
+        if op == BinaryOp::Add
+            && let (Value::List(x), Value::List(y)) = (&a, &b)
+        {
+            return Ok(Value::List(Rc::new(x.iter().chain(y.iter()).cloned().collect())));
+        }
+        let runtime = |v: &Value| matches!(v, Value::Tensor(_) | Value::Mean { .. });
+        if runtime(&a) || runtime(&b) {
+            for (v, s) in [(&a, ls), (&b, rs)] {
+                if !runtime(v) && !is_static(v) && !matches!(v, Value::List(_)) {
+                    let message = format!("`{}` does not apply to {}", super::statics::op_text(op), v.show());
+                    let d = Diagnostic::error("E0207", s, message);
+                    return Err(self.error(match v {
+                        Value::Instance(_) | Value::Model(_) => d.help("call it: `layer(x)`"),
+                        _ => d,
+                    }));
+                }
+            }
+            return tensor::binary(self, op, &a, &b, OpSpans { op: op_span, lhs: ls, rhs: rs });
+        }
+        self.static_binary(op, &a, &b, span)
+    }
+
+    /// `x |> f` and `x |> f(a)`, which is `f(x, a)`; `x |> m` for a layer `m`.
+    fn pipe(&mut self, lhs: ExprId, rhs: ExprId, span: Span, env: &Env) -> R<Value> {
+        let ls = self.ast.span(lhs);
+        let x = self.eval(lhs, env)?;
+        if let ExprKind::Call { callee, args } = &self.ast.expr(rhs).kind {
+            let f = self.eval(*callee, env)?;
+            if !matches!(f, Value::Model(_)) {
+                let mut a = self.args(args, span, self.ast.span(*callee), env)?;
+                a.pos.insert(0, (x, ls));
+                return self.call_value(&f, a);
+            }
+        }
+        let f = self.eval(rhs, env)?;
+        let mut a = self.args(&[], span, self.ast.span(rhs), env)?;
+        a.pos.push((x, ls));
+        self.call_value(&f, a)
+    }
+
+    fn cast(&mut self, a: ExprId, ty: &Ty, span: Span, env: &Env) -> R<Value> {
+        let v = self.eval(a, env)?;
+        let to = match self.ty(ty, env)? {
+            Type::Tensor(t) if t.dims.is_empty() => t.elem_or_f32(),
+            Type::Int => Elem::Plain(DType::I32),
+            _ => return self.err("E0207", ty.span, "`as` takes an element type, such as `f32` or `idx<N>`"),
+        };
+        let number = match &v {
+            Value::Int(n) => *n as f64,
+            Value::Dim(d) => d.size as f64,
+            Value::Bool(b) => f64::from(u8::from(*b)),
+            Value::Float(x) => *x,
+            _ => return tensor::cast(self, &v, &to, span),
+        };
+        Ok(match to {
+            Elem::Plain(DType::Bool) => Value::Bool(number != 0.0),
+            Elem::Plain(d) if d.is_float() => Value::Float(number),
+            Elem::Plain(_) => Value::Int(number as i64),
+            Elem::Idx(n) => {
+                let i = number as i64;
+                if i < 0 || i as u64 >= n.size {
+                    return self.err("E0111", span, format!("{i} is outside idx<{}>", n.show()));
+                }
+                return tensor::cast(self, &v, &Elem::Idx(n), span);
+            }
+        })
+    }
+
+    fn call(&mut self, callee: ExprId, args: &[Arg], span: Span, env: &Env, expect: Option<&Type>) -> R<Value> {
+        if let ExprKind::Index { base, items } = &self.ast.expr(callee).kind
+            && let ExprKind::Name(name) = &self.ast.expr(*base).kind
+            && comprehension::is_reducer(name)
+        {
+            return comprehension::reducer(self, name, items, args, span, env);
+        }
+        let f = self.eval(callee, env);
+        let a = self.args(args, span, self.ast.span(callee), env);
+        let (f, mut a) = (f?, a?);
+        a.expect = expect.cloned();
+        self.call_value(&f, a)
+    }
+
+    /// Evaluates arguments; all of them even if one is wrong.
+    pub fn args(&mut self, args: &[Arg], span: Span, callee: Span, env: &Env) -> R<CallArgs> {
+        let mut out = CallArgs { span, callee, dims: None, pos: vec![], named: vec![], expect: None, env: env.clone() };
+        let mut failed = None;
+        for arg in args {
+            let at = self.ast.span(arg.value);
+            match (self.eval(arg.value, env), &arg.name) {
+                (Ok(v), Some(name)) => {
+                    if out.named.iter().any(|(n, ..)| n.text == name.text) {
+                        failed = Some(self.error(Diagnostic::error(
+                            "E0208",
+                            name.span,
+                            format!("argument `{}` is given twice", name.text),
+                        )));
+                    }
+                    out.named.push((name.clone(), v, at));
+                }
+                (Ok(v), None) => out.pos.push((v, at)),
+                (Err(e), _) => failed = Some(e),
+            }
+        }
+        failed.map_or(Ok(out), Err)
+    }
+
+    fn index(&mut self, base: ExprId, items: &[Ix], span: Span, env: &Env) -> R<Value> {
+        let v = self.eval(base, env)?;
+        let at = self.ast.span(base);
+        match &v {
+            Value::Tensor(t) => tensor::index(self, t, items, span, env),
+            Value::Model(m) => {
+                let dims = self.dim_args(items, env)?;
+                if m.dims.is_some() || m.hyper.is_some() || !matches!(m.kind, TemplateKind::Item { .. }) {
+                    return self.err("E0208", span, format!("{} has its dims already", v.show()));
+                }
+                Ok(Value::Model(Rc::new(ModelTemplate {
+                    kind: m.kind.clone(),
+                    env: m.env.clone(),
+                    dims: Some(dims),
+                    hyper: None,
+                    span,
+                })))
+            }
+            Value::Fn(_) | Value::Builtin(_) => {
+                let dims = self.dim_args(items, env)?;
+                Ok(Value::WithDims(Rc::new((v.clone(), dims))))
+            }
+            Value::Tuple(list) | Value::List(list) => self.index_list(list, items, span, env),
+            Value::Data(d) => {
+                let dims = self.dim_args(items, env)?;
+                Ok(Value::Data(Rc::new(super::value::DataRef { dims: Some(dims), ..(**d).clone() })))
+            }
+            Value::Instance(m) => {
+                if let [Ix::At(e)] = items {
+                    let n = self.eval(*e, env)?;
+                    let n = self.as_int(&n, self.ast.span(*e), "the number of a layer")?;
+                    let name = crate::syntax::ast::Ident { text: n.to_string().into(), span: self.ast.span(*e) };
+                    return self.field(&Value::Instance(m.clone()), &name, span);
+                }
+                self.err("E0207", at, format!("{} cannot be indexed", v.show()))
+            }
+            _ => {
+                let d = Diagnostic::error("E0207", at, format!("{} cannot be indexed", v.show()));
+                Err(self.error(d))
+            }
+        }
+    }
+
+    /// `v.name`
+    pub fn field(&mut self, v: &Value, name: &Ident, span: Span) -> R<Value> {
+        let missing = |el: &mut Self, names: Vec<Arc<str>>| {
+            let mut d = Diagnostic::error("E0100", name.span, format!("{} has no `{}`", v.show(), name.text));
+            d = match super::cx::nearest(&name.text, names.iter().map(|n| &**n)) {
+                Some(near) => d.help(format!("did you mean `{near}`?")),
+                None if names.is_empty() => d,
+                None => d.note(format!("it has: {}", names.join(", "))),
+            };
+            el.error(d)
+        };
+        match v {
+            Value::Tensor(t) => tensor::field(self, t, name, span),
+            Value::Tuple(l) | Value::List(l) => match name.text.parse::<usize>().ok().and_then(|i| l.get(i)) {
+                Some(v) => Ok(v.clone()),
+                None => {
+                    let message = format!("there is no `.{}` in {}", name.text, v.show());
+                    self.err("E0116", name.span, message)
+                }
+            },
+            Value::Record(r) => match r.iter().find(|(n, _)| *n == name.text) {
+                Some((_, v)) => Ok(v.clone()),
+                None => Err(missing(self, r.iter().map(|(n, _)| n.clone()).collect())),
+            },
+            Value::Instance(m) => match self.member(m, &name.text, name.span)? {
+                Some(v) => Ok(v),
+                None => match m.dims.iter().find(|d| d.name == name.text).cloned() {
+                    Some(d) => Ok(Value::Dim(self.as_dim(&Value::Hole(d), name.span, "a dim")?)),
+                    None => Err(missing(self, m.members.iter().map(|c| c.name.clone()).collect())),
+                },
+            },
+            Value::Module(i) => match self.item(*i, &name.text, name.span)? {
+                Some(v) => Ok(v),
+                None => {
+                    let names = self.st.modules[*i].items.keys().cloned().collect();
+                    Err(missing(self, names))
+                }
+            },
+            Value::Data(d) => {
+                let known = match &self.st.data {
+                    Some((n, env)) if **n == *d.def.name.text => Some(env.clone()),
+                    _ => None,
+                };
+                match known.and_then(|env| env.own(&name.text)) {
+                    Some(b) => Ok(b.value),
+                    None => Err(missing(self, vec![])),
+                }
+            }
+            v => {
+                let message = format!("{} has no fields", v.show());
+                self.err("E0207", name.span, message)
+            }
+        }
+    }
+
+    fn index_list(&mut self, list: &Rc<Vec<Value>>, items: &[Ix], span: Span, env: &Env) -> R<Value> {
+        let n = list.len() as i64;
+        match items {
+            [Ix::At(e)] => {
+                let v = self.eval(*e, env)?;
+                let i = self.as_int(&v, self.ast.span(*e), "an index of a list")?;
+                let k = if i < 0 { i + n } else { i };
+                match usize::try_from(k).ok().and_then(|k| list.get(k)) {
+                    Some(v) => Ok(v.clone()),
+                    None => self.err("E0116", span, format!("index {i} is outside a list of {n}")),
+                }
+            }
+            [Ix::Slice { lo, hi, step, .. }] => {
+                let mut bound = |e: &Option<ExprId>, default: i64| -> R<i64> {
+                    let Some(e) = e else { return Ok(default) };
+                    let v = self.eval(*e, env)?;
+                    let i = self.as_int(&v, self.ast.span(*e), "a bound")?;
+                    Ok(if i < 0 { i + n } else { i }.clamp(0, n))
+                };
+                let (lo, hi, step) = (bound(lo, 0)?, bound(hi, n)?, bound(step, 1)?.max(1));
+                let part = (lo..hi).step_by(step as usize).map(|i| list[i as usize].clone()).collect();
+                Ok(Value::List(Rc::new(part)))
+            }
+            _ => self.err("E0207", span, "a list takes one index or slice"),
+        }
+    }
+
+    /// The entries between the brackets of `Linear[784, _]` or `ones[..S]`, rows expanded.
+    pub fn dim_args(&mut self, items: &[Ix], env: &Env) -> R<Vec<(Value, Span)>> {
+        let mut out = vec![];
+        for item in items {
+            match item {
+                Ix::At(e) => {
+                    let span = self.ast.span(*e);
+                    let v = self.eval_dim_arg(*e, env)?;
+                    match &v {
+                        Value::Int(n) if *n < 0 => {
+                            return self.err("E0209", span, format!("a size must not be negative, found {n}"));
+                        }
+                        Value::Int(_) | Value::Dim(_) | Value::Wild(_) | Value::Hole(_) => out.push((v, span)),
+                        v => {
+                            let message = format!("a size must be a static int, found {}", v.show());
+                            return self.err("E0209", span, message);
+                        }
+                    }
+                }
+                Ix::Row(name, span) => {
+                    let text = name.as_ref().map(|n| n.text.clone());
+                    match self.lookup_row(text.as_deref(), *span, env)? {
+                        Some(dims) => out.extend(dims.into_iter().map(|d| (Value::Dim(d), *span))),
+                        None => return self.err("E0105", *span, "unknown row of axes"),
+                    }
+                }
+                Ix::New(span) | Ix::Slice { span, .. } => return self.err("E0209", *span, "a size is needed here"),
+                Ix::Window { start, .. } => {
+                    return self.err("E0209", self.ast.span(*start), "a size is needed here");
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn if_expr(
+        &mut self,
+        cond: ExprId,
+        then: &Block,
+        otherwise: Option<ExprId>,
+        env: &Env,
+        expect: Option<&Type>,
+    ) -> R<Value> {
+        let span = self.ast.span(cond);
+        let c = self.eval(cond, env)?;
+        match &c {
+            Value::Bool(true) => self.eval_block(then, env, expect),
+            Value::Bool(false) => match otherwise {
+                Some(e) => self.eval_as(e, env, expect),
+                None => Ok(Value::unit()),
+            },
+            Value::Tensor(Tensor { dims, elem: Elem::Plain(DType::Bool), .. }) if dims.is_empty() => {
+                let Some(e) = otherwise else {
+                    return Err(self.limit(span, "an `if` without `else` on a value known only at run time"));
+                };
+                self.st.selects += 1;
+                let a = self.eval_block(then, env, expect);
+                let b = self.eval_as(e, env, expect);
+                self.st.selects -= 1;
+                tensor::select(self, &c, &a?, &b?, span)
+            }
+            Value::Tensor(t) => {
+                let message = format!("`if` needs one bool, found {}", t.show());
+                let mut d = Diagnostic::error("E0201", span, message);
+                if !t.dims.is_empty() {
+                    d = d.here("one decision per element");
+                }
+                let inner = |b: &Block| match b.stmts.as_slice() {
+                    [Stmt { kind: StmtKind::Expr(e), .. }] => Some(*e),
+                    _ => None,
+                };
+                let other = otherwise.and_then(|e| match &self.ast.expr(e).kind {
+                    ExprKind::Block(b) => inner(b),
+                    _ => None,
+                });
+                d = match (inner(then), other) {
+                    (Some(a), Some(b)) => {
+                        let text = |e| self.text(self.ast.span(e)).to_owned();
+                        d.help(format!("`where({}, {}, {})`", self.text(span), text(a), text(b)))
+                    }
+                    _ => d.help("`where(c, a, b)` decides per element"),
+                };
+                Err(self.error(d))
+            }
+            v => {
+                let message = format!("`if` needs one bool, found {}", v.show());
+                self.err("E0201", span, message)
+            }
+        }
+    }
+
+    /// The elements of a list, tuple, static range or stack.
+    pub fn iterate(&mut self, iter: ExprId, env: &Env) -> R<Vec<Value>> {
+        let span = self.ast.span(iter);
+        let v = self.eval(iter, env)?;
+        match &v {
+            Value::List(l) | Value::Tuple(l) => Ok(l.to_vec()),
+            Value::Range(a, b) if b.saturating_sub(*a) > 1_000_000 => {
+                self.err("E0902", span, "a range of more than 1000000")
+            }
+            Value::Range(a, b) => Ok((*a..*b).map(Value::Int).collect()),
+            Value::Instance(m) if !matches!(m.template.kind, TemplateKind::Item { .. }) => {
+                let m = m.clone();
+                (0..m.members.len()).map(|i| self.member_at(&m, i, span)).collect()
+            }
+            v => {
+                let d =
+                    Diagnostic::error("E0209", span, format!("`for` needs a static range or list, found {}", v.show()));
+                Err(self.error(match v {
+                    Value::Tensor(_) => d.help("`scan` walks along an axis of a tensor"),
+                    _ => d,
+                }))
+            }
+        }
     }
 
     /// The value of a block: that of its last statement if it is an expression.
     pub fn eval_block(&mut self, block: &Block, env: &Env, expect: Option<&Type>) -> R<Value> {
-        let _ = (env, expect);
-        Err(self.limit(block.span, "blocks"))
+        let mut scope = Scope::inside(env);
+        let mut last = Value::unit();
+        let mut failed = None;
+        for (i, stmt) in block.stmts.iter().enumerate() {
+            let expect = if i + 1 == block.stmts.len() { expect } else { None };
+            match self.stmt(stmt, &mut scope, expect) {
+                Ok(v) => last = v,
+                // One message per cause: what depends on the broken statement would only repeat it.
+                Err(e) => {
+                    failed = Some(e);
+                    break;
+                }
+            }
+        }
+        failed.map_or(Ok(last), Err)
     }
 
-    /// What a name stands for, `None` if nothing.
-    pub fn lookup(&mut self, name: &str, span: Span, env: &Env) -> R<Option<Value>> {
-        let _ = (name, span, env);
-        Ok(None)
+    /// Runs a statement; the scope may be replaced by an inner one when a name is bound again.
+    pub fn stmt(&mut self, stmt: &Stmt, scope: &mut Env, expect: Option<&Type>) -> R<Value> {
+        self.tick(stmt.span)?;
+        match &stmt.kind {
+            StmtKind::Expr(e) => return self.eval_as(*e, scope, expect),
+            StmtKind::Let { pat, ty, init } => self.let_stmt(pat, ty.as_ref(), init, false, scope)?,
+            StmtKind::Var { pat, ty, init } => self.let_stmt(pat, ty.as_ref(), init, true, scope)?,
+            StmtKind::Dim { name, value } => {
+                let v = self.eval(*value, scope)?;
+                let mut d = self.as_dim(&v, self.ast.span(*value), "a dim")?;
+                d = self.fresh_dim(d.size, Some(name.text.clone()), Some(self.ast.span(*value)));
+                self.rebind(scope, &name.text);
+                scope.bind(&name.text, Value::Dim(d), false, name.span);
+            }
+            StmtKind::For { pat, iter, body } => {
+                for v in self.iterate(*iter, scope)? {
+                    let inner = Scope::inside(scope);
+                    self.bind_pat(pat, v, false, &inner)?;
+                    self.eval_block(body, &inner, None)?;
+                }
+            }
+            StmtKind::Set { target, op, value } => self.set(*target, *op, *value, stmt.span, scope)?,
+            StmtKind::Assert { cond, message } => self.assert(*cond, message.as_ref(), scope)?,
+            StmtKind::Emit(e) => return Err(self.limit(self.ast.span(*e), "`emit`")),
+            StmtKind::Minimize { .. } => return Err(self.limit(stmt.span, "`minimize` (write `loss = ...`)")),
+            StmtKind::Every { .. } => return Err(self.limit(stmt.span, "`every`")),
+            StmtKind::Penalty(_) => return Err(self.limit(stmt.span, "`penalty`")),
+        }
+        Ok(Value::unit())
     }
 
-    /// The dim of a name, or E0105 with a suggestion.
-    pub fn lookup_dim(&mut self, name: &str, span: Span, env: &Env) -> R<Dim> {
-        let _ = env;
-        self.err("E0105", span, format!("unknown dim `{name}`"))
+    fn rebind(&self, scope: &mut Env, name: &str) {
+        if scope.own(name).is_some() {
+            *scope = Scope::inside(scope);
+        }
     }
 
-    /// The axes of a row variable: `..S`, or `..` if `name` is `None`; `None` if nothing has bound it.
-    pub fn lookup_row(&mut self, name: Option<&str>, span: Span, env: &Env) -> R<Option<Vec<Dim>>> {
-        let _ = (name, span, env);
-        Ok(None)
+    fn let_stmt(&mut self, pat: &Pat, ty: Option<&Ty>, init: &Init, mutable: bool, scope: &mut Env) -> R<()> {
+        let span = self.ast.span(init.value);
+        if let Pat::Comp { name, binders, .. } = pat {
+            if init.draw {
+                return self.err(
+                    "E0208",
+                    span,
+                    "a comprehension is defined with `=`, a draw has a type: `let e: [B] ~ normal()`",
+                );
+            }
+            let v = comprehension::comprehension(self, name, binders, ty, init.value, scope)?;
+            self.note_let(&name.text, &v, name.span);
+            self.rebind(scope, &name.text);
+            scope.bind(&name.text, v, mutable, name.span);
+            return Ok(());
+        }
+        let mut v = self.init_value(ty, init, scope, "this")?;
+        if self.st.asserts.is_some()
+            && self.frames.is_empty()
+            && let Pat::Name(n) = pat
+        {
+            v = self.place(v, &n.text, span)?;
+        }
+        let mut names = vec![];
+        pat_names(pat, &mut names);
+        for n in &names {
+            self.rebind(scope, n);
+        }
+        let scope = scope.clone();
+        if let Pat::Name(n) = pat {
+            self.note_let(&n.text, &v, n.span);
+        }
+        self.bind_pat(pat, v, mutable, &scope)
     }
+
+    /// `: T = e` or `: T ~ dist`.
+    pub fn init_value(&mut self, ty: Option<&Ty>, init: &Init, env: &Env, what: &str) -> R<Value> {
+        let span = self.ast.span(init.value);
+        let ty = match ty {
+            Some(t) => Some(self.ty(t, env)?),
+            None => None,
+        };
+        if !init.draw {
+            let v = self.eval_as(init.value, env, ty.as_ref())?;
+            return match &ty {
+                Some(t) => self.coerce(v, t, span, what),
+                None => Ok(v),
+            };
+        }
+        match &ty {
+            Some(Type::Tensor(t)) if t.known().is_some() => {
+                let dist = self.eval(init.value, env)?;
+                let dims = t.known().unwrap_or_default();
+                self.check_shape(&dims, span)?;
+                Ok(Value::Tensor(super::builtins::draw(self, &dist, t, span)?))
+            }
+            Some(_) => self.err("E0106", span, "a draw needs a type with every size given"),
+            None => {
+                let d = Diagnostic::error("E0106", span, "a draw needs a type: how many numbers, and of what dtype?")
+                    .help("`let eps: [B, Z] ~ normal()`");
+                Err(self.error(d))
+            }
+        }
+    }
+
+    /// Binds the names of a pattern.
+    pub fn bind_pat(&mut self, pat: &Pat, v: Value, mutable: bool, scope: &Env) -> R<()> {
+        match pat {
+            Pat::Name(n) => {
+                if let Value::Tensor(t) = &v
+                    && !self.is_std(n.span)
+                {
+                    self.b.name(t.id, &n.text);
+                }
+                scope.bind(&n.text, v, mutable, n.span);
+                Ok(())
+            }
+            Pat::Wild(_) => Ok(()),
+            Pat::Tuple(pats, span) => {
+                let items = match &v {
+                    Value::Tuple(l) | Value::List(l) if l.len() == pats.len() => l.clone(),
+                    v => {
+                        let message = format!("a pattern of {} names cannot take {}", pats.len(), v.show());
+                        return self.err("E0207", *span, message);
+                    }
+                };
+                for (p, v) in pats.iter().zip(items.iter()) {
+                    self.bind_pat(p, v.clone(), mutable, scope)?;
+                }
+                Ok(())
+            }
+            Pat::Comp { span, .. } => self.err("E0208", *span, "an index is not possible in this place"),
+        }
+    }
+
+    fn set(&mut self, target: ExprId, op: SetOp, value: ExprId, span: Span, env: &Env) -> R<()> {
+        let t = self.ast.expr(target);
+        let arith = match op {
+            SetOp::Add => Some(BinaryOp::Add),
+            SetOp::Sub => Some(BinaryOp::Sub),
+            SetOp::Mul => Some(BinaryOp::Mul),
+            SetOp::Set | SetOp::State => None,
+        };
+        match &t.kind {
+            _ if self.st.selects > 0 => Err(self.limit(span, "assignment under an `if` that is decided at run time")),
+            ExprKind::Name(name) if op == SetOp::State => {
+                let v = self.eval(value, env)?;
+                self.write_state(name, t.span, v, self.ast.span(value), env)
+            }
+            ExprKind::Name(name) => {
+                let mut level = Some(env.clone());
+                let binding = loop {
+                    match level {
+                        None => break None,
+                        Some(l) => match l.own(name) {
+                            Some(b) => break Some(b),
+                            None => level = l.parent.clone(),
+                        },
+                    }
+                };
+                match binding {
+                    Some(b) if b.mutable => {
+                        let new = match arith {
+                            Some(op) => self.binary(op, span, target, value, span, env)?,
+                            None => self.eval(value, env)?,
+                        };
+                        env.set(name, new);
+                        Ok(())
+                    }
+                    Some(b) => {
+                        let d = Diagnostic::error("E0210", t.span, format!("`{name}` cannot be assigned"))
+                            .label(b.span, "bound here by `let`")
+                            .help(format!("bind it with `var {name} = ...`"));
+                        Err(self.error(d))
+                    }
+                    None if self.is_state(name, env) => {
+                        let d = Diagnostic::error("E0210", t.span, format!("`{name}` is state"))
+                            .help(format!("write it with `{name} <- ...`"));
+                        Err(self.error(d))
+                    }
+                    None => Err(self.unknown(name, t.span, env)),
+                }
+            }
+            ExprKind::Tuple(items) if op == SetOp::Set => {
+                let v = self.eval(value, env)?;
+                let parts = match &v {
+                    Value::Tuple(l) | Value::List(l) if l.len() == items.len() => l.clone(),
+                    v => {
+                        let message = format!("{} names cannot take {}", items.len(), v.show());
+                        return self.err("E0207", t.span, message);
+                    }
+                };
+                for (item, part) in items.iter().zip(parts.iter()) {
+                    match &self.ast.expr(*item).kind {
+                        ExprKind::Wild => {}
+                        ExprKind::Name(n) => {
+                            if !env.set(n, part.clone()) {
+                                return Err(self.unknown(n, self.ast.span(*item), env));
+                            }
+                        }
+                        _ => return self.err("E0210", self.ast.span(*item), "only a `var` can be assigned"),
+                    }
+                }
+                Ok(())
+            }
+            ExprKind::Field { base, name } if op == SetOp::State => {
+                let v = self.eval(*base, env)?;
+                if let Value::Instance(m) = &v {
+                    let model = m.template.name().to_owned();
+                    let message = format!("`{}` can only be written by {model}'s own methods", name.text);
+                    let d = Diagnostic::error("E0206", t.span, message)
+                        .help(format!("expose `fn reset() {{ {} <- 0 }}` in {model}", name.text));
+                    return Err(self.error(d));
+                }
+                self.err("E0210", t.span, "only state can be written with `<-`")
+            }
+            ExprKind::Index { .. } => Err(self.limit(span, "assignment to a part of a tensor")),
+            _ => self.err("E0210", t.span, "this cannot be assigned"),
+        }
+    }
+
+    fn assert(&mut self, cond: ExprId, message: Option<&Arc<str>>, env: &Env) -> R<()> {
+        let span = self.ast.span(cond);
+        let v = self.eval(cond, env)?;
+        match v {
+            Value::Bool(true) => Ok(()),
+            Value::Bool(false) if self.st.asserts.is_none() => {
+                let text = message.map_or_else(|| format!("`{}` does not hold", self.text(span)), |m| m.to_string());
+                self.err("E0115", span, text)
+            }
+            v => {
+                let t = self.as_tensor(&v, Some(DType::Bool), span)?;
+                if !t.dims.is_empty() || t.elem.dtype() != DType::Bool {
+                    let message = format!("`assert` needs one bool, found {}", t.show());
+                    return self.err("E0201", span, message);
+                }
+                match &mut self.st.asserts {
+                    Some(list) => {
+                        list.push(super::cx::Assertion { cond: t.id, message: message.cloned(), span });
+                        Ok(())
+                    }
+                    None => Err(self.limit(span, "`assert` on a value known only at run time, outside of a `test`")),
+                }
+            }
+        }
+    }
+}
+
+/// Names that a pattern binds.
+fn pat_names<'p>(pat: &'p Pat, out: &mut Vec<&'p str>) {
+    match pat {
+        Pat::Name(n) => out.push(&n.text),
+        Pat::Tuple(pats, _) => pats.iter().for_each(|p| pat_names(p, out)),
+        Pat::Wild(_) | Pat::Comp { .. } => {}
+    }
+}
+
+/// Hyperparameters from the arguments of a call.
+pub fn hyper_args(args: CallArgs) -> HyperArgs {
+    HyperArgs { pos: args.pos, named: args.named }
+}
+
+/// Is a binder list one of plain index variables, as reducers have?
+pub fn plain_binders(binders: &[Binder]) -> bool {
+    binders.iter().all(|b| matches!(b, Binder::Var { .. }))
 }

@@ -4,14 +4,24 @@
 //! diagnostics. Elaboration is an abstract interpreter over the tree: everything static (sizes, hyperparameters, layers)
 //! is computed, and tensor operations are appended to a graph. Users' errors end here.
 
+pub mod batch;
 pub mod builtins;
 pub mod calls;
 pub mod comprehension;
 pub mod cx;
+pub mod data;
 pub mod exprs;
 pub mod models;
+pub mod names;
+pub mod selector;
 pub mod statics;
+pub mod stdlib;
+pub mod suite;
 pub mod tensor;
+#[cfg(test)]
+mod tests;
+pub mod train;
+pub mod typed;
 pub mod types;
 pub mod units;
 pub mod value;

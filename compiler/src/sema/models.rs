@@ -3,15 +3,23 @@
 //! In: a model item, `seq { }` or a stack with its dims and hyperparameters. Out: instances whose parameters are slots of
 //! the graph, named by their path.
 
-use super::cx::Env;
-use super::value::{DimVar, Value};
+use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
+use super::units::{ParamEntry, StateEntry};
+use super::value::{Dim, DimFrom, DimVar, ElemType, FnValue, Tensor, TensorType, Type, Value, show_dims};
+use crate::diag::Diagnostic;
+use crate::graph::graph::{Slot, SlotKind};
+use crate::graph::ty::TensorTy;
 use crate::source::Span;
-use crate::syntax::ast::{self, Ident};
+use crate::syntax::ast::{self, Ident, MemberKind, ModelBody};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// Models inside models, before elaboration gives up.
+const MAX_NESTING: usize = 64;
+
 /// What a template is made of.
+#[derive(Clone)]
 pub enum TemplateKind {
     /// A `model`, `optimizer` or `metric` item.
     Item {
@@ -47,6 +55,7 @@ pub struct HyperArgs {
 }
 
 /// A model with some or all of its arguments, not yet part of anything.
+#[derive(Clone)]
 pub struct ModelTemplate {
     /// What it is made of.
     pub kind: TemplateKind,
@@ -133,6 +142,8 @@ pub enum MemberState {
     Busy,
     /// Made.
     Done(Value),
+    /// A state: its present value is in the table of states, under this name.
+    State(Arc<str>),
     /// Its `if` is false.
     Absent,
     /// Could not be made; reported.
@@ -143,5 +154,680 @@ impl Instance {
     /// As messages show it: its path, or its model's name.
     pub fn show(&self) -> String {
         if self.path.is_empty() { self.template.name().to_owned() } else { self.path.to_string() }
+    }
+}
+
+impl Elab<'_> {
+    /// Gives a template a place in the parameter tree.
+    pub fn instantiate(&mut self, t: &Rc<ModelTemplate>, path: &str) -> R<Rc<Instance>> {
+        self.tick(t.span)?;
+        if self.st.nesting >= MAX_NESTING {
+            let message =
+                format!("models inside models, more than {MAX_NESTING} deep: does `{}` hold itself?", t.name());
+            return self.err("E0902", t.span, message);
+        }
+        self.st.nesting += 1;
+        let made = self.instantiate_here(t, path);
+        self.st.nesting -= 1;
+        made
+    }
+
+    fn instantiate_here(&mut self, t: &Rc<ModelTemplate>, path: &str) -> R<Rc<Instance>> {
+        self.st.instances += 1;
+        let uid = self.st.instances;
+        let outer = Scope::inside(&t.env);
+        let mut dims = vec![];
+        if let TemplateKind::Item { def, .. } = &t.kind {
+            let bound = self.bind_model_dims(def, t, uid, &outer).and_then(|dims| {
+                self.bind_hyper(def, t, &outer)?;
+                Ok(dims)
+            });
+            // `--set m.p=..` is meant for this model, not for those inside it.
+            self.st.binding = None;
+            dims = bound?;
+            for c in &def.conditions {
+                if self.has_hole(*c, &outer) {
+                    self.st.late_conditions.push((*c, outer.clone()));
+                } else {
+                    self.condition(*c, &outer)?;
+                }
+            }
+            if let ModelBody::Expr(e) = &def.body {
+                let v = self.eval(*e, &outer)?;
+                let Some(inner) = as_template(&v, &outer, self.ast.span(*e)) else {
+                    let message = format!("`model {} = ...` needs layers, found {}", def.name.text, v.show());
+                    return self.err("E0207", self.ast.span(*e), message);
+                };
+                let label = def.name.text.clone();
+                let m = self.instantiate(&inner, path)?;
+                self.st.labels.insert(m.uid, (label, dims));
+                return Ok(m);
+            }
+        }
+        let mut members = vec![];
+        match &t.kind {
+            TemplateKind::Item { def, .. } => {
+                if let ModelBody::Members(list) = &def.body {
+                    for (i, m) in list.iter().enumerate() {
+                        let segment = self.segment(&m.attrs)?;
+                        for name in member_names(&m.kind) {
+                            members.push(cell(name, segment.clone(), name.span, MemberSource::Item(i)));
+                        }
+                        if let MemberKind::Tie { a, b } = &m.kind {
+                            self.tie(*a, *b, path, &outer);
+                        }
+                    }
+                }
+            }
+            TemplateKind::Seq(entries) => {
+                for (i, e) in entries.iter().enumerate() {
+                    let span = self.ast.span(e.value);
+                    let name = match &e.name {
+                        Some(n) => n.clone(),
+                        None => Ident { text: i.to_string().into(), span },
+                    };
+                    members.push(cell(&name, None, span, MemberSource::Entry(e.value)));
+                }
+            }
+            TemplateKind::Stack(layers) => {
+                for (i, l) in layers.iter().enumerate() {
+                    let name = Ident { text: i.to_string().into(), span: t.span };
+                    members.push(cell(&name, None, t.span, MemberSource::Value(l.clone())));
+                }
+            }
+        }
+        Ok(Rc::new_cyclic(|me| Instance {
+            path: path.into(),
+            uid,
+            template: t.clone(),
+            dims,
+            env: match &t.kind {
+                TemplateKind::Item { .. } => Scope::new(Some(outer), ScopeKind::Instance(me.clone())),
+                _ => outer,
+            },
+            members,
+            span: t.span,
+            called: Cell::new(false),
+        }))
+    }
+
+    fn bind_model_dims(&mut self, def: &ast::Model, t: &ModelTemplate, uid: u32, env: &Env) -> R<Vec<Rc<DimVar>>> {
+        let given: &[(Value, Span)] = t.dims.as_deref().unwrap_or(&[]);
+        let name = &def.name.text;
+        if given.len() > def.dims.len() {
+            let message = format!("`{name}` has {}, {} given", super::calls::count(def.dims.len(), "dim"), given.len());
+            let d = Diagnostic::error("E0208", given[def.dims.len()].1, message).label(def.name.span, "declared here");
+            return Err(self.error(d));
+        }
+        let mut out = vec![];
+        for (i, p) in def.dims.iter().enumerate() {
+            let var = |span, from| DimVar { name: p.name.text.clone(), span, dim: None.into(), from, owner: uid };
+            let over = match self.st.hyper_override(&p.name.text) {
+                Some(text) => Some((self.parse_override(&p.name.text, &text, p.name.span)?, p.name.span)),
+                None => None,
+            };
+            let v = match (over.as_ref().or(given.get(i)), p.default) {
+                (Some((Value::Wild(_), span)), _) => var(*span, DimFrom::Call),
+                (Some((Value::Hole(h), span)), _) => var(*span, DimFrom::Outer(h.clone())),
+                (Some((v, span)), _) => {
+                    let outer = self.as_dim(v, *span, "a dim")?;
+                    let outer = Dim { origin: Some(*span), ..outer };
+                    let d = self.inner_dim(&p.name.text, &outer, *span, uid);
+                    let v = var(*span, DimFrom::Call);
+                    *v.dim.borrow_mut() = Some(d);
+                    v
+                }
+                (None, Some(e)) => var(self.ast.span(e), DimFrom::Expr(e, env.clone())),
+                (None, None) => {
+                    let all: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
+                    let blanks = vec!["_"; all.len()].join(", ");
+                    let message = format!("`{name}` needs its dims: {name}[{}]", all.join(", "));
+                    let d = Diagnostic::error("E0106", t.span, message)
+                        .label(p.name.span, format!("`{}` has no default", p.name.text))
+                        .help(format!("`{name}[{blanks}]` infers them from the first call"));
+                    return Err(self.error(d));
+                }
+            };
+            let v = Rc::new(v);
+            env.bind(&p.name.text, Value::Hole(v.clone()), false, v.span);
+            out.push(v);
+        }
+        Ok(out)
+    }
+
+    fn bind_hyper(&mut self, def: &ast::Model, t: &ModelTemplate, env: &Env) -> R<()> {
+        let name = &def.name.text;
+        let none = HyperArgs::default();
+        let args = t.hyper.as_ref().unwrap_or(&none);
+        if args.pos.len() > def.params.len() {
+            let count = super::calls::count(def.params.len(), "hyperparameter");
+            let message = format!("`{name}` has {count}, {} given", args.pos.len());
+            let at = args.pos[def.params.len()].1;
+            let d = Diagnostic::error("E0208", at, message);
+            let tensor = matches!(args.pos[def.params.len()].0, Value::Tensor(_));
+            return Err(self.error(if tensor {
+                d.note("a layer is declared first, then called: its parameters need a name")
+                    .help(format!("declare it as a member, `layer = {name}..`, and call `layer(x)`"))
+            } else {
+                d
+            }));
+        }
+        for (n, ..) in &args.named {
+            if !def.params.iter().any(|p| p.name.text == n.text) {
+                let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
+                let d = Diagnostic::error("E0208", n.span, format!("`{name}` has no hyperparameter `{}`", n.text));
+                let d = match nearest(&n.text, names.iter().copied()) {
+                    Some(near) => d.help(format!("did you mean `{near}`?")),
+                    None if names.is_empty() => d,
+                    None => d.note(format!("it has: {}", names.join(", "))),
+                };
+                return Err(self.error(d));
+            }
+        }
+        for (i, p) in def.params.iter().enumerate() {
+            let named = args.named.iter().find(|(n, ..)| n.text == p.name.text);
+            let over = self.st.hyper_override(&p.name.text);
+            let (v, span) = match (over, args.pos.get(i), named, p.default) {
+                (Some(text), ..) => (self.parse_override(&p.name.text, &text, p.name.span)?, p.name.span),
+                (_, Some(_), Some((n, ..)), _) => {
+                    return self.err("E0208", n.span, format!("`{}` is given twice", n.text));
+                }
+                (_, Some((v, s)), None, _) => (v.clone(), *s),
+                (_, None, Some((_, v, s)), _) => (v.clone(), *s),
+                (_, None, None, Some(e)) => (self.eval(e, env)?, self.ast.span(e)),
+                (_, None, None, None) => {
+                    let d = Diagnostic::error("E0208", t.span, format!("`{name}` needs `{}`", p.name.text))
+                        .label(p.name.span, "declared here, without a default");
+                    return Err(self.error(d));
+                }
+            };
+            let v = match &p.ty {
+                Some(ty) => {
+                    let what = format!("hyperparameter `{}` of `{name}`", p.name.text);
+                    self.match_ty(ty, v, env, span, &what)?
+                }
+                None => v,
+            };
+            env.bind(&p.name.text, v, false, span);
+        }
+        Ok(())
+    }
+
+    /// `@name("x")` of a member.
+    fn segment(&mut self, attrs: &[ast::Attr]) -> R<Option<Arc<str>>> {
+        let mut out = None;
+        for a in attrs {
+            match (&*a.name.text, a.args.as_slice()) {
+                ("name", [ast::Arg { name: None, value }]) => match &self.ast.expr(*value).kind {
+                    ast::ExprKind::Str(s) => out = Some(s.clone()),
+                    _ => return self.err("E0208", a.name.span, "`@name` takes a string"),
+                },
+                ("name", _) => return self.err("E0208", a.name.span, "`@name` takes one string"),
+                (other, _) => {
+                    let feature = format!("the attribute `@{other}`");
+                    return Err(self.limit(a.name.span, &feature));
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn tie(&mut self, a: ast::ExprId, b: ast::ExprId, path: &str, _env: &Env) {
+        let segments = |mut e: ast::ExprId| {
+            let mut parts: Vec<String> = vec![];
+            loop {
+                match &self.ast.expr(e).kind {
+                    ast::ExprKind::Field { base, name } => {
+                        parts.push(name.text.to_string());
+                        e = *base;
+                    }
+                    ast::ExprKind::Name(n) => {
+                        parts.push(n.to_string());
+                        parts.reverse();
+                        return Some(join(path, &parts.join(".")));
+                    }
+                    _ => return None,
+                }
+            }
+        };
+        match (segments(a), segments(b)) {
+            (Some(x), Some(y)) => {
+                self.st.ties.insert(x.into(), (y.into(), self.ast.span(a)));
+            }
+            _ => {
+                self.err::<()>(
+                    "E0208",
+                    self.ast.span(a),
+                    "`tie` takes two parameters, such as `head.weight = embed.weight`",
+                )
+                .ok();
+            }
+        }
+    }
+
+    /// A member by name; methods are bound to the instance.
+    pub fn member(&mut self, m: &Rc<Instance>, name: &str, span: Span) -> R<Option<Value>> {
+        if let TemplateKind::Item { def, .. } = &m.template.kind
+            && let ModelBody::Members(list) = &def.body
+        {
+            let fns: Vec<Rc<FnValue>> = list
+                .iter()
+                .filter_map(|x| match &x.kind {
+                    MemberKind::Fn(f) if &*f.name.text == name => {
+                        Some(Rc::new(FnValue { def: f.clone(), env: m.env.clone(), owner: Some(m.clone()), vjp: None }))
+                    }
+                    _ => None,
+                })
+                .collect();
+            match fns.as_slice() {
+                [] => {}
+                [f] => return Ok(Some(Value::Fn(f.clone()))),
+                _ => return Ok(Some(Value::Overloads(Rc::new(fns)))),
+            }
+        }
+        match m.members.iter().position(|c| &*c.name == name) {
+            Some(i) => self.member_at(m, i, span).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A member by number, made if it is not yet.
+    pub fn member_at(&mut self, m: &Rc<Instance>, i: usize, span: Span) -> R<Value> {
+        let cell = &m.members[i];
+        let state = cell.state.borrow().clone();
+        match state {
+            MemberState::Done(v) => Ok(v),
+            MemberState::State(name) => match self.st.states.get(&name) {
+                Some(s) => Ok(Value::Tensor(s.current.clone())),
+                None => Err(Reported),
+            },
+            MemberState::Busy => self.err("E0100", cell.span, format!("`{}` is defined by itself", cell.name)),
+            MemberState::Failed => Err(Reported),
+            MemberState::Absent => {
+                let d = Diagnostic::error("E0100", span, format!("`{}` is absent here", cell.name))
+                    .label(cell.span, "its condition is false");
+                Err(self.error(d))
+            }
+            MemberState::Todo => {
+                *cell.state.borrow_mut() = MemberState::Busy;
+                let comp = self.comp.take();
+                let callee = self.st.callee.take();
+                let training = self.training;
+                let made = self.make_member(m, i);
+                self.training = training;
+                self.st.callee = callee;
+                self.comp = comp;
+                match made {
+                    Ok(state) => {
+                        *cell.state.borrow_mut() = state;
+                        self.member_at(m, i, span)
+                    }
+                    Err(e) => {
+                        *cell.state.borrow_mut() = MemberState::Failed;
+                        Err(e)
+                    }
+                }
+            }
+        }
+    }
+
+    fn make_member(&mut self, m: &Rc<Instance>, i: usize) -> R<MemberState> {
+        let c = &m.members[i];
+        let path = match &*c.segment {
+            "" => m.path.to_string(),
+            s => join(&m.path, s),
+        };
+        match &c.source {
+            MemberSource::Entry(e) => {
+                let v = self.eval(*e, &m.env)?;
+                let v = self.place(v, &path, self.ast.span(*e))?;
+                if !callable(&v) {
+                    let message = format!("an entry of `seq` must be a layer or function, found {}", v.show());
+                    return self.err("E0207", c.span, message);
+                }
+                Ok(MemberState::Done(v))
+            }
+            MemberSource::Value(v) => Ok(MemberState::Done(self.place(v.clone(), &path, c.span)?)),
+            MemberSource::Item(k) => {
+                let TemplateKind::Item { def, .. } = &m.template.kind else { return Err(Reported) };
+                let ModelBody::Members(list) = &def.body else { return Err(Reported) };
+                let def = &list[*k];
+                let wanted = |el: &mut Self, cond: &Option<ast::ExprId>| match cond {
+                    None => Ok(true),
+                    Some(e) => {
+                        let v = el.eval(*e, &m.env)?;
+                        el.as_bool(&v, el.ast.span(*e), "the condition of a member")
+                    }
+                };
+                match &def.kind {
+                    MemberKind::Param { ty, init, cond, .. } => {
+                        if !wanted(self, cond)? {
+                            return Ok(MemberState::Absent);
+                        }
+                        let t = self.stored_type(ty, &m.env)?;
+                        let v = self.declare_param(&path, t, init.clone(), m, c.span)?;
+                        Ok(MemberState::Done(v))
+                    }
+                    MemberKind::State { ty, init, .. } => {
+                        let t = self.stored_type(ty, &m.env)?;
+                        self.declare_state(&path, t, init.clone(), m, c.span)?;
+                        Ok(MemberState::State(path.into()))
+                    }
+                    MemberKind::Const(k) => {
+                        let v = self.init_value(k.ty.as_ref(), &k.init, &m.env, &c.name)?;
+                        let scope = Scope::inside(&m.env);
+                        self.bind_pat(&k.pat, v, false, &scope)?;
+                        match scope.own(&c.name) {
+                            Some(b) => Ok(MemberState::Done(b.value)),
+                            None => Err(Reported),
+                        }
+                    }
+                    MemberKind::Dim { value, name } => {
+                        let v = self.eval(*value, &m.env)?;
+                        let d = self.as_dim(&v, self.ast.span(*value), "a dim")?;
+                        let d = self.fresh_dim(d.size, Some(name.text.clone()), Some(self.ast.span(*value)));
+                        Ok(MemberState::Done(Value::Dim(d)))
+                    }
+                    MemberKind::Sub { value, cond, .. } => {
+                        if !wanted(self, cond)? {
+                            return Ok(MemberState::Absent);
+                        }
+                        let v = self.eval(*value, &m.env)?;
+                        Ok(MemberState::Done(self.place(v, &path, self.ast.span(*value))?))
+                    }
+                    MemberKind::Tie { .. } | MemberKind::Fn(_) => Err(Reported),
+                }
+            }
+        }
+    }
+
+    /// The type of a parameter or state: every size decided.
+    fn stored_type(&mut self, ty: &ast::Ty, env: &Env) -> R<TensorType> {
+        match self.ty(ty, env)? {
+            Type::Tensor(t) => match t.known() {
+                Some(dims) => {
+                    self.check_shape(&dims, ty.span)?;
+                    Ok(TensorType { elem: ElemType::Exact(t.elem_or_f32()), ..t })
+                }
+                None => self.err("E0106", ty.span, "the size of a parameter must be known: give it a name"),
+            },
+            _ => self.err("E0207", ty.span, "a parameter or state is a tensor"),
+        }
+    }
+
+    /// A value in a member's place: templates become instances.
+    pub fn place(&mut self, v: Value, path: &str, span: Span) -> R<Value> {
+        match &v {
+            Value::Model(t) => {
+                if let TemplateKind::Item { role: Role::Optimizer | Role::Metric, .. } = &t.kind {
+                    let message = format!("{} is not a layer", v.show());
+                    return self.err("E0207", span, message);
+                }
+                Ok(Value::Instance(self.instantiate(t, path)?))
+            }
+            Value::List(l) if l.iter().any(|v| matches!(v, Value::Model(_))) => {
+                let env = Scope::new(None, ScopeKind::Plain);
+                match as_template(&v, &env, span) {
+                    Some(t) => Ok(Value::Instance(self.instantiate(&t, path)?)),
+                    None => self.err("E0207", span, "layers and other values do not mix in a list"),
+                }
+            }
+            _ => Ok(v),
+        }
+    }
+
+    fn declare_param(
+        &mut self,
+        path: &str,
+        ty: TensorType,
+        init: Option<ast::Init>,
+        m: &Rc<Instance>,
+        span: Span,
+    ) -> R<Value> {
+        let dims = ty.known().unwrap_or_default();
+        let elem = ty.elem_or_f32();
+        if let Some((other, at)) = self.st.ties.get(path).cloned() {
+            return match self.st.params.get(&other) {
+                Some(p) if p.tensor.dims.iter().map(|d| d.size).eq(dims.iter().map(|d| d.size)) => {
+                    Ok(Value::Tensor(Tensor { dims, ..p.tensor.clone() }))
+                }
+                Some(p) => {
+                    let message = format!("`{path}` {} is tied to `{other}` {}", show_dims(&dims), p.tensor.show());
+                    self.err("E0101", at, message)
+                }
+                None => self.err(
+                    "E0302",
+                    at,
+                    format!("`{path}` is tied to `{other}`, which is no parameter in use before it"),
+                ),
+            };
+        }
+        if let Some(other) = self.st.params.get(path) {
+            let d = Diagnostic::error("E0208", span, format!("two parameters are called `{path}`"))
+                .label(other.span, "the other one")
+                .help("rename one with `@name(\"...\")`");
+            return Err(self.error(d));
+        }
+        let shape = TensorTy::new(elem.dtype(), dims.iter().map(|d| d.size));
+        let tensor = if self.st.asserts.is_some() {
+            // A test has no stored weights: a parameter is its initial value.
+            let v = match &init {
+                Some(init) => self.initial_value(&ty, init, &m.env, path)?,
+                None => return self.err("E0212", span, format!("parameter `{path}` has no initial value")),
+            };
+            Tensor { dims, ..v }
+        } else {
+            let id = self.b.input(Slot { name: path.into(), kind: SlotKind::Param, ty: shape });
+            Tensor { id, elem, dims }
+        };
+        let entry = ParamEntry { tensor: tensor.clone(), ty, init, owner: m.clone(), span };
+        self.st.params.insert(path.into(), entry);
+        Ok(Value::Tensor(tensor))
+    }
+
+    /// The initial value of a parameter or state.
+    pub fn initial_value(&mut self, ty: &TensorType, init: &ast::Init, env: &Env, name: &str) -> R<Tensor> {
+        let at = self.ast.span(init.value);
+        if init.draw {
+            let dist = self.eval(init.value, env)?;
+            return super::builtins::draw(self, &dist, ty, at);
+        }
+        let what = format!("the initial value of `{name}`");
+        let v = self.eval_as(init.value, env, Some(&Type::Tensor(ty.clone())))?;
+        let v = self.coerce_tensor(v, ty, at, &what)?;
+        self.as_tensor(&v, Some(ty.elem_or_f32().dtype()), at)
+    }
+
+    /// Declares a piece of state that starts as `init`.
+    pub fn declare_state(
+        &mut self,
+        path: &str,
+        ty: TensorType,
+        init: ast::Init,
+        m: &Rc<Instance>,
+        span: Span,
+    ) -> R<()> {
+        let dims = ty.known().unwrap_or_default();
+        let elem = ty.elem_or_f32();
+        let shape = TensorTy::new(elem.dtype(), dims.iter().map(|d| d.size));
+        let id = self.b.input(Slot { name: path.into(), kind: SlotKind::State, ty: shape });
+        let tensor = Tensor { id, elem, dims };
+        let entry = StateEntry { current: tensor.clone(), slot: tensor, ty, init, owner: m.clone(), span };
+        if self.st.states.insert(path.into(), entry).is_some() {
+            return self.err("E0208", span, format!("two states are called `{path}`"));
+        }
+        Ok(())
+    }
+
+    /// Is a name a state of the model whose method is running?
+    pub fn is_state(&self, name: &str, env: &Env) -> bool {
+        self.state_cell(name, env).is_some()
+    }
+
+    fn state_cell(&self, name: &str, env: &Env) -> Option<(Rc<Instance>, usize)> {
+        let mut level = Some(env);
+        while let Some(scope) = level {
+            if let ScopeKind::Instance(m) = &scope.kind {
+                let m = m.upgrade()?;
+                let TemplateKind::Item { def, .. } = &m.template.kind else { return None };
+                let ModelBody::Members(list) = &def.body else { return None };
+                let i = m.members.iter().position(|c| &*c.name == name)?;
+                let MemberSource::Item(k) = m.members[i].source else { return None };
+                return matches!(list[k].kind, MemberKind::State { .. }).then_some((m, i));
+            }
+            level = scope.parent.as_ref();
+        }
+        None
+    }
+
+    /// `name <- value` in a method.
+    pub fn write_state(&mut self, name: &str, span: Span, v: Value, at: Span, env: &Env) -> R<()> {
+        let Some((m, i)) = self.state_cell(name, env) else {
+            let d = Diagnostic::error("E0210", span, format!("`{name}` is not state of this model"))
+                .help("only `state` members are written with `<-`");
+            return Err(self.error(d));
+        };
+        let role = match &m.template.kind {
+            TemplateKind::Item { role, .. } => *role,
+            _ => Role::Model,
+        };
+        self.member_at(&m, i, span)?;
+        let MemberState::State(path) = m.members[i].state.borrow().clone() else { return Err(Reported) };
+        let Some(entry) = self.st.states.get(&path) else { return Err(Reported) };
+        let ty = entry.ty.clone();
+        let v = self.coerce_tensor(v, &ty, at, &format!("state `{name}`"))?;
+        let t = self.as_tensor(&v, Some(ty.elem_or_f32().dtype()), at)?;
+        // What an evaluation would remember is dropped: evaluating changes nothing.
+        if role == Role::Model && !self.training {
+            return Ok(());
+        }
+        let id = self.b.stop(t.id);
+        if let Some(entry) = self.st.states.get_mut(&path) {
+            entry.current = Tensor { id, ..t };
+        }
+        Ok(())
+    }
+
+    /// Makes every member that has not been asked for, and reports dims that nothing decided.
+    pub fn finish_instance(&mut self, m: &Rc<Instance>, order: &mut Vec<Arc<str>>) {
+        let own: Vec<Rc<DimVar>> = m.dims.clone();
+        let mut known = true;
+        for d in &own {
+            if self.decide(d).is_none() {
+                known = false;
+                if self.diags.iter().all(|d| d.severity < crate::diag::Severity::Error) && !self.is_std(d.span) {
+                    let text = self.text(m.template.span).to_owned();
+                    let why = if m.called.get() {
+                        "nothing determines this size".to_owned()
+                    } else {
+                        format!("nothing determines this size: `{}` is never called", m.show())
+                    };
+                    let e = Diagnostic::error("E0106", d.span, format!("cannot infer `{}` in {text}", d.name))
+                        .here(why)
+                        .help("call it in `forward`, or give the size");
+                    self.error(e);
+                }
+            }
+        }
+        if !known {
+            return;
+        }
+        for i in 0..m.members.len() {
+            let Ok(v) = (match m.members[i].state.borrow().clone() {
+                MemberState::Absent => continue,
+                _ => Ok::<(), Reported>(()),
+            })
+            .and_then(|()| self.member_quiet(m, i)) else {
+                continue;
+            };
+            match v {
+                Some(Value::Instance(sub)) if owns(m, &sub) => self.finish_instance(&sub, order),
+                Some(Value::Tensor(t)) => {
+                    let path = join(&m.path, &m.members[i].segment);
+                    if self.st.params.get(&*path).is_some_and(|p| p.tensor.id == t.id) {
+                        order.push(path.into());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn member_quiet(&mut self, m: &Rc<Instance>, i: usize) -> R<Option<Value>> {
+        let span = m.members[i].span;
+        if matches!(&*m.members[i].state.borrow(), MemberState::Todo) {
+            // A condition may turn out false only now.
+            let v = self.member_at(m, i, span);
+            if matches!(&*m.members[i].state.borrow(), MemberState::Absent) {
+                return Ok(None);
+            }
+            return v.map(Some);
+        }
+        self.member_at(m, i, span).map(Some)
+    }
+}
+
+/// Is an instance made by this one, not handed in from elsewhere?
+fn owns(m: &Instance, sub: &Instance) -> bool {
+    m.path.is_empty() || *sub.path == *m.path || sub.path.starts_with(&format!("{}.", m.path))
+}
+
+/// `a.b`, without a dot where one side is empty.
+pub fn join(path: &str, segment: &str) -> String {
+    match (path, segment) {
+        ("", s) => s.to_owned(),
+        (p, "") => p.to_owned(),
+        (p, s) => format!("{p}.{s}"),
+    }
+}
+
+/// Layers as a template: a template itself, or a list of layers as a stack.
+pub fn as_template(v: &Value, env: &Env, span: Span) -> Option<Rc<ModelTemplate>> {
+    match v {
+        Value::Model(t) => Some(t.clone()),
+        Value::List(l) if l.iter().all(|v| callable(v) || matches!(v, Value::Model(_))) => {
+            Some(Rc::new(ModelTemplate {
+                kind: TemplateKind::Stack(l.to_vec()),
+                env: env.clone(),
+                dims: None,
+                hyper: None,
+                span,
+            }))
+        }
+        _ => None,
+    }
+}
+
+/// Can a value stand in a chain of layers?
+pub fn callable(v: &Value) -> bool {
+    matches!(
+        v,
+        Value::Instance(_)
+            | Value::Closure(_)
+            | Value::Fn(_)
+            | Value::Overloads(_)
+            | Value::Builtin(_)
+            | Value::WithDims(_)
+    )
+}
+
+fn cell(name: &Ident, segment: Option<Arc<str>>, span: Span, source: MemberSource) -> MemberCell {
+    let segment = segment.unwrap_or_else(|| name.text.clone());
+    MemberCell { name: name.text.clone(), segment, span, source, state: RefCell::new(MemberState::Todo) }
+}
+
+/// The names that a member defines; methods are found by `Elab::member`.
+fn member_names(m: &MemberKind) -> Vec<&Ident> {
+    match m {
+        MemberKind::Param { name, .. }
+        | MemberKind::State { name, .. }
+        | MemberKind::Dim { name, .. }
+        | MemberKind::Sub { name, .. } => vec![name],
+        MemberKind::Const(c) => {
+            let mut out = vec![];
+            super::names::idents(&c.pat, &mut out);
+            out
+        }
+        MemberKind::Tie { .. } | MemberKind::Fn(_) => vec![],
     }
 }

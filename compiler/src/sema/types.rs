@@ -1,26 +1,550 @@
 //! Types: from syntax to [`Type`], and values against types.
+//!
+//! In: a type as written and a value. Out: the value converted by what converts implicitly, its axes relabelled to the
+//! type's dims, or a diagnostic that names both sides' sizes and where they come from. A name that a signature mentions
+//! first is bound to the size it meets.
 
-use super::cx::{Elab, Env, R};
-use super::value::{TensorType, Type, Value};
+use super::cx::{Elab, Env, R, Reported};
+use super::models::TemplateKind;
+use super::names::row_key;
+use super::statics::is_static;
+use super::tensor;
+use super::value::{AxisType, Dim, Elem, ElemType, Tensor, TensorType, Type, Value, show_dims};
+use crate::diag::Diagnostic;
 use crate::source::Span;
-use crate::syntax::ast::Ty;
+use crate::syntax::ast::{DtypeName, ExprKind, ShapeItem, Ty, TyKind};
+use nn_runtime::dtype::DType;
+use std::rc::Rc;
 
 impl Elab<'_> {
     /// The type that is written, names looked up; unknown dims are E0105.
     pub fn ty(&mut self, ty: &Ty, env: &Env) -> R<Type> {
-        let _ = env;
-        Err(self.limit(ty.span, "types"))
+        match &ty.kind {
+            TyKind::Fn(_) => Ok(Type::Fn),
+            TyKind::Tuple(parts) => Ok(Type::Tuple(parts.iter().map(|t| self.ty(t, env)).collect::<R<Vec<_>>>()?)),
+            TyKind::Tensor { dtype, shape } => {
+                let elem = match dtype {
+                    None => ElemType::Float,
+                    Some(DtypeName::Idx(e)) => {
+                        let v = self.dim_value(*e, env)?;
+                        ElemType::Exact(Elem::Idx(self.as_dim(&v, self.ast.span(*e), "the size of an index space")?))
+                    }
+                    Some(DtypeName::Named(n)) => match &*n.text {
+                        "float" => ElemType::Float,
+                        "num" => ElemType::Num,
+                        "any" => ElemType::Any,
+                        "int" if shape.is_none() => return Ok(Type::Int),
+                        "layer" if shape.is_none() => return Ok(Type::Layer),
+                        "schedule" if shape.is_none() => return Ok(Type::Fn),
+                        "mean" if shape.is_none() => return Ok(Type::Mean),
+                        "str" if shape.is_none() => return Ok(Type::Str),
+                        name if name.starts_with(|c: char| c.is_ascii_uppercase()) => return Ok(Type::Layer),
+                        name => match DType::parse(name) {
+                            Some(d) => ElemType::Exact(Elem::Plain(d)),
+                            None => {
+                                let known = DType::ALL.iter().map(|d| d.name());
+                                let all = known.chain(["float", "int", "num", "any", "layer", "schedule", "mean"]);
+                                let mut d = Diagnostic::error("E0100", n.span, format!("unknown type `{name}`"));
+                                if let Some(near) = super::cx::nearest(name, all) {
+                                    d = d.help(format!("did you mean `{near}`?"));
+                                }
+                                return Err(self.error(d));
+                            }
+                        },
+                    },
+                };
+                let mut dims = vec![];
+                for item in shape.iter().flatten() {
+                    match item {
+                        ShapeItem::Row(name, span) => {
+                            let text = name.as_ref().map(|n| n.text.clone());
+                            match (self.lookup_row(text.as_deref(), *span, env)?, text) {
+                                (Some(row), _) => dims.extend(row.into_iter().map(AxisType::Dim)),
+                                (None, None) => dims.push(AxisType::Rest(*span)),
+                                (None, Some(n)) => {
+                                    return self.err("E0105", *span, format!("unknown row of axes `..{n}`"));
+                                }
+                            }
+                        }
+                        ShapeItem::Dim(e) => {
+                            let span = self.ast.span(*e);
+                            match self.dim_value(*e, env)? {
+                                Value::Wild(span) => dims.push(AxisType::Infer(span)),
+                                v => dims.push(AxisType::Dim(self.as_dim(&v, span, "a size")?)),
+                            }
+                        }
+                    }
+                }
+                Ok(Type::Tensor(TensorType { elem, dims }))
+            }
+        }
+    }
+
+    /// Binds the names that a type mentions first to what the value has there, then checks the value against the type.
+    pub fn match_ty(&mut self, ty: &Ty, v: Value, env: &Env, span: Span, what: &str) -> R<Value> {
+        self.bind_ty(ty, &v, env, span, what)?;
+        let t = self.ty(ty, env)?;
+        self.coerce(v, &t, span, what)
+    }
+
+    /// The first half of [`Elab::match_ty`].
+    pub fn bind_ty(&mut self, ty: &Ty, v: &Value, env: &Env, span: Span, what: &str) -> R<()> {
+        match (&ty.kind, v) {
+            (TyKind::Tuple(parts), Value::Tuple(items)) if parts.len() == items.len() => {
+                for (t, v) in parts.iter().zip(items.iter()) {
+                    self.bind_ty(t, v, env, span, what)?;
+                }
+                Ok(())
+            }
+            (TyKind::Tensor { dtype, shape }, v) => {
+                let actual: Vec<Dim> = match v {
+                    Value::Tensor(t) => t.dims.clone(),
+                    Value::List(_) => self.to_tensor(v, None).map(|t| t.dims).unwrap_or_default(),
+                    Value::Mean { .. } => vec![],
+                    v if is_static(v) => vec![],
+                    _ => return Ok(()),
+                };
+                if let (Some(DtypeName::Idx(e)), Value::Tensor(Tensor { elem: Elem::Idx(n), .. })) = (dtype, v) {
+                    self.bind_dim(*e, n, env)?;
+                }
+                let items: Vec<&ShapeItem> = shape.iter().flatten().collect();
+                let row = items.iter().position(|i| matches!(i, ShapeItem::Row(..)));
+                // A number stands for a tensor filled with it, wherever the shape is known; it tells nothing of it.
+                let filled = actual.is_empty() && is_static(v) && row.is_none() && !items.is_empty();
+                if filled {
+                    return Ok(());
+                }
+                let fixed = items.len() - usize::from(row.is_some());
+                let fits = if row.is_some() { actual.len() >= fixed } else { actual.len() == fixed };
+                if !fits {
+                    if is_static(v) {
+                        return Ok(());
+                    }
+                    return Err(self.rank_error(ty, &actual, env, span, what));
+                }
+                let rest = actual.len() - fixed;
+                let mut k = 0;
+                for item in items {
+                    match item {
+                        ShapeItem::Row(name, at) => {
+                            let text = name.as_ref().map(|n| &*n.text);
+                            if self.lookup_row(text, *at, env)?.is_none() {
+                                let dims = actual[k..k + rest].iter().cloned().map(Value::Dim).collect();
+                                env.bind(&row_key(text), Value::List(Rc::new(dims)), false, *at);
+                            }
+                            k += rest;
+                        }
+                        ShapeItem::Dim(e) => {
+                            self.bind_dim(*e, &actual[k], env)?;
+                            k += 1;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Binds a plain dim name to a size if nothing has yet; decides an undecided one.
+    fn bind_dim(&mut self, e: crate::syntax::ast::ExprId, actual: &Dim, env: &Env) -> R<()> {
+        let ast = self.ast;
+        if let ExprKind::Name(n) = &ast.expr(e).kind
+            && n.starts_with(|c: char| c.is_ascii_uppercase())
+        {
+            let span = ast.span(e);
+            match self.lookup(n, span, env)? {
+                Some(Value::Hole(h)) => {
+                    self.solve(&h, actual);
+                }
+                Some(_) => {}
+                None => {
+                    let d = self.inner_dim(n, actual, actual.origin.unwrap_or(span), 0);
+                    env.bind(n, Value::Dim(d), false, span);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks a value against a type and converts what converts implicitly: static numbers to tensors of the type's
     /// dtype and shape, float widening. Decided axes are relabelled to the type's dims.
     pub fn coerce(&mut self, v: Value, ty: &Type, span: Span, what: &str) -> R<Value> {
-        let _ = (ty, what, v);
-        Err(self.limit(span, "types"))
+        match (ty, v) {
+            (Type::Tensor(t), v) => self.coerce_tensor(v, t, span, what),
+            (Type::Tuple(parts), Value::Tuple(items)) if parts.len() == items.len() => {
+                let mut out = vec![];
+                for (t, v) in parts.iter().zip(items.iter()) {
+                    out.push(self.coerce(v.clone(), t, span, what)?);
+                }
+                Ok(Value::Tuple(Rc::new(out)))
+            }
+            // `var (h, c): ([1, H], [1, H]) = (0, 0)` and the like need their parts; one number fills all.
+            (Type::Int, v @ (Value::Int(_) | Value::Dim(_))) => Ok(v),
+            (Type::Int, Value::Hole(h)) => Ok(Value::Dim(self.as_dim(&Value::Hole(h), span, what)?)),
+            (Type::Layer, v @ (Value::Model(_) | Value::Instance(_))) => Ok(v),
+            (
+                Type::Fn | Type::Layer,
+                v @ (Value::Closure(_) | Value::Fn(_) | Value::Builtin(_) | Value::WithDims(_) | Value::ConstFn(_)),
+            ) => Ok(v),
+            (Type::Fn, v @ Value::Instance(_)) => Ok(v),
+            (Type::Fn, Value::Float(x)) => Ok(Value::ConstFn(x)),
+            (Type::Fn, Value::Int(n)) => Ok(Value::ConstFn(n as f64)),
+            (Type::Mean, v @ Value::Mean { .. }) => Ok(v),
+            (Type::Str, v @ Value::Str(_)) => Ok(v),
+            (ty, v) => {
+                let wanted = match ty {
+                    Type::Int => "an int".to_owned(),
+                    Type::Layer => "a layer".to_owned(),
+                    Type::Fn => "a function".to_owned(),
+                    Type::Mean => "a mean".to_owned(),
+                    Type::Str => "a string".to_owned(),
+                    Type::Tuple(parts) => format!("a tuple of {}", parts.len()),
+                    Type::Tensor(t) => t.show(),
+                };
+                let mut d = Diagnostic::error("E0207", span, format!("{what} must be {wanted}, found {}", v.show()));
+                if matches!((ty, &v), (Type::Mean, Value::Tensor(_))) {
+                    d = d.help("`mean(x)` over all axes is a mean");
+                }
+                Err(self.error(d))
+            }
+        }
     }
 
     /// [`Elab::coerce`] to a tensor type.
     pub fn coerce_tensor(&mut self, v: Value, ty: &TensorType, span: Span, what: &str) -> R<Value> {
-        self.coerce(v, &Type::Tensor(ty.clone()), span, what)
+        if is_static(&v) {
+            return self.coerce_static(v, ty, span, what);
+        }
+        if let Value::Hole(h) = &v {
+            let d = self.as_dim(&Value::Hole(h.clone()), span, what)?;
+            return self.coerce_static(Value::Dim(d), ty, span, what);
+        }
+        let hint = match &ty.elem {
+            ElemType::Exact(e) => Some(e.dtype()),
+            ElemType::Float => Some(DType::F32),
+            _ => None,
+        };
+        let t = match &v {
+            Value::Tensor(t) => t.clone(),
+            v => match self.to_tensor(v, hint) {
+                Some(t) => t,
+                None => {
+                    let message = format!("{what} must be {}, found {}", ty.show(), v.show());
+                    let d = Diagnostic::error("E0207", span, message);
+                    return Err(self.error(match v {
+                        Value::Instance(_) | Value::Model(_) => d.help("call it: `layer(x)`"),
+                        _ => d,
+                    }));
+                }
+            },
+        };
+        let t = self.coerce_elem(t, &ty.elem, span, what)?;
+        let dims = self.fit_dims(&t, ty, span, what)?;
+        Ok(Value::Tensor(Tensor { dims, ..t }))
+    }
+
+    fn coerce_static(&mut self, v: Value, ty: &TensorType, span: Span, what: &str) -> R<Value> {
+        let fits = match (&ty.elem, &v) {
+            (ElemType::Exact(e), Value::Float(_)) => e.dtype().is_float(),
+            (ElemType::Float, Value::Bool(_)) => false,
+            (ElemType::Exact(e), Value::Bool(_)) => e.dtype() == DType::Bool,
+            (ElemType::Exact(e), _) => e.dtype() != DType::Bool,
+            _ => true,
+        };
+        if !fits {
+            let message = format!("{what} must be {}, found {}", ty.show(), v.show());
+            return self.err("E0202", span, message);
+        }
+        if let (ElemType::Exact(Elem::Idx(n)), Value::Int(i)) = (&ty.elem, &v)
+            && u64::try_from(*i).map_or(true, |i| i >= n.size)
+        {
+            return self.err("E0111", span, format!("{i} is outside idx<{}>", n.show()));
+        }
+        let v = match (&ty.elem, v) {
+            (ElemType::Float, Value::Int(n)) => Value::Float(n as f64),
+            (ElemType::Exact(e), Value::Int(n)) if e.dtype().is_float() => Value::Float(n as f64),
+            (ElemType::Float, Value::Dim(d)) => Value::Float(d.size as f64),
+            (_, v) => v,
+        };
+        let weak = !matches!(ty.elem, ElemType::Exact(Elem::Idx(_)));
+        if ty.dims.is_empty() && weak {
+            return Ok(v);
+        }
+        let elem = match (&ty.elem, &v) {
+            (ElemType::Num | ElemType::Any, Value::Int(_) | Value::Dim(_)) => Elem::Plain(DType::I32),
+            (ElemType::Any, Value::Bool(_)) => Elem::Plain(DType::Bool),
+            _ => ty.elem_or_f32(),
+        };
+        // An open row takes a number as it is: no axes at all.
+        let dims: Vec<AxisType> = ty.dims.iter().filter(|d| !matches!(d, AxisType::Rest(_))).cloned().collect();
+        let known = TensorType { elem: ty.elem.clone(), dims }.known();
+        let Some(dims) = known else {
+            return self.err("E0106", span, format!("{what}: the shape to fill with {} is not known", v.show()));
+        };
+        self.check_shape(&dims, span)?;
+        let t = self.as_tensor(&v, Some(elem.dtype()), span)?;
+        let t = Tensor { elem, ..t };
+        let t = if dims.is_empty() { t } else { tensor::broadcast_to(self, &t, &dims, span)? };
+        Ok(Value::Tensor(Tensor { dims, ..t }))
+    }
+
+    fn coerce_elem(&mut self, t: Tensor, want: &ElemType, span: Span, what: &str) -> R<Tensor> {
+        let have = t.elem.dtype();
+        let ok = match want {
+            ElemType::Any => true,
+            ElemType::Num => have != DType::Bool,
+            ElemType::Float => have.is_float(),
+            ElemType::Exact(Elem::Plain(d)) if *d == have => true,
+            ElemType::Exact(Elem::Plain(d)) if d.is_float() && have.is_float() => {
+                return match tensor::cast(self, &Value::Tensor(t), &Elem::Plain(*d), span)? {
+                    Value::Tensor(t) => Ok(t),
+                    v => self.as_tensor(&v, Some(*d), span),
+                };
+            }
+            ElemType::Exact(Elem::Plain(_)) => false,
+            ElemType::Exact(Elem::Idx(n)) => match &t.elem {
+                Elem::Idx(m) if m.size == n.size => return Ok(Tensor { elem: Elem::Idx(n.clone()), ..t }),
+                Elem::Idx(m) => {
+                    let message = format!("index space mismatch: idx<{}> where {what} is idx<{}>", m.show(), n.show());
+                    let mut d = Diagnostic::error("E0111", span, message);
+                    d = label_origins(d, span, m, n);
+                    return Err(self.error(d));
+                }
+                Elem::Plain(_) => {
+                    let text = self.text(span).to_owned();
+                    let message = format!("{what} must be idx<{}>, found {}", n.show(), t.show());
+                    let name = n.name.as_deref().map_or_else(|| n.size.to_string(), str::to_owned);
+                    let d = Diagnostic::error("E0111", span, message).help(format!("`{text} as idx<{name}>`"));
+                    return Err(self.error(d));
+                }
+            },
+        };
+        if ok {
+            return Ok(t);
+        }
+        let wanted = match want {
+            ElemType::Exact(e) => e.dtype().name(),
+            ElemType::Num => "num",
+            _ => "float",
+        };
+        let message = format!("{} and {wanted} do not mix: {what} must be {wanted}, found {}", have.name(), t.show());
+        let text = self.text(span);
+        let d = Diagnostic::error("E0202", span, message);
+        let to = if wanted == "float" || wanted == "num" { "f32" } else { wanted };
+        let d = if self.is_std(span) { d } else { d.help(format!("`{text} as {to}`")) };
+        Err(self.error(d))
+    }
+
+    /// The tensor's dims under the type's names.
+    fn fit_dims(&mut self, t: &Tensor, ty: &TensorType, span: Span, what: &str) -> R<Vec<Dim>> {
+        let row = ty.dims.iter().position(|d| matches!(d, AxisType::Rest(_)));
+        let fixed = ty.dims.len() - usize::from(row.is_some());
+        let ok = if row.is_some() { t.dims.len() >= fixed } else { t.dims.len() == fixed };
+        if !ok {
+            let d = self.shape_error(&ty.show_shape(), &t.dims, span, what);
+            return Err(self.error(d));
+        }
+        let mut out = Vec::with_capacity(t.dims.len());
+        let mut k = 0;
+        for axis in &ty.dims {
+            match axis {
+                AxisType::Rest(_) => {
+                    let n = t.dims.len() - fixed;
+                    out.extend(t.dims[k..k + n].iter().cloned());
+                    k += n;
+                }
+                AxisType::Infer(_) => {
+                    out.push(t.dims[k].clone());
+                    k += 1;
+                }
+                AxisType::Dim(d) => {
+                    let have = &t.dims[k];
+                    if have.size != d.size {
+                        return Err(self.size_error(t, k, ty, d, span, what));
+                    }
+                    out.push(d.clone());
+                    k += 1;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn size_error(&mut self, t: &Tensor, axis: usize, ty: &TensorType, want: &Dim, span: Span, what: &str) -> Reported {
+        let have = t.dims[axis].clone();
+        let layer = self.st.callee.clone();
+        let user = |el: &Self, s: Option<Span>| s.filter(|s| !el.is_std(*s));
+        let d = match layer {
+            Some(m) if axis + 1 == t.dims.len() => {
+                let message = format!(
+                    "these layers do not fit: {} features flow into a layer that reads {}",
+                    have.show_outer(self),
+                    want.show_outer(self)
+                );
+                let reads = ty.show_outer(self);
+                let produced = show_dims(&t.dims);
+                let mut d = match user(self, want.origin) {
+                    Some(s) => Diagnostic::error("E0101", s, message).here(format!("this layer reads {reads}")),
+                    None => Diagnostic::error("E0101", m.span, message).here(format!("`{}` reads {reads}", m.show())),
+                };
+                if let Some(s) = user(self, have.origin) {
+                    d = d.label(s, format!("the size comes from here: {produced} arrives"));
+                } else if user(self, Some(span)).is_some() {
+                    d = d.label(span, format!("{produced} arrives here"));
+                }
+                if let Some(help) = self.fit_help(&m.template, want, have.size) {
+                    d = d.help(help);
+                }
+                d
+            }
+            _ => {
+                let mut d = self.shape_error(&ty.show_shape(), &t.dims, span, what);
+                d = d.note(format!("axis {axis} is {}, not {}", have.show(), want.show()));
+                label_origins(d, span, &have, want)
+            }
+        };
+        self.error(d)
+    }
+
+    /// `write Linear[_, 10] to infer it, or Linear[512, 10]`
+    fn fit_help(&self, m: &super::models::ModelTemplate, want: &Dim, size: u64) -> Option<String> {
+        let TemplateKind::Item { def, .. } = &m.kind else { return None };
+        let dims = m.dims.as_ref()?;
+        let at = dims.iter().position(|(_, s)| Some(*s) == want.origin)?;
+        let with = |x: &str| {
+            let texts: Vec<&str> =
+                dims.iter().enumerate().map(|(i, (_, s))| if i == at { x } else { self.text(*s) }).collect();
+            format!("{}[{}]", def.name.text, texts.join(", "))
+        };
+        Some(format!("write `{}` to infer it, or `{}`", with("_"), with(&size.to_string())))
+    }
+
+    fn rank_error(&mut self, ty: &Ty, actual: &[Dim], env: &Env, span: Span, what: &str) -> Reported {
+        let shape = self.show_ty_shape(ty, env);
+        let d = self.shape_error(&shape, actual, span, what);
+        self.error(d)
+    }
+
+    fn shape_error(&self, want: &str, actual: &[Dim], span: Span, what: &str) -> Diagnostic {
+        let found = show_dims(actual);
+        match &self.st.callee {
+            Some(m) => {
+                let message = format!("these layers do not fit: {found} flows into a layer that reads {want}");
+                let at = if self.is_std(span) { m.span } else { span };
+                let mut d = Diagnostic::error("E0101", at, message).here(format!("{what} is {want}"));
+                if at != m.span && !self.is_std(m.span) {
+                    d = d.label(m.span, format!("the layer `{}`", m.show()));
+                }
+                for dim in actual {
+                    if let Some(o) = dim.origin
+                        && !self.is_std(o)
+                    {
+                        d = d.label(o, dim.show());
+                    }
+                }
+                d
+            }
+            None => {
+                let d = Diagnostic::error("E0114", span, format!("{what} must be {want}, found {found}"));
+                let sizes: Vec<String> = actual.iter().filter(|d| d.name.is_some()).map(Dim::show).collect();
+                if sizes.is_empty() { d } else { d.note(format!("here {}", sizes.join(", "))) }
+            }
+        }
+    }
+
+    /// The shape of a type as written, known sizes filled in.
+    fn show_ty_shape(&mut self, ty: &Ty, env: &Env) -> String {
+        let TyKind::Tensor { shape, .. } = &ty.kind else { return self.text(ty.span).to_owned() };
+        let mut parts = vec![];
+        for item in shape.iter().flatten() {
+            parts.push(match item {
+                ShapeItem::Row(None, _) => "..".to_owned(),
+                ShapeItem::Row(Some(n), _) => format!("..{}", n.text),
+                ShapeItem::Dim(e) => {
+                    let span = self.ast.span(*e);
+                    match &self.ast.expr(*e).kind {
+                        ExprKind::Name(n) => match self.lookup(n, span, env) {
+                            Ok(Some(Value::Dim(d))) => d.show_outer(self),
+                            Ok(Some(Value::Int(n))) => n.to_string(),
+                            _ => n.to_string(),
+                        },
+                        _ => self.text(span).to_owned(),
+                    }
+                }
+            });
+        }
+        format!("[{}]", parts.join(", "))
+    }
+}
+
+/// Adds where two sizes come from.
+fn label_origins(mut d: Diagnostic, at: Span, have: &Dim, want: &Dim) -> Diagnostic {
+    for dim in [have, want] {
+        if let Some(o) = dim.origin
+            && o != at
+            && !d.labels.iter().any(|l| l.span == o)
+        {
+            d = d.label(o, dim.show());
+        }
+    }
+    d
+}
+
+impl Dim {
+    /// As the caller knows it: its outermost name, or the size.
+    pub fn show_outer(&self, el: &Elab<'_>) -> String {
+        let mut d = self;
+        while let Some(outer) = el.dims.get(d.id.0 as usize).and_then(|i| i.outer.as_ref()) {
+            d = outer;
+        }
+        d.show()
+    }
+}
+
+impl TensorType {
+    /// As messages show it: `f32[B, _]`.
+    pub fn show(&self) -> String {
+        let elem = match &self.elem {
+            ElemType::Exact(Elem::Plain(d)) => d.name().to_owned(),
+            ElemType::Exact(Elem::Idx(n)) => {
+                format!("idx<{}>", n.name.as_deref().map_or_else(|| n.size.to_string(), str::to_owned))
+            }
+            ElemType::Float => "float".to_owned(),
+            ElemType::Num => "num".to_owned(),
+            ElemType::Any => "any".to_owned(),
+        };
+        if self.dims.is_empty() { elem } else { format!("{elem}{}", self.show_shape()) }
+    }
+
+    /// The shape alone: `[B, _]`.
+    pub fn show_shape(&self) -> String {
+        let parts: Vec<String> = self
+            .dims
+            .iter()
+            .map(|d| match d {
+                AxisType::Dim(d) => d.show(),
+                AxisType::Infer(_) => "_".to_owned(),
+                AxisType::Rest(_) => "..".to_owned(),
+            })
+            .collect();
+        format!("[{}]", parts.join(", "))
+    }
+
+    fn show_outer(&self, el: &Elab<'_>) -> String {
+        let n = self.dims.len();
+        let parts: Vec<String> = self
+            .dims
+            .iter()
+            .enumerate()
+            .map(|(i, d)| match d {
+                AxisType::Dim(d) if i + 1 == n || d.origin.is_some_and(|o| !el.is_std(o)) => d.show_outer(el),
+                AxisType::Dim(_) | AxisType::Rest(_) => "..".to_owned(),
+                AxisType::Infer(_) => "_".to_owned(),
+            })
+            .collect();
+        let mut parts = parts;
+        parts.dedup_by(|a, b| a == ".." && b == "..");
+        format!("[{}]", parts.join(", "))
     }
 }

@@ -1,8 +1,454 @@
-//! Training units: what a `train` item becomes.
+//! Programs and what they are made into: the files of a program, one unit per `train` item, and the state of one
+//! elaboration.
+//!
+//! In: the text of a program, a way to read the files it uses and the headers of its data. Out: [`Program`] and
+//! [`TrainUnit`]s. A unit keeps what it needs to build its graphs again for any batch size; building one is a fresh
+//! elaboration, so graphs share nothing and cannot disagree.
+
+use super::cx::{Assertion, Elab, nearest};
+use super::models::Instance;
+use super::names::{ItemState, Module};
+use super::value::{DimVar, Tensor, TensorType, Value};
+use crate::diag::{Diagnostic, Severity};
+use crate::graph::ty::TensorTy;
+use crate::source::{FileId, SourceMap, Span};
+use crate::syntax::ast::{self, Ast, ExprId, ItemKind, UsePath};
+use indexmap::IndexMap;
+use nn_runtime::data::check::RangeCheck;
+use nn_runtime::data::split::SplitSpec;
+use nn_runtime::data::{Header, SourceSpec};
+use nn_runtime::error::DataError;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A parsed program with every file it uses.
+#[derive(Debug, Default)]
+pub struct Program {
+    /// All syntax; the files of std first, then the program's, each after those it uses.
+    pub ast: Ast,
+    /// All text.
+    pub sources: SourceMap,
+    /// Number of std files.
+    pub std_files: usize,
+    /// For each file, the files that its `use "..."` items name.
+    pub uses: Vec<BTreeMap<String, usize>>,
+}
+
+/// Reads a file that a program uses: `(path as written, name of the file that uses it)` to its name and text.
+pub type ReadFile<'r> = &'r dyn Fn(&str, &str) -> Result<(String, String), String>;
+
+impl Program {
+    /// Parses std, a program and every file that it uses. The diagnostics may hold errors; what parsed is there.
+    pub fn load(name: &str, text: &str, read: ReadFile<'_>) -> (Program, Vec<Diagnostic>) {
+        let mut p = Program::default();
+        let mut diags = vec![];
+        for (name, text) in super::stdlib::FILES {
+            p.file(name, text, &mut diags);
+        }
+        p.std_files = p.ast.files.len();
+        let mut open = vec![];
+        p.user_file(name, text, read, &mut open, &mut diags);
+        (p, diags)
+    }
+
+    /// The file that the program is, the last one.
+    pub fn main(&self) -> usize {
+        self.ast.files.len().saturating_sub(1)
+    }
+
+    fn file(&mut self, name: &str, text: &str, diags: &mut Vec<Diagnostic>) -> FileId {
+        let id = self.sources.add(name, text);
+        diags.extend(crate::syntax::parse(&mut self.ast, id, text));
+        self.uses.push(BTreeMap::new());
+        id
+    }
+
+    fn user_file(
+        &mut self,
+        name: &str,
+        text: &str,
+        read: ReadFile<'_>,
+        open: &mut Vec<String>,
+        diags: &mut Vec<Diagnostic>,
+    ) -> Option<usize> {
+        // Parsed on its own first, to know what it uses; entered after those files.
+        let mut peek = Ast::default();
+        let mut sources = SourceMap::default();
+        let id = sources.add(name, text);
+        if text.contains("use \"") {
+            crate::syntax::parse(&mut peek, id, text);
+        }
+        open.push(name.to_owned());
+        let mut uses = BTreeMap::new();
+        let mut missing = vec![];
+        for item in peek.files.iter().flat_map(|f| &f.items) {
+            let ItemKind::Use(ast::Use { path: UsePath::File(path, span), .. }) = &item.kind else { continue };
+            if uses.contains_key(&**path) {
+                continue;
+            }
+            match read(path, name) {
+                Err(why) => missing.push((*span, why)),
+                Ok((full, _)) if open.contains(&full) => {
+                    missing.push((*span, format!("`{full}` is used by itself, through {}", open.join(", "))));
+                }
+                Ok((full, text)) => {
+                    let known = self.sources.files().position(|(_, f)| *f.name == *full);
+                    let at = match known {
+                        Some(i) => Some(i),
+                        None => self.user_file(&full, &text, read, open, diags),
+                    };
+                    if let Some(at) = at {
+                        uses.insert(path.to_string(), at);
+                    }
+                }
+            }
+        }
+        open.pop();
+        let id = self.file(name, text, diags);
+        for (span, why) in missing {
+            diags.push(Diagnostic::error("E0100", Span { file: id, ..span }, why));
+        }
+        let at = self.ast.files.len() - 1;
+        self.uses[at] = uses;
+        Some(at)
+    }
+}
+
+/// What elaboration needs beside the program.
+#[derive(Clone, Copy)]
+pub struct Options<'o> {
+    /// `--set PATH=VALUE`
+    pub sets: &'o [(String, String)],
+    /// `--seed`
+    pub seed: Option<u64>,
+    /// Opens a data source as far as its header.
+    pub header: &'o (dyn Fn(&SourceSpec) -> Result<Header, DataError> + Sync),
+}
+
+/// A parameter of the elaboration under way.
+pub struct ParamEntry {
+    /// Its value.
+    pub tensor: Tensor,
+    /// Its type.
+    pub ty: TensorType,
+    /// How it starts.
+    pub init: Option<ast::Init>,
+    /// The model that has it.
+    pub owner: Rc<Instance>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// A state of the elaboration under way.
+pub struct StateEntry {
+    /// Its value when the step begins.
+    pub slot: Tensor,
+    /// Its value now.
+    pub current: Tensor,
+    /// Its type.
+    pub ty: TensorType,
+    /// How it starts.
+    pub init: ast::Init,
+    /// The model, optimizer or metric that has it.
+    pub owner: Rc<Instance>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// A line of the typed view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypedLine {
+    /// Where the thing stands.
+    pub span: Span,
+    /// The layer it belongs to; empty for the training unit itself.
+    pub scope: String,
+    /// `h: f32[B, 256]`
+    pub text: String,
+}
 
 /// State of one elaboration beyond scopes and graph.
 #[derive(Default)]
 pub struct State<'a> {
-    /// Keeps the lifetime of the syntax in use.
-    pub marker: std::marker::PhantomData<&'a ()>,
+    /// Modules by number, in the order of the program's files.
+    pub modules: Vec<Module<'a>>,
+    /// The modules of std.
+    pub prelude: Vec<usize>,
+    /// The program's own module.
+    pub root: usize,
+    /// `const` and `dim` items as far as they are evaluated.
+    pub item_states: HashMap<(usize, Arc<str>), ItemState>,
+    /// Graphs begun.
+    pub graphs: u32,
+    /// The data of the unit, for `D.V`.
+    pub data: Option<(String, super::cx::Env)>,
+    /// Number of the graph under construction: constants that are tensors belong to one.
+    pub generation: u32,
+    /// Expressions under evaluation.
+    pub depth: usize,
+    /// Branches of `if`s decided at run time that are under evaluation.
+    pub selects: u32,
+    /// Instances under construction.
+    pub nesting: usize,
+    /// Instances made.
+    pub instances: u32,
+    /// The layer whose arguments are checked, for messages.
+    pub callee: Option<Rc<Instance>>,
+    /// Collects checks of a `test`; `None` outside of one.
+    pub asserts: Option<Vec<Assertion>>,
+    /// What `train` means: `train.steps`.
+    pub train_record: Option<Value>,
+    /// Parameters by name.
+    pub params: IndexMap<Arc<str>, ParamEntry>,
+    /// States by name.
+    pub states: IndexMap<Arc<str>, StateEntry>,
+    /// Tied parameters: name to name.
+    pub ties: BTreeMap<String, (Arc<str>, Span)>,
+    /// `where` conditions on dims that were not known yet.
+    pub late_conditions: Vec<(ExprId, super::cx::Env)>,
+    /// Names and dims of models that are written `model M = ...`, by the instance that they became.
+    pub labels: BTreeMap<u32, (Arc<str>, Vec<Rc<DimVar>>)>,
+    /// The name of the trained model whose arguments are bound now.
+    pub binding: Option<Arc<str>>,
+    /// Trained models: their first result is the prediction.
+    pub trained: Vec<u32>,
+    /// The first result of a trained model.
+    pub predict: Option<Value>,
+    /// Overrides with whether each was used.
+    pub sets: Vec<(String, String)>,
+    /// Which of `sets` have been used.
+    pub used: RefCell<Vec<bool>>,
+    /// Lines of the typed view.
+    pub typed: Vec<TypedLine>,
+    /// Metrics with state: name, instance, place.
+    pub metric_instances: Vec<(Arc<str>, Rc<Instance>, Span)>,
+}
+
+impl State<'_> {
+    /// The override of a `const` or `dim` of the program.
+    pub fn take_override(&self, module: usize, name: &str) -> Option<String> {
+        if module == self.root { self.find_override(|path| path == name) } else { None }
+    }
+
+    /// The override of a dim or hyperparameter of the trained model under construction.
+    pub fn hyper_override(&self, name: &str) -> Option<String> {
+        let binding = self.binding.as_ref()?;
+        let full = format!("{binding}.{name}");
+        let item = self.modules.get(self.root).is_some_and(|m| m.items.contains_key(name));
+        self.find_override(|path| path == full || !item && path == name)
+    }
+
+    /// The last override of a path.
+    pub fn find_override(&self, is: impl Fn(&str) -> bool) -> Option<String> {
+        let mut found = None;
+        for (i, (path, value)) in self.sets.iter().enumerate() {
+            if is(path) {
+                if let Some(u) = self.used.borrow_mut().get_mut(i) {
+                    *u = true;
+                }
+                found = Some(value.clone());
+            }
+        }
+        found
+    }
+}
+
+impl<'a> Elab<'a> {
+    /// An elaborator over a program, its modules entered.
+    pub fn over(p: &'a Program, o: &Options<'_>, training: bool) -> Elab<'a> {
+        let st = State { sets: o.sets.to_vec(), used: RefCell::new(vec![false; o.sets.len()]), ..State::default() };
+        let mut el = Elab::new(&p.ast, &p.sources, st, training);
+        for (i, file) in p.ast.files.iter().enumerate() {
+            let name = p.sources.file(file.id).name.clone();
+            let id = el.add_module(&name, file, &|path| p.uses[i].get(path).copied());
+            debug_assert_eq!(id, i);
+        }
+        el.st.prelude = (0..p.std_files).collect();
+        el.st.root = p.main();
+        el
+    }
+
+    /// Reports overrides that nothing took.
+    pub fn unused_overrides(&mut self, settings: &[&str]) {
+        let used = self.st.used.borrow().clone();
+        let sets = self.st.sets.clone();
+        for ((path, value), used) in sets.iter().zip(used) {
+            if used {
+                continue;
+            }
+            let mut names: Vec<String> = settings.iter().map(|s| format!("train.{s}")).collect();
+            if let Some(m) = self.st.modules.get(self.st.root) {
+                names.extend(m.items.iter().filter_map(|(n, item)| {
+                    matches!(item, super::names::ItemRef::Const(_) | super::names::ItemRef::Dim(..))
+                        .then(|| n.to_string())
+                }));
+            }
+            let mut d = Diagnostic::new(
+                "E0211",
+                Severity::Error,
+                None,
+                format!("`--set {path}={value}`: nothing is called `{path}`"),
+            );
+            d = match nearest(path, names.iter().map(String::as_str)) {
+                Some(near) => d.help(format!("did you mean `{near}`?")),
+                None => d.note("what can be set: a const or dim by name, a dim or hyperparameter of the trained model (`m.p`), a setting (`train.batch`)"),
+            };
+            self.report(d);
+        }
+    }
+
+    /// Records a `let` for the typed view.
+    pub fn note_let(&mut self, name: &str, v: &Value, span: Span) {
+        if self.is_std(span) || !matches!(v, Value::Tensor(_) | Value::Tuple(_)) {
+            return;
+        }
+        let scope = self.b.scope.as_deref().unwrap_or("").to_owned();
+        let text = format!("let {name}: {}", v.show());
+        let line = TypedLine { span, scope, text };
+        if !self.st.typed.contains(&line) {
+            self.st.typed.push(line);
+        }
+    }
+}
+
+/// A literal as `--set` takes it: a number, bool or string.
+pub fn literal(text: &str) -> Option<Value> {
+    let text = text.trim();
+    let plain: String = text.chars().filter(|c| *c != '_').collect();
+    match text {
+        "true" => return Some(Value::Bool(true)),
+        "false" => return Some(Value::Bool(false)),
+        _ => {}
+    }
+    if let Ok(n) = plain.parse::<i64>() {
+        return Some(Value::Int(n));
+    }
+    if text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && let Ok(x) = plain.parse::<f64>()
+    {
+        return Some(Value::Float(x));
+    }
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Value::Str(inner.into()))
+}
+
+/// A parameter or state of a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredInfo {
+    /// Its name: its path; `optimizer.fc.weight.m`, `metric.f1.tp` for what optimizers and metrics keep.
+    pub name: Arc<str>,
+    /// Its type.
+    pub ty: TensorTy,
+    /// What has it.
+    pub role: StoredRole,
+    /// Is it updated by the optimizer?
+    pub trainable: bool,
+}
+
+/// What a stored tensor belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredRole {
+    /// A model's parameter.
+    Param,
+    /// A model's state.
+    Model,
+    /// An optimizer's state.
+    Optimizer,
+    /// A metric's state.
+    Metric,
+}
+
+/// Rows of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// So many.
+    Rows(u64),
+    /// All of the training part at once.
+    Full,
+}
+
+/// A metric's number in an epoch row: of which part, which one, and which way is better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monitor {
+    /// `train.loss` rather than `val.loss`?
+    pub train: bool,
+    /// `loss`, `acc`.
+    pub metric: String,
+    /// More is better?
+    pub maximize: bool,
+}
+
+/// `save = ...`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Save {
+    /// `last("f.safetensors")`
+    Last(String),
+    /// `best("f.safetensors", on: val.acc)`
+    Best(String, Monitor),
+}
+
+/// A metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricInfo {
+    /// Its name: `acc`.
+    pub name: String,
+    /// Has it state of its own? Then its ratio comes from [`super::train::Kind::Result`], not from each batch.
+    pub stateful: bool,
+}
+
+/// The sizes that a unit's data has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DataInfo {
+    /// The `data` item's name.
+    pub name: String,
+    /// Sources by number.
+    pub sources: Vec<SourceSpec>,
+    /// Their headers.
+    pub headers: Vec<Header>,
+    /// Parts: `train`, `val`, `test`.
+    pub splits: Vec<SplitSpec>,
+    /// Rows of each part.
+    pub rows: Vec<u64>,
+    /// Checks to make when the data are decoded.
+    pub checks: Vec<RangeCheck>,
+}
+
+/// A `train` item, checked.
+#[derive(Clone, Debug)]
+pub struct TrainUnit {
+    /// Its name: that of the first trained model.
+    pub name: String,
+    /// Which item of the program's file it is.
+    pub item: usize,
+    /// Its data.
+    pub data: DataInfo,
+    /// Rows of a step.
+    pub batch: BatchSize,
+    /// Passes over the data; `None` if `steps` decides.
+    pub epochs: Option<u64>,
+    /// Steps in all.
+    pub steps: u64,
+    /// Seed of initial weights, shuffling and draws.
+    pub seed: u64,
+    /// Which weights are saved.
+    pub save: Option<Save>,
+    /// Stop after so many epochs without improvement.
+    pub stop: Option<(u64, Monitor)>,
+    /// Files that parameters are loaded from before training.
+    pub load: Vec<String>,
+    /// Metrics in order.
+    pub metrics: Vec<MetricInfo>,
+    /// Parameters in order of declaration.
+    pub params: Vec<StoredInfo>,
+    /// States: models', optimizers', metrics'.
+    pub states: Vec<StoredInfo>,
+    /// Type of the prediction, if there is one.
+    pub predict: Option<TensorTy>,
+    /// The typed view.
+    pub typed: String,
+    /// Overrides.
+    pub sets: Vec<(String, String)>,
+    /// `--seed`
+    pub seed_option: Option<u64>,
 }

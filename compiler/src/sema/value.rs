@@ -126,6 +126,8 @@ pub enum Value {
     Closure(Rc<Closure>),
     /// A `fn` item, or a method bound to its instance.
     Fn(Rc<FnValue>),
+    /// Methods of one name; the first that fits the arguments' ranks is called.
+    Overloads(Rc<Vec<Rc<FnValue>>>),
     /// A function of the compiler.
     Builtin(&'static Builtin),
     /// A function with its dims given: `one_hot[C]`, `time_embed[C]`.
@@ -140,6 +142,23 @@ pub enum Value {
     Dist(Rc<Dist>),
     /// A dim that is not known yet.
     Hole(Rc<DimVar>),
+    /// A module: `use "f.nn" as m`.
+    Module(usize),
+    /// A `data` item.
+    Data(Rc<DataRef>),
+}
+
+/// A `data` item with its dims.
+#[derive(Clone)]
+pub struct DataRef {
+    /// Its syntax.
+    pub def: Arc<ast::Data>,
+    /// The module it stands in.
+    pub module: usize,
+    /// Between brackets, if given.
+    pub dims: Option<Vec<(Value, Span)>>,
+    /// Between parentheses, if given.
+    pub hyper: Option<super::models::HyperArgs>,
 }
 
 /// `|x| e`
@@ -187,6 +206,8 @@ pub struct DimVar {
     pub dim: std::cell::RefCell<Option<Dim>>,
     /// What to compute it from once that is known.
     pub from: DimFrom,
+    /// The instance it belongs to, 0 for none.
+    pub owner: u32,
 }
 
 /// Where a [`DimVar`] takes its value from when it is not decided.
@@ -225,12 +246,15 @@ impl Value {
             Value::Record(_) => "a record".into(),
             Value::Closure(_) => "a function".into(),
             Value::Fn(f) => format!("function `{}`", f.def.name.text),
+            Value::Overloads(_) => "a function".into(),
             Value::Builtin(b) => format!("function `{}`", b.name),
             Value::WithDims(w) => w.0.show(),
             Value::ConstFn(x) => format!("the constant schedule {x:?}"),
             Value::Model(m) => format!("{} `{}`", m.kind_name(), m.name()),
             Value::Instance(m) => format!("layer `{}`", m.show()),
             Value::Dist(d) => format!("the distribution `{}`", d.name),
+            Value::Module(_) => "a module".into(),
+            Value::Data(d) => format!("data `{}`", d.def.name.text),
             Value::Hole(v) => format!("the undecided dim `{}`", v.name),
         }
     }

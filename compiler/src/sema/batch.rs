@@ -1,0 +1,206 @@
+//! Batching: a graph written for one example, replayed for a whole batch.
+//!
+//! In: the graph of a data field (its slots are columns of one row) and a batch size. Out: the same computation in
+//! another graph, with a leading batch axis wherever a column or a draw is involved. Every op has one rule.
+
+use crate::graph::build::Builder;
+use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
+use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::{Axes, DotDims, Op};
+use crate::graph::ty::{Shape, TensorTy};
+use nn_runtime::dtype::DType;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A value in the batched graph; `batched` if it has the leading axis.
+#[derive(Clone, Copy)]
+struct Lifted {
+    id: ValueId,
+    batched: bool,
+}
+
+/// How to replay.
+pub struct Batch<'m> {
+    /// Rows.
+    pub size: u64,
+    /// Columns already declared in the batched graph, by name.
+    pub columns: &'m mut BTreeMap<Arc<str>, ValueId>,
+    /// Draws depend on the row number in this column and on this seed, not on the step: the draws are the data.
+    pub rows: Option<(Arc<str>, u64)>,
+}
+
+/// Replays what `root` needs; the result always has the leading axis. `Err` names what cannot be batched.
+pub fn replay(b: &mut Builder, g: &Graph, root: ValueId, mut batch: Batch<'_>) -> Result<ValueId, &'static str> {
+    let mut needed = vec![false; g.nodes.len()];
+    needed[root.idx()] = true;
+    for v in g.values().rev() {
+        if needed[v.idx()] {
+            for i in g.inputs(v) {
+                needed[i.idx()] = true;
+            }
+        }
+    }
+    let mut map: Vec<Option<Lifted>> = vec![None; g.nodes.len()];
+    for v in g.values().filter(|v| needed[v.idx()]) {
+        let node = g.node(v);
+        let xs: Vec<Lifted> = node.inputs.iter().filter_map(|i| map[i.idx()]).collect();
+        b.span = node.span;
+        let lifted = op(b, g, v, &xs, &mut batch)?;
+        if let Some(name) = &node.name
+            && !matches!(node.op, Op::Input { .. })
+        {
+            b.name(lifted.id, name);
+        }
+        map[v.idx()] = Some(lifted);
+    }
+    match map[root.idx()] {
+        Some(x) => Ok(lift(b, x, batch.size)),
+        None => Err("an empty expression"),
+    }
+}
+
+/// With the leading axis, repeated if it does not have it.
+fn lift(b: &mut Builder, x: Lifted, batch: u64) -> ValueId {
+    if x.batched {
+        return x.id;
+    }
+    let shape = b.shape(x.id);
+    let axes: Vec<u32> = (1..=shape.len() as u32).collect();
+    let full: Shape = std::iter::once(batch).chain(shape).collect();
+    b.op(Op::Broadcast { shape: full, axes: axes.as_slice().into() }, &[x.id])
+}
+
+fn op(b: &mut Builder, g: &Graph, v: ValueId, xs: &[Lifted], batch: &mut Batch<'_>) -> Result<Lifted, &'static str> {
+    let node = g.node(v);
+    let n = batch.size;
+    match &node.op {
+        Op::Input { slot } => {
+            let slot = &g.slots[*slot as usize];
+            let id = column(b, batch, &slot.name, &slot.ty);
+            return Ok(Lifted { id, batched: true });
+        }
+        Op::Rng { site, shape } => {
+            let id = match batch.rows.clone() {
+                Some((name, seed)) => row_bits(b, batch, &name, seed, *site, shape),
+                None => b.op(Op::Rng { site: *site, shape: with(n, shape) }, &[]),
+            };
+            return Ok(Lifted { id, batched: true });
+        }
+        _ => {}
+    }
+    if xs.iter().all(|x| !x.batched) {
+        let ids: Vec<ValueId> = xs.iter().map(|x| x.id).collect();
+        return Ok(Lifted { id: b.op(node.op.clone(), &ids), batched: false });
+    }
+    let all = |b: &mut Builder| -> Vec<ValueId> { xs.iter().map(|x| lift(b, *x, n)).collect() };
+    let plus = |axes: &Axes| -> Axes { axes.iter().map(|a| a + 1).collect() };
+    let (op, ids) = match &node.op {
+        Op::Ew(_) | Op::Cast(_) | Op::Tag(_) => (node.op.clone(), all(b)),
+        Op::Reduce { kind, axes } => (Op::Reduce { kind: *kind, axes: plus(axes) }, all(b)),
+        Op::ArgReduce { kind, axis } => (Op::ArgReduce { kind: *kind, axis: axis + 1 }, all(b)),
+        Op::Dot(d) => {
+            let first = |axes: &Axes| -> Axes { std::iter::once(0).chain(plus(axes)).collect() };
+            let d = DotDims {
+                lhs_batch: first(&d.lhs_batch),
+                rhs_batch: first(&d.rhs_batch),
+                lhs_contract: plus(&d.lhs_contract),
+                rhs_contract: plus(&d.rhs_contract),
+            };
+            (Op::Dot(d), all(b))
+        }
+        Op::Reshape(shape) => (Op::Reshape(with(n, shape)), all(b)),
+        Op::Permute(perm) => (Op::Permute(std::iter::once(0).chain(plus(perm)).collect()), all(b)),
+        Op::Broadcast { shape, axes } => {
+            let axes = std::iter::once(0).chain(plus(axes)).collect();
+            (Op::Broadcast { shape: with(n, shape), axes }, all(b))
+        }
+        Op::Slice { start, stop, step } => {
+            (Op::Slice { start: with(0, start), stop: with(n, stop), step: with(1, step) }, all(b))
+        }
+        Op::Pad { lo, hi, interior } => {
+            if xs[1].batched {
+                return Err("`pad` with a value that differs from example to example");
+            }
+            let op = Op::Pad { lo: with(0, lo), hi: with(0, hi), interior: with(0, interior) };
+            (op, vec![lift(b, xs[0], n), xs[1].id])
+        }
+        Op::Concat { axis } => (Op::Concat { axis: axis + 1 }, all(b)),
+        Op::Reverse(axes) => (Op::Reverse(plus(axes)), all(b)),
+        Op::Cumulate { kind, axis } => (Op::Cumulate { kind: *kind, axis: axis + 1 }, all(b)),
+        Op::Gather { axis } => match (xs[0].batched, xs[1].batched) {
+            (true, false) => (Op::Gather { axis: axis + 1 }, vec![xs[0].id, xs[1].id]),
+            (false, true) => {
+                let id = b.gather(xs[0].id, xs[1].id, *axis);
+                // The batch axis came in where the indexed axis was.
+                let rank = b.shape(id).len() as u32;
+                let perm: Vec<u32> = std::iter::once(*axis).chain((0..rank).filter(|a| a != axis)).collect();
+                return Ok(Lifted { id: b.permute(id, &perm), batched: true });
+            }
+            _ => return Err("a lookup whose table and index both differ from example to example"),
+        },
+        Op::DynSlice { .. } => return Err("a slice whose place is computed, in a data field"),
+        Op::DynUpdate => return Err("an update whose place is computed, in a data field"),
+        Op::Scatter { .. } => return Err("`scatter` in a data field"),
+        Op::Const(_) | Op::Iota { .. } | Op::Input { .. } | Op::Rng { .. } => (node.op.clone(), all(b)),
+    };
+    Ok(Lifted { id: b.op(op, &ids), batched: true })
+}
+
+fn with(first: u64, rest: &Shape) -> Shape {
+    std::iter::once(first).chain(rest.iter().copied()).collect()
+}
+
+/// Reads a column of the batch, declared once.
+pub fn column(b: &mut Builder, batch: &mut Batch<'_>, name: &Arc<str>, ty: &TensorTy) -> ValueId {
+    if let Some(&v) = batch.columns.get(name) {
+        return v;
+    }
+    let ty = TensorTy { dtype: ty.dtype, shape: with(batch.size, &ty.shape) };
+    let v = b.input(Slot { name: name.clone(), kind: SlotKind::Data, ty });
+    batch.columns.insert(name.clone(), v);
+    v
+}
+
+/// Random bits that are a function of seed, site, row and element alone: two rounds of a 32-bit integer hash.
+fn row_bits(b: &mut Builder, batch: &mut Batch<'_>, name: &Arc<str>, seed: u64, site: u32, shape: &Shape) -> ValueId {
+    let full = with(batch.size, shape);
+    let row = column(b, batch, name, &TensorTy::scalar(DType::I32));
+    let row = b.cast(row, DType::U32);
+    let row = b.broadcast(row, &full, &[0]);
+    let numel: u64 = shape.iter().product();
+    let element = b.iota(&[numel], 0);
+    let element = b.cast(element, DType::U32);
+    let element = b.reshape(element, shape);
+    let axes: Vec<u32> = (1..=shape.len() as u32).collect();
+    let element = b.broadcast(element, &full, &axes);
+    let ty = TensorTy { dtype: DType::U32, shape: full };
+    let k = |b: &mut Builder, x: u32| b.splat(&ty, f64::from(x));
+    // Weyl steps spread neighboring rows and elements before mixing.
+    let c = k(b, 0x9E37_79B9);
+    let x = b.ew(Ew::Mul, &[row, c]);
+    let s = k(b, (seed as u32) ^ site.wrapping_mul(0x85EB_CA6B));
+    let x = b.ew(Ew::Add, &[x, s]);
+    let x = mix(b, &ty, x);
+    let c = k(b, 0xC2B2_AE35);
+    let e = b.ew(Ew::Mul, &[element, c]);
+    let x = b.ew(Ew::Add, &[x, e]);
+    let s = k(b, ((seed >> 32) as u32).wrapping_add(site));
+    let x = b.ew(Ew::Xor, &[x, s]);
+    let x = mix(b, &ty, x);
+    mix(b, &ty, x)
+}
+
+/// The finalizer of a 32-bit hash (lowbias32): every input bit moves every output bit.
+fn mix(b: &mut Builder, ty: &TensorTy, x: ValueId) -> ValueId {
+    let mut x = x;
+    for (shift, factor) in [(16, Some(0x7FEB_352Du32)), (15, Some(0x846C_A68B)), (16, None)] {
+        let s = b.splat(ty, f64::from(shift));
+        let y = b.ew(Ew::Shr, &[x, s]);
+        x = b.ew(Ew::Xor, &[x, y]);
+        if let Some(f) = factor {
+            let f = b.splat(ty, f64::from(f));
+            x = b.ew(Ew::Mul, &[x, f]);
+        }
+    }
+    x
+}

@@ -1,0 +1,625 @@
+//! `data` items: sources and parts for the loader, fields as graphs of one example.
+//!
+//! In: a `data` item and the headers of its sources. Out: [`DataInfo`] for the runtime, the fields' types, and for every
+//! field a small graph of one example that `batch.rs` replays in each step graph, where it fuses with what follows.
+
+use super::batch::{self, Batch};
+use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
+use super::units::{DataInfo, Options};
+use super::value::{DataRef, Dim, Elem, Tensor, Value};
+use crate::diag::Diagnostic;
+use crate::graph::build::Builder;
+use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
+use crate::graph::ty::TensorTy;
+use crate::source::Span;
+use crate::syntax::ast::{self, Arg, DataEntry, DtypeName, ExprId, ExprKind, Ty, TyKind};
+use nn_runtime::data::check::RangeCheck;
+use nn_runtime::data::split::{SplitFrom, SplitSpec, counts};
+use nn_runtime::data::{ColumnSpec, Header, SourceSpec, TableColumn};
+use nn_runtime::dtype::DType;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The column of row numbers that a `rows` source has.
+const ROW: &str = "row";
+
+/// A field: what one example of it is computed by.
+pub struct Field {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The graph of one example; its slots are columns.
+    pub graph: Graph,
+    /// The value of one example in it.
+    pub value: Tensor,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// An elaborated `data` item.
+pub struct DataPlan {
+    /// For the runtime.
+    pub info: DataInfo,
+    /// Fields in order.
+    pub fields: Vec<Field>,
+    /// Dims, functions and exported sizes.
+    pub env: Env,
+    /// Set for a `rows` source: draws are functions of the row and this seed.
+    pub rows_seed: Option<u64>,
+}
+
+/// Settings of `data`.
+const SETTINGS: &[&str] = &["source", "train", "val", "test"];
+/// Sources of the language.
+const SOURCES: &[&str] = &["idx", "csv", "npy", "npz", "table", "rows", "split", "tail"];
+/// Sources of the language that are not there yet.
+const LATER: &[&str] = &["images", "chars", "bytes", "tokens", "text"];
+
+/// Parts and sources while they are read.
+#[derive(Default)]
+struct Parts {
+    sources: Vec<SourceSpec>,
+    spans: Vec<Span>,
+    splits: Vec<SplitSpec>,
+    places: Vec<Span>,
+    rows_seed: Option<u64>,
+}
+
+impl Elab<'_> {
+    /// Elaborates a `data` item.
+    pub fn data_plan(&mut self, d: &DataRef, o: &Options<'_>, span: Span) -> R<DataPlan> {
+        let def = d.def.clone();
+        let outer = self.st.modules[d.module].env.clone();
+        let env = Scope::new(Some(outer), ScopeKind::Plain);
+        self.data_params(d, &env, span)?;
+        let mut parts = Parts::default();
+        let mut failed = None;
+        for entry in &def.entries {
+            match entry {
+                DataEntry::Setting(s) => {
+                    if let Err(e) = self.part(s, &env, &mut parts) {
+                        failed = Some(e);
+                    }
+                }
+                DataEntry::Fn(f) => {
+                    let f = super::value::FnValue { def: f.clone(), env: env.clone(), owner: None, vjp: None };
+                    let name = f.def.name.clone();
+                    env.bind(&name.text, Value::Fn(std::rc::Rc::new(f)), false, name.span);
+                }
+                DataEntry::Field { .. } => {}
+            }
+        }
+        if let Some(e) = failed {
+            return Err(e);
+        }
+        if !parts.splits.iter().any(|s| s.name == "train") {
+            let d = Diagnostic::error("E0212", def.name.span, format!("data `{}` has no source", def.name.text))
+                .help("`source = csv(\"file.csv\")`, or `train = ...` and `test = ...`");
+            return Err(self.error(d));
+        }
+        let headers = self.headers(&parts, o)?;
+        let refs: Vec<&Header> = headers.iter().collect();
+        let rows = match counts(&parts.splits, &refs) {
+            Ok(rows) => rows,
+            Err(e) => return self.data_error(e, parts.places.first().copied().unwrap_or(def.name.span)),
+        };
+        let mut info = DataInfo {
+            name: def.name.text.to_string(),
+            sources: parts.sources,
+            headers,
+            splits: parts.splits,
+            rows,
+            checks: vec![],
+        };
+        let mut fields: Vec<Field> = vec![];
+        let mut names: BTreeMap<Arc<str>, Span> = BTreeMap::new();
+        for entry in &def.entries {
+            let DataEntry::Field { name, ty, init, .. } = entry else { continue };
+            if let Some(first) = names.insert(name.text.clone(), name.span) {
+                let d = Diagnostic::error("E0208", name.span, format!("field `{}` is defined twice", name.text))
+                    .label(first, "first defined here");
+                self.error(d);
+                continue;
+            }
+            match self.data_field(name, ty, init, &env, &fields, &mut info) {
+                Ok(f) => fields.push(f),
+                Err(e) => failed = Some(e),
+            }
+        }
+        match failed {
+            Some(e) => Err(e),
+            None => Ok(DataPlan { info, fields, env, rows_seed: parts.rows_seed }),
+        }
+    }
+
+    fn data_params(&mut self, d: &DataRef, env: &Env, span: Span) -> R<()> {
+        let def = &d.def;
+        let given = d.dims.as_deref().unwrap_or(&[]);
+        if given.len() > def.dims.len() {
+            let count = super::calls::count(def.dims.len(), "dim");
+            return self.err("E0208", span, format!("`{}` has {count}, {} given", def.name.text, given.len()));
+        }
+        for (i, p) in def.dims.iter().enumerate() {
+            let (v, at) = match (given.get(i), p.default) {
+                (Some((v, s)), _) if !matches!(v, Value::Wild(_)) => (v.clone(), *s),
+                (_, Some(e)) => (self.eval(e, env)?, self.ast.span(e)),
+                _ => continue,
+            };
+            let outer = self.as_dim(&v, at, "a dim")?;
+            let dim = self.fresh_dim(outer.size, Some(p.name.text.clone()), Some(at));
+            env.bind(&p.name.text, Value::Dim(dim), false, at);
+        }
+        let none = super::models::HyperArgs::default();
+        let args = d.hyper.as_ref().unwrap_or(&none);
+        for (i, p) in def.params.iter().enumerate() {
+            let named = args.named.iter().find(|(n, ..)| n.text == p.name.text);
+            let v = match (args.pos.get(i), named, p.default) {
+                (Some((v, _)), ..) => v.clone(),
+                (_, Some((_, v, _)), _) => v.clone(),
+                (_, _, Some(e)) => self.eval(e, env)?,
+                _ => return self.err("E0208", span, format!("`{}` needs `{}`", def.name.text, p.name.text)),
+            };
+            env.bind(&p.name.text, v, false, p.name.span);
+        }
+        Ok(())
+    }
+
+    /// `train = idx(...)` and the like.
+    fn part(&mut self, s: &ast::Setting, env: &Env, parts: &mut Parts) -> R<()> {
+        let name = &*s.name.text;
+        if !SETTINGS.contains(&name) {
+            let d = Diagnostic::error("E0212", s.name.span, format!("data has no setting `{name}`"));
+            let d = match nearest(name, SETTINGS.iter().copied()) {
+                Some(near) => d.help(format!("did you mean `{near}`?")),
+                None => d.note(format!("it has: {}", SETTINGS.join(", "))),
+            };
+            return Err(self.error(d));
+        }
+        let name = if name == "source" { "train" } else { name };
+        if parts.splits.iter().any(|p| p.name == name) {
+            return self.err("E0208", s.name.span, format!("the part `{name}` is defined twice"));
+        }
+        let from = self.split_from(s.value, env, parts)?;
+        parts.splits.push(SplitSpec { name: name.to_owned(), from });
+        parts.places.push(self.ast.span(s.value));
+        Ok(())
+    }
+
+    fn split_from(&mut self, e: ExprId, env: &Env, parts: &mut Parts) -> R<SplitFrom> {
+        let span = self.ast.span(e);
+        let ast = self.ast;
+        let (name, args) = match &ast.expr(e).kind {
+            ExprKind::Call { callee, args } => match &ast.expr(*callee).kind {
+                ExprKind::Name(n) => (n.clone(), args),
+                _ => return self.err("E0212", span, "a source is expected: `csv(\"file.csv\")`"),
+            },
+            _ => {
+                let d = Diagnostic::error("E0212", span, "a source is expected")
+                    .help("`csv(\"file.csv\")`, `idx(\"images\", \"labels\")`, `split(train, 0.1, seed: 1)`");
+                return Err(self.error(d));
+            }
+        };
+        match &*name {
+            "split" | "tail" => {
+                let mut a = Args::new(args);
+                let of = match a.take("of") {
+                    Some(e) => self.part_number(e, parts)?,
+                    None => return self.err("E0208", span, format!("`{name}` needs the part it takes rows from")),
+                };
+                let fraction = match a.take("fraction") {
+                    Some(e) => {
+                        let v = self.eval(e, env)?;
+                        let x = self.as_float(&v, ast.span(e), "the fraction")?;
+                        if !(x > 0.0 && x < 1.0) {
+                            let message = format!("the fraction must lie between 0 and 1, found {x}");
+                            return self.err("E0212", ast.span(e), message);
+                        }
+                        x
+                    }
+                    None => return self.err("E0208", span, format!("`{name}` needs a fraction: `{name}(train, 0.1)`")),
+                };
+                if &*name == "tail" {
+                    a.end(self)?;
+                    return Ok(SplitFrom::Tail { of, fraction });
+                }
+                let seed = self.seed_arg(a.named("seed"), env)?;
+                let stratify = match a.named("stratify") {
+                    None => None,
+                    Some(e) => match &ast.expr(e).kind {
+                        ExprKind::Name(n) => Some(n.to_string()),
+                        _ => return self.err("E0212", ast.span(e), "`stratify:` takes the name of a column"),
+                    },
+                };
+                a.end(self)?;
+                Ok(SplitFrom::Random { of, fraction, seed, stratify })
+            }
+            n if LATER.contains(&n) => Err(self.limit(span, &format!("the source `{n}`"))),
+            n if !SOURCES.contains(&n) => {
+                let d = Diagnostic::error("E0212", span, format!("unknown source `{n}`"));
+                let d = match nearest(n, SOURCES.iter().copied()) {
+                    Some(near) => d.help(format!("did you mean `{near}`?")),
+                    None => d.note(format!("sources: {}", SOURCES.join(", "))),
+                };
+                Err(self.error(d))
+            }
+            _ => {
+                let spec = self.source(&name, args, span, env, parts)?;
+                // One file is one source, however many parts name it.
+                let known = parts.sources.iter().position(|s| *s == spec);
+                Ok(SplitFrom::Source(known.unwrap_or_else(|| {
+                    parts.sources.push(spec);
+                    parts.spans.push(span);
+                    parts.sources.len() - 1
+                })))
+            }
+        }
+    }
+
+    fn part_number(&mut self, e: ExprId, parts: &Parts) -> R<usize> {
+        let span = self.ast.span(e);
+        let name = match &self.ast.expr(e).kind {
+            ExprKind::Name(n) if &**n == "source" => "train".to_owned(),
+            ExprKind::Name(n) => n.to_string(),
+            _ => return self.err("E0212", span, "the name of a part is expected: `split(train, 0.1)`"),
+        };
+        match parts.splits.iter().position(|s| s.name == name) {
+            Some(i) => Ok(i),
+            None => self.err("E0212", span, format!("no part `{name}` is defined above")),
+        }
+    }
+
+    fn seed_arg(&mut self, e: Option<ExprId>, env: &Env) -> R<u64> {
+        let Some(e) = e else { return Ok(0) };
+        let v = self.eval(e, env)?;
+        let n = self.as_int(&v, self.ast.span(e), "a seed")?;
+        Ok(n as u64)
+    }
+
+    fn source(&mut self, name: &str, args: &[Arg], span: Span, env: &Env, parts: &mut Parts) -> R<SourceSpec> {
+        let mut a = Args::new(args);
+        let path = |el: &mut Self, e: Option<ExprId>| match e {
+            Some(e) => {
+                let v = el.eval(e, env)?;
+                Ok::<_, Reported>(el.as_str(&v, el.ast.span(e), "a path")?.to_string())
+            }
+            None => el.err("E0208", span, format!("`{name}` needs the path of a file")),
+        };
+        let spec = match name {
+            "idx" => {
+                let mut files = vec![path(self, a.take("file"))?];
+                while let Some(e) = a.take("") {
+                    files.push(path(self, Some(e))?);
+                }
+                SourceSpec::Idx { files }
+            }
+            "npy" => SourceSpec::Npy { file: path(self, a.take("file"))? },
+            "npz" => SourceSpec::Npz { file: path(self, a.take("file"))? },
+            "csv" => {
+                let file = path(self, a.take("file"))?;
+                let skip = match a.named("skip") {
+                    Some(e) => {
+                        let v = self.eval(e, env)?;
+                        let n = self.as_int(&v, self.ast.span(e), "`skip`")?;
+                        match u64::try_from(n) {
+                            Ok(n) => n,
+                            Err(_) => return self.err("E0212", self.ast.span(e), "`skip` must not be negative"),
+                        }
+                    }
+                    None => 0,
+                };
+                let columns = match a.named("columns") {
+                    None => None,
+                    Some(e) => {
+                        let at = self.ast.span(e);
+                        let Value::Record(fields) = self.eval(e, env)? else {
+                            return self.err(
+                                "E0212",
+                                at,
+                                "`columns:` takes names and widths: `{ pixels: 64, label: 1 }`",
+                            );
+                        };
+                        let mut out = vec![];
+                        for (n, v) in fields.iter() {
+                            let d = self.as_dim(v, at, "the width of a column")?;
+                            out.push((n.to_string(), d.size));
+                        }
+                        Some(out)
+                    }
+                };
+                SourceSpec::Csv { file, skip, columns }
+            }
+            "rows" => {
+                let Some(e) = a.take("n") else {
+                    return self.err("E0208", span, "`rows` needs the number of rows: `rows(2000, seed: 1)`");
+                };
+                let v = self.eval(e, env)?;
+                let n = self.as_dim(&v, self.ast.span(e), "the number of rows")?.size;
+                if n > 1 << 24 {
+                    return self.err("E0902", self.ast.span(e), format!("{n} rows; at most {} are possible", 1 << 24));
+                }
+                parts.rows_seed = Some(self.seed_arg(a.named("seed"), env)?);
+                // Fields compute what they draw from the number of the row.
+                let values = (0..n).map(|i| i as f64).collect();
+                let row = TableColumn { name: ROW.into(), dtype: DType::I32, shape: vec![n], values };
+                SourceSpec::Table { columns: vec![row] }
+            }
+            _ => {
+                let mut columns = vec![];
+                while let Some(arg) = a.next_named() {
+                    let (n, e) = arg;
+                    let at = self.ast.span(e);
+                    let v = self.eval(e, env)?;
+                    let Some((shape, values, float)) = super::cx::numbers(&v) else {
+                        return self.err(
+                            "E0212",
+                            at,
+                            "a column of `table` is a list of numbers, or of lists of one length",
+                        );
+                    };
+                    if shape.is_empty() {
+                        return self.err("E0212", at, "a column of `table` is a list, one entry for each row");
+                    }
+                    let dtype = if float { DType::F32 } else { DType::I32 };
+                    columns.push(TableColumn { name: n.to_string(), dtype, shape, values });
+                }
+                if columns.is_empty() {
+                    return self.err("E0212", span, "`table` needs columns: `table(x: [[0, 1]], y: [1])`");
+                }
+                SourceSpec::Table { columns }
+            }
+        };
+        a.end(self)?;
+        Ok(spec)
+    }
+
+    /// Opens the sources; all of them must have the columns of the first.
+    fn headers(&mut self, parts: &Parts, o: &Options<'_>) -> R<Vec<Header>> {
+        let mut out: Vec<Header> = vec![];
+        let mut failed = None;
+        for (spec, span) in parts.sources.iter().zip(&parts.spans) {
+            match (o.header)(spec) {
+                Ok(h) => {
+                    if let Some(first) = out.first()
+                        && let Some(why) = misfit(&first.columns, &h.columns)
+                    {
+                        let d = Diagnostic::error("E0415", *span, format!("the parts' files differ: {why}"))
+                            .label(parts.spans[0], "compared with this");
+                        failed = Some(self.error(d));
+                    }
+                    out.push(h);
+                }
+                Err(e) => failed = Some(self.data_error::<()>(e, *span).err().unwrap_or(Reported)),
+            }
+        }
+        failed.map_or(Ok(out), Err)
+    }
+
+    fn data_error<T>(&mut self, e: nn_runtime::error::DataError, span: Span) -> R<T> {
+        let mut d = Diagnostic::error(e.code, span, e.message.clone());
+        d.notes.extend(e.notes.iter().cloned());
+        d.help.extend(e.help.iter().cloned());
+        Err(self.error(d))
+    }
+
+    /// Elaborates the expression of a field for one example, in a graph of its own.
+    fn data_field(
+        &mut self,
+        name: &ast::Ident,
+        ty: &Ty,
+        init: &ast::Init,
+        env: &Env,
+        before: &[Field],
+        info: &mut DataInfo,
+    ) -> R<Field> {
+        let outer = std::mem::replace(&mut self.b, Builder::new(&name.text));
+        self.st.graphs += 1;
+        let generation = std::mem::replace(&mut self.st.generation, self.st.graphs);
+        let made = self.field_here(name, ty, init, env, before, info);
+        self.st.generation = generation;
+        let graph = std::mem::replace(&mut self.b, outer).finish();
+        Ok(Field { name: name.text.clone(), graph, value: made?, span: name.span })
+    }
+
+    fn field_here(
+        &mut self,
+        name: &ast::Ident,
+        ty: &Ty,
+        init: &ast::Init,
+        env: &Env,
+        before: &[Field],
+        info: &mut DataInfo,
+    ) -> R<Tensor> {
+        let scope = Scope::inside(env);
+        let weak = matches!(info.sources.first(), Some(SourceSpec::Csv { .. } | SourceSpec::Table { .. }));
+        let counts = takes_ints(ty);
+        let columns = info.headers.first().map(|h| h.columns.clone()).unwrap_or_default();
+        for c in &columns {
+            if c.name == ROW && info.rows_are_numbers() {
+                continue;
+            }
+            let ty = TensorTy::new(c.dtype, c.shape.iter().copied());
+            let id = self.b.input(Slot { name: c.name.as_str().into(), kind: SlotKind::Data, ty });
+            // Numbers without a type of their own take the field's: f32 unless it is an index or an int.
+            let (id, dtype) = if weak && !counts && c.dtype == DType::I32 {
+                (self.b.cast(id, DType::F32), DType::F32)
+            } else {
+                (id, c.dtype)
+            };
+            let dims = c.shape.iter().map(|&n| self.fresh_dim(n, None, Some(name.span))).collect();
+            let t = Tensor { id, elem: Elem::Plain(dtype), dims };
+            scope.bind(&c.name.as_str().into(), Value::Tensor(t), false, name.span);
+        }
+        // Earlier fields are in scope under their names, computed again from the columns.
+        let mut columns_here = BTreeMap::new();
+        for (i, slot) in self.b.graph().slots.clone().iter().enumerate() {
+            let at = self.b.op(crate::graph::ops::Op::Input { slot: i as u32 }, &[]);
+            columns_here.insert(slot.name.clone(), at);
+        }
+        for f in before {
+            let id = copy(&mut self.b, &f.graph, f.value.id, &mut columns_here);
+            scope.bind(&f.name, Value::Tensor(Tensor { id, ..f.value.clone() }), false, f.span);
+        }
+        let span = self.ast.span(init.value);
+        let what = format!("field `{}`", name.text);
+        let v = if init.draw {
+            self.init_value(Some(ty), init, &scope, &what)?
+        } else {
+            let v = self.eval(init.value, &scope)?;
+            let v = self.to_index(v, ty, init.value, &scope, info)?;
+            self.match_ty(ty, v, env, span, &what)?
+        };
+        let dtype = match self.ty(ty, env)? {
+            super::value::Type::Tensor(t) => t.elem_or_f32(),
+            _ => return self.err("E0207", ty.span, "a field is a tensor"),
+        };
+        let t = self.as_tensor(&v, Some(dtype.dtype()), span)?;
+        self.b.name(t.id, &name.text);
+        Ok(t)
+    }
+
+    /// `y: idx<10> = label`: whole numbers become class numbers; a plain column is checked when it is decoded.
+    fn to_index(&mut self, v: Value, ty: &Ty, e: ExprId, env: &Env, info: &mut DataInfo) -> R<Value> {
+        let TyKind::Tensor { dtype: Some(DtypeName::Idx(size)), .. } = &ty.kind else { return Ok(v) };
+        let Value::Tensor(t) = &v else { return Ok(v) };
+        let Elem::Plain(d) = t.elem else { return Ok(v) };
+        let column = match &self.ast.expr(e).kind {
+            ExprKind::Name(n) => info.headers.first().and_then(|h| h.columns.iter().position(|c| c.name == **n)),
+            _ => None,
+        };
+        if d.is_float() && column.is_none() || d == DType::Bool {
+            return Ok(v);
+        }
+        let n = self.dim_value(*size, env)?;
+        let n = self.as_dim(&n, self.ast.span(*size), "the number of classes")?;
+        if let Some(c) = column {
+            for source in 0..info.sources.len() {
+                let column = info.headers[source].columns[c].name.clone();
+                info.checks.push(RangeCheck { source, column, size: n.size });
+            }
+        }
+        let id = self.b.cast(t.id, DType::I32);
+        Ok(Value::Tensor(Tensor { id, elem: Elem::Idx(n), dims: t.dims.clone() }))
+    }
+
+    /// The fields in a step graph: bound in `scope` with a leading axis `rows`.
+    pub fn bind_fields(&mut self, plan: &DataPlan, rows: &Dim, full: bool, scope: &Env) -> R<()> {
+        let mut columns = BTreeMap::new();
+        for f in &plan.fields {
+            let batch =
+                Batch { size: rows.size, columns: &mut columns, rows: plan.rows_seed.map(|s| (Arc::from(ROW), s)) };
+            let span = self.b.span;
+            let made = batch::replay(&mut self.b, &f.graph, f.value.id, batch);
+            self.b.span = span;
+            let id = match made {
+                Ok(id) => id,
+                Err(what) => return Err(self.limit(f.span, what)),
+            };
+            let single = full && rows.size == 1;
+            let (id, dims) = if single {
+                let shape: Vec<u64> = f.value.dims.iter().map(|d| d.size).collect();
+                (self.b.reshape(id, &shape), f.value.dims.clone())
+            } else {
+                let mut dims = vec![rows.clone()];
+                dims.extend(f.value.dims.iter().cloned());
+                (id, dims)
+            };
+            self.b.name(id, &f.name);
+            let t = Tensor { id, elem: f.value.elem.clone(), dims };
+            scope.bind(&f.name, Value::Tensor(t), false, f.span);
+        }
+        Ok(())
+    }
+}
+
+impl DataInfo {
+    fn rows_are_numbers(&self) -> bool {
+        matches!(self.sources.first(), Some(SourceSpec::Table { columns }) if columns.len() == 1 && columns[0].name == ROW)
+    }
+}
+
+/// Copies what a value needs from one graph of an example to another.
+fn copy(b: &mut Builder, g: &Graph, root: ValueId, columns: &mut BTreeMap<Arc<str>, ValueId>) -> ValueId {
+    let mut map: Vec<Option<ValueId>> = vec![None; g.nodes.len()];
+    for v in g.values().take(root.idx() + 1) {
+        let node = g.node(v);
+        let xs: Vec<ValueId> = node.inputs.iter().filter_map(|i| map[i.idx()]).collect();
+        let id = match &node.op {
+            crate::graph::ops::Op::Input { slot } => {
+                let slot = &g.slots[*slot as usize];
+                match columns.get(&slot.name) {
+                    Some(&v) => v,
+                    None => {
+                        let v = b.input(slot.clone());
+                        columns.insert(slot.name.clone(), v);
+                        v
+                    }
+                }
+            }
+            op => b.op(op.clone(), &xs),
+        };
+        map[v.idx()] = Some(id);
+    }
+    map[root.idx()].unwrap_or(root)
+}
+
+/// Does a type take whole numbers as they are?
+fn takes_ints(ty: &Ty) -> bool {
+    match &ty.kind {
+        TyKind::Tensor { dtype: Some(DtypeName::Idx(_)), .. } => true,
+        TyKind::Tensor { dtype: Some(DtypeName::Named(n)), .. } => DType::parse(&n.text).is_some_and(|d| !d.is_float()),
+        _ => false,
+    }
+}
+
+/// Why the columns of two files cannot serve one program.
+fn misfit(a: &[ColumnSpec], b: &[ColumnSpec]) -> Option<String> {
+    if a.len() != b.len() {
+        return Some(format!("{} and {} columns", a.len(), b.len()));
+    }
+    a.iter()
+        .zip(b)
+        .find(|(a, b)| a != b)
+        .map(|(a, b)| format!("`{}` {}{:?} and `{}` {}{:?}", a.name, a.dtype, a.shape, b.name, b.dtype, b.shape))
+}
+
+/// Arguments of a source, as syntax.
+struct Args<'a> {
+    rest: Vec<&'a Arg>,
+}
+
+impl<'a> Args<'a> {
+    fn new(args: &'a [Arg]) -> Self {
+        Args { rest: args.iter().collect() }
+    }
+
+    /// The argument of a name, or the next without one.
+    fn take(&mut self, name: &str) -> Option<ExprId> {
+        self.named(name).or_else(|| {
+            let i = self.rest.iter().position(|a| a.name.is_none())?;
+            Some(self.rest.remove(i).value)
+        })
+    }
+
+    fn named(&mut self, name: &str) -> Option<ExprId> {
+        let i = self.rest.iter().position(|a| a.name.as_ref().is_some_and(|n| &*n.text == name))?;
+        Some(self.rest.remove(i).value)
+    }
+
+    fn next_named(&mut self) -> Option<(Arc<str>, ExprId)> {
+        let i = self.rest.iter().position(|a| a.name.is_some())?;
+        let a = self.rest.remove(i);
+        a.name.as_ref().map(|n| (n.text.clone(), a.value))
+    }
+
+    fn end(&self, el: &mut Elab<'_>) -> R<()> {
+        match self.rest.first() {
+            None => Ok(()),
+            Some(a) => {
+                let (span, what) = match &a.name {
+                    Some(n) => (n.span, format!("no argument `{}` is known here", n.text)),
+                    None => (el.ast.span(a.value), "one argument too many".to_owned()),
+                };
+                el.err("E0208", span, what)
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `test` items: each becomes a graph of its own.
+//!
+//! In: a program. Out: for every `test` of a file a graph whose outputs are the asserted conditions. A layer bound by
+//! `let` gets its initial values in place: a test needs no weights.
+
+use super::cx::{Elab, Scope, ScopeKind};
+use super::units::{Options, Program};
+use crate::diag::{Diagnostic, Severity};
+use crate::graph::graph::Graph;
+use crate::source::Span;
+use crate::syntax::ast::ItemKind;
+use std::sync::Arc;
+
+/// A `test` item.
+#[derive(Debug)]
+pub struct TestUnit {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub span: Span,
+    /// Its graph, or why it has none. Output `i` is the condition of `checks[i]`, a bool.
+    pub graph: Result<Graph, Vec<Diagnostic>>,
+    /// The asserted conditions.
+    pub checks: Vec<Check>,
+}
+
+/// An `assert` of a test.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Where the condition stands.
+    pub span: Span,
+    /// What to say if it is false.
+    pub message: Option<Arc<str>>,
+}
+
+/// The tests of one file of a program.
+pub fn tests(p: &Program, o: &Options<'_>, file: usize) -> Vec<TestUnit> {
+    let Some(items) = p.ast.files.get(file).map(|f| &f.items) else { return vec![] };
+    let mut out = vec![];
+    for item in items {
+        let ItemKind::Test(t) = &item.kind else { continue };
+        let mut el = Elab::over(p, o, false);
+        el.b = crate::graph::build::Builder::new(&t.name);
+        el.st.asserts = Some(vec![]);
+        let env = el.st.modules[file].env.clone();
+        let scope = Scope::new(Some(env), ScopeKind::Plain);
+        let ran = el.eval_block(&t.body, &scope, None);
+        let asserts = el.st.asserts.take().unwrap_or_default();
+        for (i, a) in asserts.iter().enumerate() {
+            el.b.output(&format!("assert.{i}"), a.cond);
+        }
+        let checks = asserts.into_iter().map(|a| Check { span: a.span, message: a.message }).collect();
+        let bad = ran.is_err() || el.diags.iter().any(|d| d.severity == Severity::Error);
+        let graph = if bad { Err(std::mem::take(&mut el.diags)) } else { Ok(std::mem::take(&mut el.b).finish()) };
+        out.push(TestUnit { name: t.name.clone(), span: item.span, graph, checks });
+    }
+    out
+}
