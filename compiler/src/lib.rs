@@ -15,4 +15,6 @@ pub mod pass;
 pub mod opt;
 pub mod sema;
 pub mod kernel;
+pub mod fuse;
+pub mod sched;
 pub mod codegen;

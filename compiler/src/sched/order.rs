@@ -1,0 +1,275 @@
+//! The order of launches, and the barriers between them.
+//!
+//! In: kernels with their buffers. Out: launches such that values are written before they are read and slots are read
+//! before they are overwritten, in as few rounds as the longest chain allows; a barrier opens a round. Kernels that differ
+//! only in length and buffers become segments of one launch.
+
+use super::finish::Lowered;
+use super::{Bug, ScheduleError};
+use crate::kernel::ir::{Arena, Buffer, BufferId, Inst, Kernel, Launch, Role, Segment, Split};
+use std::collections::{BTreeMap, HashMap};
+
+/// A launch before it is ordered.
+struct Step {
+    kernel: Kernel,
+    segments: Vec<Segment>,
+    reads: Vec<BufferId>,
+    writes: Vec<BufferId>,
+    /// Position in the order of creation; writers of one buffer keep it.
+    first: usize,
+}
+
+/// Distinct kernels, and launches in order.
+pub type Ordered = (Vec<Kernel>, Vec<Launch>);
+
+/// Orders launches.
+pub fn order(lowered: Vec<Lowered>, buffers: &[Buffer]) -> Result<Ordered, ScheduleError> {
+    let mut steps: Vec<Step> = lowered.into_iter().enumerate().map(|(i, l)| Step::new(i, l)).collect();
+    let edges = edges(&steps, buffers);
+    let rounds = rounds(&steps, &edges)?;
+    let merged = merge(&mut steps, &edges, &rounds);
+    let (steps, edges, rounds) = if merged {
+        let e = self::edges(&steps, buffers);
+        let r = self::rounds(&steps, &e)?;
+        (steps, e, r)
+    } else {
+        (steps, edges, rounds)
+    };
+    let sequence = sequence(&steps, &edges, &rounds);
+    let mut kernels: Vec<Kernel> = vec![];
+    let mut index: HashMap<Kernel, u32> = HashMap::new();
+    let mut launches = vec![];
+    let mut open: Vec<usize> = vec![];
+    for i in sequence {
+        let s = &steps[i];
+        let key = Kernel { name: String::new(), ..s.kernel.clone() };
+        let kernel = *index.entry(key).or_insert_with(|| {
+            kernels.push(s.kernel.clone());
+            kernels.len() as u32 - 1
+        });
+        let barrier = open.iter().any(|&o| clash(&steps[o], s));
+        if barrier {
+            open.clear();
+        }
+        open.push(i);
+        launches.push(Launch { kernel, segments: s.segments.clone(), barrier });
+    }
+    unique_names(&mut kernels);
+    Ok((kernels, launches))
+}
+
+impl Step {
+    fn new(first: usize, l: Lowered) -> Step {
+        let cols = l.kernel.cols;
+        let mut s = Step {
+            kernel: l.kernel,
+            segments: vec![Segment { buffers: l.buffers, cols }],
+            reads: vec![],
+            writes: vec![],
+            first,
+        };
+        s.sets();
+        s
+    }
+
+    fn sets(&mut self) {
+        (self.reads, self.writes) = (vec![], vec![]);
+        for seg in &self.segments {
+            for (a, &b) in self.kernel.args.iter().zip(&seg.buffers) {
+                if a.role != Role::Out {
+                    self.reads.push(b);
+                }
+                if a.role != Role::In {
+                    self.writes.push(b);
+                }
+            }
+        }
+        for x in [&mut self.reads, &mut self.writes] {
+            x.sort_unstable();
+            x.dedup();
+        }
+    }
+}
+
+/// Successors of every step.
+fn edges(steps: &[Step], buffers: &[Buffer]) -> Vec<Vec<usize>> {
+    let mut readers: BTreeMap<BufferId, Vec<usize>> = BTreeMap::new();
+    let mut writers: BTreeMap<BufferId, Vec<usize>> = BTreeMap::new();
+    for (i, s) in steps.iter().enumerate() {
+        s.reads.iter().for_each(|&b| readers.entry(b).or_default().push(i));
+        s.writes.iter().for_each(|&b| writers.entry(b).or_default().push(i));
+    }
+    let mut next = vec![vec![]; steps.len()];
+    for (b, ws) in &writers {
+        let mut ws = ws.clone();
+        ws.sort_by_key(|&w| steps[w].first);
+        ws.windows(2).for_each(|p| next[p[0]].push(p[1]));
+        let rs = readers.get(b).into_iter().flatten().filter(|r| !ws.contains(r));
+        // Persistent buffers are read as they were before the step; others as they were last written.
+        match buffers[b.0 as usize].arena {
+            Arena::Param | Arena::State => rs.for_each(|&r| next[r].push(ws[0])),
+            _ => rs.for_each(|&r| next[ws[ws.len() - 1]].push(r)),
+        }
+    }
+    next.iter_mut().for_each(|n| {
+        n.sort_unstable();
+        n.dedup();
+    });
+    next
+}
+
+/// Between launches that only the first thread runs, program order is enough.
+fn weight(a: &Step, b: &Step) -> u32 {
+    u32::from(!(a.kernel.split == Split::None && b.kernel.split == Split::None))
+}
+
+/// The earliest round of every step.
+fn rounds(steps: &[Step], next: &[Vec<usize>]) -> Result<Vec<u32>, ScheduleError> {
+    let mut waits = vec![0; steps.len()];
+    next.iter().flatten().for_each(|&b| waits[b] += 1);
+    let mut ready: Vec<usize> = (0..steps.len()).filter(|&i| waits[i] == 0).collect();
+    let mut round = vec![0; steps.len()];
+    let mut done = 0;
+    while let Some(a) = ready.pop() {
+        done += 1;
+        for &b in &next[a] {
+            round[b] = round[b].max(round[a] + weight(&steps[a], &steps[b]));
+            waits[b] -= 1;
+            if waits[b] == 0 {
+                ready.push(b);
+            }
+        }
+    }
+    if done != steps.len() {
+        return Err(ScheduleError::Bug(Bug("launches wait for each other in a circle".into())));
+    }
+    Ok(round)
+}
+
+/// Topological order by round.
+fn sequence(steps: &[Step], next: &[Vec<usize>], round: &[u32]) -> Vec<usize> {
+    let mut waits = vec![0; steps.len()];
+    next.iter().flatten().for_each(|&b| waits[b] += 1);
+    let mut ready: std::collections::BTreeSet<(u32, usize, usize)> =
+        (0..steps.len()).filter(|&i| waits[i] == 0).map(|i| (round[i], steps[i].first, i)).collect();
+    let mut out = vec![];
+    while let Some((_, _, a)) = ready.pop_first() {
+        out.push(a);
+        for &b in &next[a] {
+            waits[b] -= 1;
+            if waits[b] == 0 {
+                ready.insert((round[b], steps[b].first, b));
+            }
+        }
+    }
+    out
+}
+
+/// Must all threads have finished `a` before `b` starts?
+fn clash(a: &Step, b: &Step) -> bool {
+    let meet = |x: &[BufferId], y: &[BufferId]| x.iter().any(|b| y.binary_search(b).is_ok());
+    weight(a, b) == 1 && (meet(&a.writes, &b.reads) || meet(&a.writes, &b.writes) || meet(&a.reads, &b.writes))
+}
+
+/// The kernel with its length left open, if it may run over segments.
+fn open_length(k: &Kernel) -> Option<Kernel> {
+    let plain = |i: &Inst| match i {
+        Inst::Lane(_) => true,
+        Inst::Load { arg, at } | Inst::Store { arg, at, .. } => {
+            let len = k.args[arg.0 as usize].len;
+            at.offset == 0 && at.seq == 0 && (at.col == 1 && len == k.cols || at.col == 0 && len == 1)
+        }
+        _ => false,
+    };
+    let simple = k.rows.is_empty() && k.anchor.is_none() && k.phases.len() == 1 && k.phases[0].seq.is_none();
+    if !simple || !k.insts.iter().all(plain) {
+        return None;
+    }
+    let mut key = Kernel { name: String::new(), cols: 0, split: Split::Cols, ..k.clone() };
+    for i in &k.insts {
+        if let Inst::Load { arg, at } | Inst::Store { arg, at, .. } = i {
+            // A buffer of one element that is read by every column is one element in every segment.
+            if at.col == 1 {
+                key.args[arg.0 as usize].len = 0;
+            }
+        }
+    }
+    Some(key)
+}
+
+/// Joins steps of equal bodies that are in the same round or that nothing waits for.
+fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
+    let mut by_body: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut first: HashMap<Kernel, usize> = HashMap::new();
+    for (i, s) in steps.iter().enumerate() {
+        if let Some(key) = open_length(&s.kernel) {
+            by_body.entry(*first.entry(key).or_insert(i)).or_default().push(i);
+        }
+    }
+    let mut into: Vec<usize> = (0..steps.len()).collect();
+    let mut any = false;
+    for group in by_body.into_values() {
+        let mut heads: Vec<usize> = vec![];
+        for i in group {
+            let fits = |h: &usize| {
+                (next[*h].is_empty() && next[i].is_empty()) || (round[*h] == round[i] && !path(next, *h, i) && !path(next, i, *h))
+            };
+            match heads.iter().find(|h| fits(h)) {
+                Some(&h) => {
+                    into[i] = h;
+                    any = true;
+                }
+                None => heads.push(i),
+            }
+        }
+    }
+    if !any {
+        return false;
+    }
+    let old = std::mem::take(steps);
+    let mut at: BTreeMap<usize, usize> = BTreeMap::new();
+    for (i, s) in old.into_iter().enumerate() {
+        if into[i] == i {
+            at.insert(i, steps.len());
+            steps.push(s);
+        } else if let Some(&h) = at.get(&into[i]) {
+            let head = &mut steps[h];
+            head.kernel.cols = head.kernel.cols.max(s.kernel.cols);
+            for (a, b) in head.kernel.args.iter_mut().zip(&s.kernel.args) {
+                a.len = a.len.max(b.len);
+            }
+            if s.kernel.split == Split::Cols {
+                head.kernel.split = Split::Cols;
+            }
+            head.segments.extend(s.segments);
+            head.sets();
+        }
+    }
+    true
+}
+
+fn path(next: &[Vec<usize>], a: usize, b: usize) -> bool {
+    let mut seen = vec![false; next.len()];
+    let mut todo = vec![a];
+    while let Some(x) = todo.pop() {
+        if std::mem::replace(&mut seen[x], true) {
+            continue;
+        }
+        if x == b {
+            return true;
+        }
+        todo.extend(&next[x]);
+    }
+    false
+}
+
+fn unique_names(kernels: &mut [Kernel]) {
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    for k in kernels {
+        let n = seen.entry(k.name.clone()).or_insert(0);
+        *n += 1;
+        if *n > 1 {
+            k.name = format!("{}.{n}", k.name);
+        }
+    }
+}
