@@ -74,8 +74,8 @@ pub fn cheap(nodes: &Nodes, v: ValueId) -> bool {
 
 /// Does the op's body have few lane ops? Measured on the body itself, so that a new row of the op table needs no entry.
 fn cheap_ew(e: Ew) -> bool {
-    use crate::lanes::{LaneBin, LaneOp, LaneProgram, LaneTy, LaneUn};
     use crate::graph::ops::elementwise::TyRule;
+    use crate::lanes::{LaneBin, LaneOp, LaneProgram, LaneTy, LaneUn};
     use nn_runtime::dtype::DType;
     let spec = e.spec();
     let (dtype, ty) = match spec.ty {
@@ -88,8 +88,13 @@ fn cheap_ew(e: Ew) -> bool {
         .map(|i| k.arg(i, if spec.ty == TyRule::Select && i == 0 { LaneTy::Bool } else { ty }))
         .collect();
     (spec.body)(&mut k, dtype, &args);
-    let slow = |op: &LaneOp| matches!(op, LaneOp::Bin(LaneBin::FDiv | LaneBin::IDiv | LaneBin::IRem, ..) | LaneOp::Un(LaneUn::FSqrt, _));
-    let work = k.ops.iter().filter(|op| !matches!(op, LaneOp::Arg(..) | LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)));
+    let slow = |op: &LaneOp| {
+        matches!(op, LaneOp::Bin(LaneBin::FDiv | LaneBin::IDiv | LaneBin::IRem, ..) | LaneOp::Un(LaneUn::FSqrt, _))
+    };
+    let work = k
+        .ops
+        .iter()
+        .filter(|op| !matches!(op, LaneOp::Arg(..) | LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)));
     work.clone().count() <= 3 && !work.clone().any(slow)
 }
 

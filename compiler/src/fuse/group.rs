@@ -66,7 +66,8 @@ pub struct Plan<'g> {
 /// Groups a graph; `forced` views are computed into memory.
 pub fn group<'g>(g: &'g Graph, forced: &[ValueId]) -> Plan<'g> {
     let nodes = Nodes::new(g, forced);
-    let mut f = Fuser { group_of: vec![None; g.nodes.len()], groups: vec![], seen: vec![0; g.nodes.len()], stamp: 0, nodes };
+    let mut f =
+        Fuser { group_of: vec![None; g.nodes.len()], groups: vec![], seen: vec![0; g.nodes.len()], stamp: 0, nodes };
     for v in g.values().filter(|v| f.nodes.role[v.idx()] == Role::Compute).collect::<Vec<_>>() {
         f.group_of[v.idx()] = Some(f.groups.len() as u32);
         f.groups.push(Some(single(&f.nodes, v)));
@@ -189,9 +190,8 @@ impl<'g> Fuser<'g> {
 
     /// Is there any way from `a` to `b`?
     fn reaches(&mut self, a: u32, b: u32) -> bool {
-        let direct = |f: &Self| {
-            f.get(a).members.keys().any(|v| f.nodes.users[v.idx()].iter().any(|&u| f.of(u) == Some(b)))
-        };
+        let direct =
+            |f: &Self| f.get(a).members.keys().any(|v| f.nodes.users[v.idx()].iter().any(|&u| f.of(u) == Some(b)));
         direct(self) || self.detour(a, b)
     }
 
@@ -223,7 +223,8 @@ impl<'g> Fuser<'g> {
             let mut todo: BTreeSet<ValueId> = self.nodes.deps[root.idx()].iter().copied().collect();
             while let Some(p) = todo.pop_last() {
                 let Some(pg) = self.of(p).filter(|&pg| pg != gi && simple(self, p)) else { continue };
-                if !self.nodes.users[p.idx()].iter().all(|&u| self.of(u) == Some(gi)) || self.get(pg).members.len() > 1 {
+                if !self.nodes.users[p.idx()].iter().all(|&u| self.of(u) == Some(gi)) || self.get(pg).members.len() > 1
+                {
                     continue;
                 }
                 let mut one = self.get(pg).clone();
@@ -281,9 +282,10 @@ impl<'g> Fuser<'g> {
             // Consumers of contractions had their turn; anything else would put reductions into tiles.
             (Some(Anchor::Dot(_)), _) => false,
             // A producer moves into an epilogue only if nothing else needs it: else it would have to be stored there too.
-            (None, Some(Anchor::Dot(_))) => {
-                ga.members.keys().all(|v| self.nodes.users[v.idx()].iter().all(|&u| [Some(a), Some(b)].contains(&self.of(u))))
-            }
+            (None, Some(Anchor::Dot(_))) => ga
+                .members
+                .keys()
+                .all(|v| self.nodes.users[v.idx()].iter().all(|&u| [Some(a), Some(b)].contains(&self.of(u)))),
             _ => true,
         }
     }
@@ -331,8 +333,7 @@ impl<'g> Fuser<'g> {
     }
 }
 
-static EMPTY: Group =
-    Group { sizes: vec![], reduced: vec![], members: BTreeMap::new(), anchor: None, update: false };
+static EMPTY: Group = Group { sizes: vec![], reduced: vec![], members: BTreeMap::new(), anchor: None, update: false };
 
 impl Plan<'_> {
     /// A value is stored if it is a result, an operand that must be in memory, or read by another group.

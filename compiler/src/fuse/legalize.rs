@@ -11,8 +11,7 @@ use crate::graph::ty::{Shape, TensorTy};
 
 /// The prepared graph, if it had to change, and the views to store.
 pub fn legalize(g: &Graph) -> (Option<Graph>, Vec<ValueId>) {
-    let tangled: Vec<ValueId> =
-        g.values().filter(|&v| matches!(g.op(v), Op::Dot(d) if !one_stride(g, v, d))).collect();
+    let tangled: Vec<ValueId> = g.values().filter(|&v| matches!(g.op(v), Op::Dot(d) if !one_stride(g, v, d))).collect();
     let changed = (!tangled.is_empty()).then(|| untangle(g, &tangled));
     let g = changed.as_ref().unwrap_or(g);
     let mut forced = vec![];
@@ -123,7 +122,14 @@ fn plain(out: &mut Graph, dot: &Node, x: ValueId, batch: &Axes, contract: &Axes)
     let flat: Shape = permuted[..kept].iter().copied().chain([k]).collect();
     let mut push = |op: Op, x: ValueId, shape: &Shape| {
         let ty = TensorTy::new(ty.dtype, shape.iter().copied());
-        out.nodes.push(Node { op, inputs: Inputs::from_slice(&[x]), ty, span: dot.span, name: None });
+        out.nodes.push(Node {
+            op,
+            inputs: Inputs::from_slice(&[x]),
+            ty,
+            span: dot.span,
+            name: None,
+            scope: dot.scope.clone(),
+        });
         ValueId(out.nodes.len() as u32 - 1)
     };
     let p = push(Op::Permute(perm), x, &permuted);

@@ -10,9 +10,8 @@ use crate::kernel::ir::{Arena, Buffer, KernelProgram, Role, Split};
 pub fn check(p: &KernelProgram) -> Vec<String> {
     let mut errors = vec![];
     let bytes = |b: &Buffer| b.len * b.dtype.bytes() as u64;
-    let overlap = |a: &Buffer, b: &Buffer| {
-        a.arena == b.arena && a.offset < b.offset + bytes(b) && b.offset < a.offset + bytes(a)
-    };
+    let overlap =
+        |a: &Buffer, b: &Buffer| a.arena == b.arena && a.offset < b.offset + bytes(b) && b.offset < a.offset + bytes(a);
     for (i, b) in p.buffers.iter().enumerate() {
         if b.offset % 64 != 0 {
             errors.push(format!("{}: offset {} is not aligned", b.name, b.offset));
@@ -58,7 +57,8 @@ pub fn check(p: &KernelProgram) -> Vec<String> {
             }
         }
         for (write, b) in uses(false).map(|b| (false, b)).chain(uses(true).map(|b| (true, b))) {
-            let meets = |o: &&(usize, bool, bool)| (o.1 || write) && overlap(&p.buffers[o.0], &p.buffers[b]) && !(o.2 && one);
+            let meets =
+                |o: &&(usize, bool, bool)| (o.1 || write) && overlap(&p.buffers[o.0], &p.buffers[b]) && !(o.2 && one);
             if let Some(o) = open.iter().find(meets) {
                 errors.push(format!(
                     "launch {n} ({}) meets {} at {} with no barrier",

@@ -99,7 +99,8 @@ fn scatter(plan: &Plan, places: &Places, v: ValueId) -> Res<Vec<Draft>> {
             ScatterKind::Add | ScatterKind::Max => {
                 let how = if *kind == ScatterKind::Add { ReduceKind::Sum } else { ReduceKind::Max };
                 let old = e.d.inst(DInst::LoadAt { buf: to, dtype, index, mask: Some(mask) });
-                let (p, q) = (scalar::to_reduce(&mut e.d, dtype, how, old), scalar::to_reduce(&mut e.d, dtype, how, value));
+                let (p, q) =
+                    (scalar::to_reduce(&mut e.d, dtype, how, old), scalar::to_reduce(&mut e.d, dtype, how, value));
                 let r = scalar::combine(&mut e.d, how, p, q);
                 scalar::from_reduce(&mut e.d, dtype, how, r)
             }
@@ -119,13 +120,7 @@ fn name(plan: &Plan, group: &Group) -> String {
     for &v in group.members.keys() {
         let op = match g.op(v) {
             Op::Ew(e) => e.spec().name.to_owned(),
-            Op::Dot(_) => "dot".to_owned(),
-            Op::Reduce { kind, .. } => format!("{kind:?}").to_lowercase(),
-            Op::Rng { .. } => "rng".to_owned(),
-            op => {
-                let text = format!("{op:?}").to_lowercase();
-                text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("op").to_owned()
-            }
+            op => op.spec().name.to_owned(),
         };
         if !ops.contains(&op) && ops.len() < 3 {
             ops.push(op);
@@ -340,7 +335,8 @@ impl<'a> Emit<'a> {
                         mask = Some(self.and(mask, hit));
                         d = self.bin(LaneBin::IDiv, &d, &step);
                     }
-                    let inside = matches!(&d, Ix::Lin(l) if { let (a, b) = l.range(&self.d.sizes); a >= 0 && b < n as i64 });
+                    let inside =
+                        matches!(&d, Ix::Lin(l) if { let (a, b) = l.range(&self.d.sizes); a >= 0 && b < n as i64 });
                     if !inside {
                         mask = Some(self.within(&d, n, mask));
                     }
@@ -496,8 +492,7 @@ impl<'a> Emit<'a> {
         let i = self.value(idx, &at[a..a + rank].into())?;
         let n = self.d.i32(n as i32);
         let ok = self.d.cmp(LaneCmp::ULt, i, n);
-        let from: Map =
-            at[..a].iter().cloned().chain([Ix::Lane(i)]).chain(at[a + rank..].iter().cloned()).collect();
+        let from: Map = at[..a].iter().cloned().chain([Ix::Lane(i)]).chain(at[a + rank..].iter().cloned()).collect();
         let v = self.value(x, &from)?;
         let zero = scalar::konst(&mut self.d, g.ty(x).dtype, 0.0);
         Ok(self.choose(Some(ok), v, zero))

@@ -56,16 +56,7 @@ pub fn finish(mut d: Draft, buffers: &[Buffer]) -> Result<Lowered, ScheduleError
     let phases = ends.into_iter().map(|(end, is_seq)| crate::kernel::ir::Phase { seq: seq.filter(|_| is_seq), end });
     let (args, ids) = (w.args, w.ids);
     let split = split(&d, &loops, &rows, cols);
-    let kernel = Kernel {
-        name: d.name.clone(),
-        args,
-        rows,
-        cols,
-        anchor,
-        insts,
-        phases: phases.collect(),
-        split,
-    };
+    let kernel = Kernel { name: d.name.clone(), args, rows, cols, anchor, insts, phases: phases.collect(), split };
     Ok(Lowered { kernel, buffers: ids })
 }
 
@@ -183,7 +174,9 @@ fn flatten(d: &mut Draft, vars: &[u32]) -> Option<u32> {
     let (&inner, outer) = vars.split_last()?;
     let mut last = inner;
     for &u in outer.iter().rev() {
-        if can_collapse(d, u, last) || accesses(d).iter().all(|l| l.coeff(u) == 0 && l.coeff(last) == 0) && !counted(d, u) && !counted(d, last) {
+        if can_collapse(d, u, last)
+            || accesses(d).iter().all(|l| l.coeff(u) == 0 && l.coeff(last) == 0) && !counted(d, u) && !counted(d, last)
+        {
             merge(d, u, last);
         } else {
             last = compute(d, u, last);

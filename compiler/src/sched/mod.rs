@@ -3,6 +3,8 @@
 //! In: a graph and where parameters and state live. Out: a [`KernelProgram`]. Users' errors ended long before: what can go
 //! wrong here is a dtype that this back end has no lanes for ([`Limit`]) or a broken invariant ([`Bug`]).
 
+#[cfg(test)]
+mod bound;
 pub mod check;
 pub mod draft;
 pub mod emit;
@@ -12,9 +14,11 @@ pub mod order;
 pub mod phases;
 pub mod places;
 pub mod scalar;
+#[cfg(test)]
+mod tests;
 
-use crate::fuse::{group, legalize};
 use crate::fuse::nodes::Role;
+use crate::fuse::{group, legalize};
 use crate::graph::graph::{Graph, Slot, SlotKind};
 use crate::kernel::ir::KernelProgram;
 use crate::source::Span;
@@ -132,10 +136,7 @@ fn limits(plan: &group::Plan) -> Result<(), ScheduleError> {
         if !scalar::has_lanes(node.ty.dtype) {
             let op = match &node.op {
                 crate::graph::ops::Op::Ew(e) => e.spec().name.to_owned(),
-                op => {
-                    let text = format!("{op:?}").to_lowercase();
-                    text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("op").to_owned()
-                }
+                op => op.spec().name.to_owned(),
             };
             return Err(Limit { op, dtype: node.ty.dtype, span: node.span }.into());
         }

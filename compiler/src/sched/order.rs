@@ -212,7 +212,8 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
         let mut heads: Vec<usize> = vec![];
         for i in group {
             let fits = |h: &usize| {
-                (next[*h].is_empty() && next[i].is_empty()) || (round[*h] == round[i] && !path(next, *h, i) && !path(next, i, *h))
+                (next[*h].is_empty() && next[i].is_empty())
+                    || (round[*h] == round[i] && !path(next, *h, i) && !path(next, i, *h))
             };
             match heads.iter().find(|h| fits(h)) {
                 Some(&h) => {

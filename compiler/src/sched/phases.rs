@@ -169,7 +169,7 @@ impl Assign {
         let mut here: HashMap<u32, LaneId> = HashMap::new();
         let mut kept: HashMap<u32, LaneId> = HashMap::new();
         let mut half: HashMap<u32, LaneId> = HashMap::new();
-        let mut push = |insts: &mut Vec<Inst>, i: Inst| {
+        let push = |insts: &mut Vec<Inst>, i: Inst| {
             insts.push(i);
             LaneId(insts.len() as u32 - 1)
         };
@@ -198,11 +198,9 @@ impl Assign {
                     },
                     DInst::Anchor(_) => Inst::Anchor,
                     DInst::Load { buf, at: l, .. } => Inst::Load { arg: w.read(*buf), at: w.access(l)? },
-                    DInst::LoadAt { buf, index, mask, .. } => Inst::LoadAt {
-                        arg: w.read(*buf),
-                        index: at(*index)?,
-                        mask: mask.map(at).transpose()?,
-                    },
+                    DInst::LoadAt { buf, index, mask, .. } => {
+                        Inst::LoadAt { arg: w.read(*buf), index: at(*index)?, mask: mask.map(at).transpose()? }
+                    }
                     DInst::Red { kind, value } => match (w.loops.reduce_seq, w.loops.reduce_cols) {
                         (true, true) => {
                             let value = half.get(&i).copied().ok_or_else(|| {

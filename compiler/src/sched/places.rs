@@ -262,7 +262,9 @@ fn layout_of(plan: &Plan, v: ValueId) -> Strides {
         }
     }
     let Some(perm) = perm else { return plain };
-    let dot_reads = plan.nodes.users[v.idx()].iter().any(|&u| !plan.nodes.pointwise(u) && matches!(g.op(u), Op::Dot(_) | Op::Scatter { .. }));
+    let dot_reads = plan.nodes.users[v.idx()]
+        .iter()
+        .any(|&u| !plan.nodes.pointwise(u) && matches!(g.op(u), Op::Dot(_) | Op::Scatter { .. }));
     if dot_reads {
         return plain;
     }

@@ -1,0 +1,1 @@
+//! Counts of kernels, launches and bytes for graphs written by hand.
