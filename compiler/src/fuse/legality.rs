@@ -28,7 +28,7 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
         }
     }
     u.bind_rest(a, b)?;
-    finish(nodes, u.merged(a, b))
+    finish(nodes, u.merged(a, b)?)
 }
 
 /// The union of two groups that do not depend on each other but have the same iteration space, lined up by a value that
@@ -52,7 +52,7 @@ pub fn horizontal(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
             u.unify(Lin::var(i as u32), Lin::var(v))?;
         }
     }
-    finish(nodes, u.merged(a, b))
+    finish(nodes, u.merged(a, b)?)
 }
 
 /// Maps of a leaf that both groups read at affine places.
@@ -144,8 +144,23 @@ impl Unifier {
         (0..a.sizes.len()).all(|x| !self.free(x as u32) || a.reduced[x]).then_some(())
     }
 
+    /// Each group must keep its whole space: no two of its variables may have become one (a diagonal).
+    fn injective(&self) -> bool {
+        let first = self.first as usize;
+        [0..first, first..self.sizes.len()].into_iter().all(|side| {
+            let mut seen = vec![false; self.sizes.len()];
+            side.into_iter().all(|v| {
+                let image = self.resolve(&Lin::var(v as u32));
+                image.terms.iter().all(|t| !std::mem::replace(&mut seen[t.0 as usize], true))
+            })
+        })
+    }
+
     /// Both groups over the variables that are left.
-    fn merged(&self, a: &Group, b: &Group) -> Group {
+    fn merged(&self, a: &Group, b: &Group) -> Option<Group> {
+        if !self.injective() {
+            return None;
+        }
         let mut renumber = vec![0u32; self.sizes.len()];
         let (mut sizes, mut reduced) = (vec![], vec![]);
         let flag = |v: usize| if v < a.sizes.len() { a.reduced[v] } else { b.reduced[v - a.sizes.len()] };
@@ -171,7 +186,7 @@ impl Unifier {
             let on = |l: &Lin| last(&self.shift(l));
             members.insert(v, Member { map: m.map.iter().map(on).collect(), red: m.red.iter().map(on).collect() });
         }
-        Group { sizes, reduced, members, anchor: a.anchor.or(b.anchor), update: a.update || b.update }
+        Some(Group { sizes, reduced, members, anchor: a.anchor.or(b.anchor), update: a.update || b.update })
     }
 }
 

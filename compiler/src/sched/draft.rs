@@ -116,8 +116,8 @@ pub struct Var {
 pub enum DAnchor {
     /// A contraction.
     Contract { a: (BufferId, Lin), b: (BufferId, Lin) },
-    /// Random bits.
-    Rng { site: u32 },
+    /// Random bits; `at` is the flat element of an iteration, which numbers them.
+    Rng { site: u32, at: Lin },
 }
 
 /// A kernel under construction.

@@ -282,7 +282,10 @@ impl<'a> Emit<'a> {
                 scalar::cast(&mut self.d, g.ty(x(0)).dtype, *to, a)
             }
             Op::Rng { site, .. } => {
-                self.d.anchor = Some(DAnchor::Rng { site: *site });
+                let Ix::Lin(number) = flat(self, at, &strides(&node.ty.shape)) else {
+                    return Err(bug("random bits at a computed place"));
+                };
+                self.d.anchor = Some(DAnchor::Rng { site: *site, at: number });
                 self.d.inst(DInst::Anchor(LaneTy::I32))
             }
             Op::Dot(dims) => self.dot(v, dims, at)?,

@@ -72,7 +72,8 @@ fn accesses(d: &Draft) -> Vec<&Lin> {
     });
     let anchor = match &d.anchor {
         Some(DAnchor::Contract { a, b }) => vec![&a.1, &b.1],
-        _ => vec![],
+        Some(DAnchor::Rng { at, .. }) => vec![at],
+        None => vec![],
     };
     loads.chain(stores).chain(anchor).collect()
 }
@@ -88,7 +89,8 @@ fn accesses_mut(d: &mut Draft) -> Vec<&mut Lin> {
     });
     let anchor = match &mut d.anchor {
         Some(DAnchor::Contract { a, b }) => vec![&mut a.1, &mut b.1],
-        _ => vec![],
+        Some(DAnchor::Rng { at, .. }) => vec![at],
+        None => vec![],
     };
     loads.chain(stores).chain(anchor).collect()
 }
@@ -282,9 +284,11 @@ fn choose(d: &mut Draft) -> Result<Loops, ScheduleError> {
     let mut loops = Loops::default();
     match &d.anchor {
         Some(DAnchor::Contract { .. }) => return contract(d, kept),
-        Some(DAnchor::Rng { .. }) => {
+        Some(DAnchor::Rng { at, .. }) => {
             // Random bits are numbered by the flat element, which is the column.
-            loops.col = flatten(d, &by_stride(d, &kept));
+            let mut order = kept;
+            order.sort_by_key(|&v| std::cmp::Reverse(at.coeff(v)));
+            loops.col = flatten(d, &order);
             return Ok(loops);
         }
         None => {}
@@ -393,7 +397,7 @@ impl Writer<'_> {
     fn anchor(&mut self) -> Result<Option<Anchor>, ScheduleError> {
         Ok(match &self.d.anchor {
             None => None,
-            Some(DAnchor::Rng { site }) => Some(Anchor::Rng { site: *site }),
+            Some(DAnchor::Rng { site, .. }) => Some(Anchor::Rng { site: *site }),
             Some(DAnchor::Contract { a, b }) => {
                 // The first two formal buffers are the operands, even where they are one buffer.
                 for (buf, _) in [a, b] {

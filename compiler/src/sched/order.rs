@@ -206,18 +206,24 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
             by_body.entry(*first.entry(key).or_insert(i)).or_default().push(i);
         }
     }
+    // The launch that each step goes into, and the steps of each launch.
     let mut into: Vec<usize> = (0..steps.len()).collect();
+    let mut parts: Vec<Vec<usize>> = (0..steps.len()).map(|i| vec![i]).collect();
     let mut any = false;
     for group in by_body.into_values() {
         let mut heads: Vec<usize> = vec![];
         for i in group {
-            let fits = |h: &usize| {
-                (next[*h].is_empty() && next[i].is_empty())
-                    || (round[*h] == round[i] && !path(next, *h, i) && !path(next, i, *h))
+            let free = |h: usize| {
+                parts[h].iter().all(|&p| {
+                    (next[p].is_empty() && next[i].is_empty() || round[p] == round[i])
+                        && !path(next, &into, &parts, p, i)
+                        && !path(next, &into, &parts, i, p)
+                })
             };
-            match heads.iter().find(|h| fits(h)) {
-                Some(&h) => {
+            match heads.iter().copied().find(|&h| free(h)) {
+                Some(h) => {
                     into[i] = h;
+                    parts[h].push(i);
                     any = true;
                 }
                 None => heads.push(i),
@@ -249,17 +255,21 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
     true
 }
 
-fn path(next: &[Vec<usize>], a: usize, b: usize) -> bool {
+/// Does `b` wait for `a`, if whole launches wait for whole launches?
+fn path(next: &[Vec<usize>], into: &[usize], parts: &[Vec<usize>], a: usize, b: usize) -> bool {
     let mut seen = vec![false; next.len()];
     let mut todo = vec![a];
     while let Some(x) = todo.pop() {
-        if std::mem::replace(&mut seen[x], true) {
-            continue;
+        for &p in &parts[into[x]] {
+            for &n in &next[p] {
+                if n == b {
+                    return true;
+                }
+                if !std::mem::replace(&mut seen[n], true) {
+                    todo.push(n);
+                }
+            }
         }
-        if x == b {
-            return true;
-        }
-        todo.extend(&next[x]);
     }
     false
 }

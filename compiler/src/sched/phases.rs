@@ -65,8 +65,9 @@ pub fn assign(w: &mut Writer) -> Result<Phased, ScheduleError> {
                 };
                 let stepped = stepped || steps;
                 let cost = cost.saturating_add(own_cost(inst, &written));
-                // What is the same for every step and not cheap is made once, outside the sequence.
-                let phase = match (stepped, cost > REMATERIALIZE) {
+                // What is the same for every step and not cheap is made once, outside the sequence; next to running
+                // values there is only one phase.
+                let phase = match (stepped, cost > REMATERIALIZE && w.loops.reduce_seq) {
                     (true, _) => up(ready, 0),
                     (false, true) => up(ready, 1),
                     (false, false) => ready,
