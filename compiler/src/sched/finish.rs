@@ -359,6 +359,10 @@ fn contract(d: &mut Draft, kept: Vec<u32>) -> Result<Loops, ScheduleError> {
 
 /// Which axis threads may cut.
 fn split(d: &Draft, loops: &Loops, rows: &[u64], cols: u64) -> Split {
+    // Which thread a computed store meets is not known.
+    if d.stores.iter().any(|s| matches!(s, DStore::Index { .. })) {
+        return Split::None;
+    }
     let n_rows: u64 = rows.iter().product();
     let spread = |vars: &[u32]| {
         d.stores.iter().all(|s| match s {

@@ -5,7 +5,6 @@
 
 #[cfg(test)]
 mod bound;
-pub mod check;
 pub mod draft;
 pub mod emit;
 pub mod finish;
@@ -21,6 +20,7 @@ use crate::fuse::nodes::Role;
 use crate::fuse::{group, legalize};
 use crate::graph::graph::{Graph, Slot, SlotKind};
 use crate::kernel::ir::KernelProgram;
+use crate::kernel::verify_plan;
 use crate::source::Span;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -115,9 +115,9 @@ pub fn schedule(g: &Graph, layout: &Layout) -> Result<KernelProgram, ScheduleErr
     let temp_bytes = memory::plan(&mut buffers, &launches);
     let p = KernelProgram { name: g.name.clone(), buffers, kernels, launches, consts, temp_bytes, outputs };
     if cfg!(debug_assertions) {
-        let errors = check::check(&p);
+        let errors = verify_plan::program(&p);
         if !errors.is_empty() {
-            return Err(Bug(format!("memory plan: {}\n{}", errors.join("; "), memory::print(&p))).into());
+            return Err(Bug(format!("{}\n{}", errors.join("\n"), memory::print(&p))).into());
         }
     }
     Ok(p)

@@ -252,7 +252,9 @@ fn layout_of(plan: &Plan, v: ValueId) -> Strides {
     let g = plan.nodes.g;
     let plain = strides(&g.ty(v).shape);
     // Random bits are made in row-major order, and scatters compute row-major places.
-    if plan.group_of[v.idx()].is_some_and(|i| matches!(plan.groups[i as usize].anchor, Some(Anchor::Rng(_) | Anchor::Scatter(_)))) {
+    if plan.group_of[v.idx()]
+        .is_some_and(|i| matches!(plan.groups[i as usize].anchor, Some(Anchor::Rng(_) | Anchor::Scatter(_))))
+    {
         return plain;
     }
     let mut perm: Option<&Axes> = None;

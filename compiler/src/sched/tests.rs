@@ -1,6 +1,6 @@
 //! The whole of fusion and scheduling against the reference interpreter, and the structure of what comes out.
 
-use super::{Layout, bound, check, memory, schedule};
+use super::{Layout, bound, memory, schedule};
 use crate::graph::graph::{Graph, SlotKind};
 use crate::graph::interp::{self, Feeds};
 use crate::graph::ops::EvalCx;
@@ -9,7 +9,7 @@ use crate::graph::sampler::feeds;
 use crate::graph::tensor::Tensor;
 use crate::kernel::interp::{self as kinterp, Arenas};
 use crate::kernel::ir::{Arena, Buffer, KernelProgram};
-use crate::kernel::print;
+use crate::kernel::{print, verify_plan};
 use nn_runtime::dtype::DType;
 
 mod structure;
@@ -33,7 +33,7 @@ fn get(a: &Arenas, b: &Buffer, i: usize) -> f64 {
 /// Runs both interpreters and compares every result; says what differs.
 fn differ(g: &Graph, f: &Feeds) -> Result<KernelProgram, String> {
     let p = schedule(g, &Layout::of(g)).map_err(|e| e.to_string())?;
-    let errors = check::check(&p);
+    let errors = verify_plan::program(&p);
     if !errors.is_empty() {
         return Err(format!("{}\n{}", errors.join("\n"), memory::print(&p)));
     }
@@ -110,7 +110,8 @@ fn random_graphs_agree_with_the_reference() {
     if let Some((seed, why)) = failures.first() {
         let g = random(*seed);
         let ir = schedule(&g, &Layout::of(&g)).map(|p| print::program(&p)).unwrap_or_default();
-        let all: String = failures.iter().map(|(s, why)| format!("{s}: {}\n", why.lines().next().unwrap_or(""))).collect();
+        let all: String =
+            failures.iter().map(|(s, why)| format!("{s}: {}\n", why.lines().next().unwrap_or(""))).collect();
         panic!("{} of {} failed:\n{all}seed {seed}: {why}\n{}\n{ir}", failures.len(), iterations(), nodes(&g));
     }
 }

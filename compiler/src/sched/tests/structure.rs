@@ -39,7 +39,8 @@ fn mlp(batch: u64, widths: &[u64]) -> Graph {
         let (bias, bs) = input(&mut b, &format!("fc{i}.bias"), SlotKind::Param, f, &[w[1]]);
         params.extend([(wt, ws), (bias, bs)]);
         b.scope = Some(format!("fc{i}").as_str().into());
-        let dims = DotDims { lhs_contract: [1].as_slice().into(), rhs_contract: [1].as_slice().into(), ..DotDims::default() };
+        let dims =
+            DotDims { lhs_contract: [1].as_slice().into(), rhs_contract: [1].as_slice().into(), ..DotDims::default() };
         let z = b.dot(h, wt, dims);
         let bias = b.broadcast(bias, &[batch, w[1]], &[1]);
         let z = b.ew(Ew::Add, &[z, bias]);
@@ -124,7 +125,13 @@ fn launches(p: &KernelProgram) -> String {
         s += &format!(
             "{}{} rows {:?} cols {} phases {} split {:?} segments {}: {}\n",
             if l.barrier { "---\n" } else { "" },
-            k.name, k.rows, k.cols, k.phases.len(), k.split, l.segments.len(), bufs.join(" ")
+            k.name,
+            k.rows,
+            k.cols,
+            k.phases.len(),
+            k.split,
+            l.segments.len(),
+            bufs.join(" ")
         );
     }
     s
@@ -139,14 +146,18 @@ fn a_train_step_of_an_mlp_is_eighteen_launches() {
     if std::env::var("NN_SHOW").is_ok() {
         println!("{text}\n{}", print::program(&p));
     }
-    let contractions = p.launches.iter().filter(|l| matches!(p.kernels[l.kernel as usize].anchor, Some(Anchor::Contract(_))));
+    let contractions =
+        p.launches.iter().filter(|l| matches!(p.kernels[l.kernel as usize].anchor, Some(Anchor::Contract(_))));
     assert_eq!(contractions.count(), 8, "3 forward, 3 weight gradients, 2 input gradients\n{text}");
     // Normalization, 2 dropout masks, 3 bias gradients, loss rows, loss sum, step scalars, update.
     assert_eq!(p.launches.len(), 8 + 10, "{text}");
     let update = p.launches.last().expect("an update");
     assert_eq!(update.segments.len(), 6, "one segment per parameter\n{text}");
     let keeps = p.buffers.iter().filter(|b| b.arena == Arena::Temp && b.dtype == DType::Bool).count();
-    assert_eq!(keeps, 6, "two dropout masks, and for each relu where it is positive and where it ties, a byte each\n{text}");
+    assert_eq!(
+        keeps, 6,
+        "two dropout masks, and for each relu where it is positive and where it ties, a byte each\n{text}"
+    );
     assert!(p.launches.iter().filter(|l| l.barrier).count() <= 10, "{text}");
     assert!(p.kernels.iter().all(|k| k.split != Split::None || k.cols * k.n_rows() <= 64), "{text}");
 }
