@@ -47,7 +47,7 @@ pub enum LaneUn {
     UToF,
     /// Float to signed int: toward zero, saturating, NaN gives 0.
     FToI,
-    /// Same bits, other type.
+    /// Same bits, other type. Of a NaN, the bits of some NaN.
     BitsFToI,
     /// Same bits, other type.
     BitsIToF,

@@ -263,7 +263,18 @@ impl Run<'_> {
                         now[i] = [lanes_eval::op(&self.reduction(*kind, *value)?.0, |_| 0); LANES];
                     }
                 }
-                for q in 0..k.phases[p].seq.unwrap_or(1) {
+                let steps = k.phases[p].seq.unwrap_or(1);
+                if steps == 0 {
+                    // Later phases may use what does not depend on the step.
+                    for i in range.clone() {
+                        if matches!(k.insts[i], Inst::Lane(LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)))
+                            || matches!(k.insts[i], Inst::Index(Index::Row(_) | Index::Col))
+                        {
+                            self.inst(i, s, 0, &mut now)?;
+                        }
+                    }
+                }
+                for q in 0..steps {
                     for i in range.clone() {
                         self.inst(i, s, q, &mut now)?;
                     }

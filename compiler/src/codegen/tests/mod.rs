@@ -1,5 +1,8 @@
 //! Compiled bodies against the kernel interpreter, bit for bit: every shape class by hand, and random kernels.
 
+mod random;
+mod table;
+
 use super::*;
 use crate::kernel::interp::{Arenas, anchor_tile, run_launch};
 use crate::kernel::ir::*;
@@ -111,10 +114,9 @@ fn around(k: Kernel) -> KernelProgram {
     let mut p = KernelProgram { name: "test".into(), ..Default::default() };
     let mut offset = 0;
     for (i, a) in k.args.iter().enumerate() {
-        p.buffers.push(Buffer { name: format!("b{i}"), arena: Arena::Temp, dtype: a.dtype, len: a.len, offset });
+        p.buffers.push(Buffer { name: format!("b{i}"), arena: Arena::State, dtype: a.dtype, len: a.len, offset });
         offset += (a.len * a.dtype.bytes() as u64).next_multiple_of(64) + 64;
     }
-    p.temp_bytes = offset;
     let buffers = (0..k.args.len() as u32).map(BufferId).collect();
     p.launches.push(Launch { kernel: 0, segments: vec![Segment { buffers, cols: k.cols }], barrier: false });
     p.kernels.push(k);

@@ -1,0 +1,270 @@
+//! Random kernels, sound by construction: any mix of phases, sequences, strides, reductions, gathers and lane ops.
+
+use super::table::Insts;
+use super::*;
+use crate::graph::ops::ReduceKind;
+use crate::kernel::names::Named;
+use crate::kernel::verify::{bin_operand, cmp_operand, un_operand};
+use crate::kernel::verify_plan;
+use crate::lanes::{LaneBin, LaneBuilder, LaneCmp, LaneId, LaneOp, LaneTy, LaneUn};
+
+struct Gen {
+    r: Rand,
+    k: Insts,
+    args: Vec<Arg>,
+    rows: Vec<u64>,
+    cols: u64,
+    split: Split,
+    /// Values that instructions of the phase at hand may use.
+    usable: Vec<LaneId>,
+}
+
+impl Gen {
+    fn any(&mut self, ty: LaneTy) -> LaneId {
+        let of: Vec<LaneId> = self.usable.iter().copied().filter(|&v| self.k.lane_ty(v) == ty).collect();
+        // Recent values more often, so that chains form.
+        match of.len() as u32 {
+            0 => self.constant(ty),
+            _ if self.r.one_in(12) => self.constant(ty),
+            n => of[(n - 1 - self.r.below(n).min(self.r.below(n))) as usize],
+        }
+    }
+
+    fn constant(&mut self, ty: LaneTy) -> LaneId {
+        let op = match (ty, self.r.below(4)) {
+            (LaneTy::F32, 0) => LaneOp::ConstF(self.r.next()),
+            (LaneTy::F32, n) => LaneOp::ConstF((n as f32 * 0.75 - 1.0).to_bits()),
+            (LaneTy::I32, 0) => LaneOp::ConstI(self.r.next() as i32),
+            (LaneTy::I32, n) => LaneOp::ConstI(n as i32 * 3 - 5),
+            (LaneTy::Bool, n) => LaneOp::ConstB(n % 2 == 0),
+        };
+        self.k.lane(op)
+    }
+
+    fn pick<T: Named>(&mut self) -> T {
+        T::TABLE[self.r.below(T::TABLE.len() as u32) as usize].0
+    }
+
+    /// An argument of its own for an affine access; `injective` if the access is a store.
+    fn access(&mut self, dtype: DType, role: Role, seq: Option<u64>, injective: bool) -> (ArgId, Access) {
+        // Axes in a random order of nesting, with gaps; loads may also repeat or run backward.
+        let mut axes: Vec<(usize, u64)> = self.rows.iter().copied().enumerate().collect();
+        axes.push((self.rows.len(), self.cols));
+        if let Some(n) = seq {
+            axes.push((self.rows.len() + 1, n));
+        }
+        let natural = self.r.one_in(2);
+        if !natural {
+            for i in (1..axes.len()).rev() {
+                axes.swap(i, self.r.below(i as u32 + 1) as usize);
+            }
+        }
+        let mut strides = vec![0i64; self.rows.len() + 2];
+        let (mut span, mut low, mut step) = (0i64, 0i64, 1i64);
+        for &(axis, n) in axes.iter().rev() {
+            let mut s = step + if natural { 0 } else { i64::from(self.r.below(2)) };
+            if !injective && self.r.one_in(5) {
+                s = 0;
+            }
+            let reach = s * (n.max(1) as i64 - 1);
+            step = step.max(span + reach + 1);
+            span += reach;
+            if !natural && self.r.one_in(4) {
+                s = -s;
+                low += reach;
+            }
+            strides[axis] = s;
+        }
+        let offset = low + i64::from(self.r.below(3));
+        let len = (offset - low + span + 1) as u64 + u64::from(self.r.below(3));
+        let rows = strides[..self.rows.len()].iter().copied().collect();
+        let n = self.rows.len();
+        let seq = strides[n + 1];
+        self.args.push(Arg { dtype, len, role });
+        (ArgId(self.args.len() as u32 - 1), Access { offset, rows, col: strides[n], seq })
+    }
+
+    fn dtype(&mut self, ty: LaneTy) -> DType {
+        match ty {
+            LaneTy::F32 => DType::F32,
+            LaneTy::Bool => DType::Bool,
+            LaneTy::I32 => [DType::I32, DType::I32, DType::U8, DType::I8, DType::U16, DType::I16, DType::U32]
+                [self.r.below(7) as usize],
+        }
+    }
+
+    fn load(&mut self, seq: Option<u64>) {
+        let ty = [LaneTy::F32, LaneTy::F32, LaneTy::I32, LaneTy::Bool][self.r.below(4) as usize];
+        let d = self.dtype(ty);
+        let v = if self.r.one_in(6) {
+            let index = self.any(LaneTy::I32);
+            let mask = self.r.one_in(2).then(|| self.any(LaneTy::Bool));
+            let len = u64::from(self.r.below(40));
+            self.args.push(Arg { dtype: d, len, role: Role::In });
+            self.k.push(Inst::LoadAt { arg: ArgId(self.args.len() as u32 - 1), index, mask }, ty)
+        } else {
+            let (arg, at) = self.access(d, Role::In, seq, false);
+            self.k.push(Inst::Load { arg, at }, ty)
+        };
+        self.usable.push(v);
+    }
+
+    fn store(&mut self, seq: Option<u64>) {
+        let ty = [LaneTy::F32, LaneTy::F32, LaneTy::I32, LaneTy::Bool][self.r.below(4) as usize];
+        let value = self.any(ty);
+        let d = self.dtype(ty);
+        if self.split == Split::None && self.r.one_in(5) {
+            let index = self.any(LaneTy::I32);
+            let mask = self.r.one_in(2).then(|| self.any(LaneTy::Bool));
+            self.args.push(Arg { dtype: d, len: u64::from(self.r.below(40)), role: Role::InOut });
+            let arg = ArgId(self.args.len() as u32 - 1);
+            self.k.push(Inst::StoreAt { arg, index, mask, value }, LaneTy::I32);
+            if self.r.one_in(2) {
+                let v = self.k.push(Inst::LoadAt { arg, index, mask: None }, ty);
+                self.usable.push(v);
+            }
+            return;
+        }
+        let (arg, at) = self.access(d, Role::InOut, seq, true);
+        if self.r.one_in(3) {
+            let v = self.k.push(Inst::Load { arg, at: at.clone() }, ty);
+            self.usable.push(v);
+        } else {
+            self.args[arg.0 as usize].role = Role::Out;
+        }
+        self.k.push(Inst::Store { arg, at, value }, LaneTy::I32);
+    }
+
+    fn lane(&mut self) {
+        let op = match self.r.below(10) {
+            0..4 => {
+                let o: LaneBin = self.pick();
+                LaneOp::Bin(o, self.any(bin_operand(o)), self.any(bin_operand(o)))
+            }
+            4..6 => {
+                let o: LaneUn = self.pick();
+                let mut x = self.any(un_operand(o));
+                if o == LaneUn::BitsFToI {
+                    // The payload of a NaN is nobody's promise.
+                    let zero = self.k.push(Inst::Lane(LaneOp::ConstF(0)), LaneTy::F32);
+                    let number = self.k.push(Inst::Lane(LaneOp::Cmp(LaneCmp::FEq, x, x)), LaneTy::Bool);
+                    x = self.k.push(Inst::Lane(LaneOp::Select(number, x, zero)), LaneTy::F32);
+                }
+                LaneOp::Un(o, x)
+            }
+            6 => {
+                let o: LaneCmp = self.pick();
+                LaneOp::Cmp(o, self.any(cmp_operand(o)), self.any(cmp_operand(o)))
+            }
+            7 => LaneOp::Fma(self.any(LaneTy::F32), self.any(LaneTy::F32), self.any(LaneTy::F32)),
+            _ => {
+                let ty = [LaneTy::F32, LaneTy::I32, LaneTy::Bool][self.r.below(3) as usize];
+                LaneOp::Select(self.any(LaneTy::Bool), self.any(ty), self.any(ty))
+            }
+        };
+        // An equal op of a phase whose values are out of reach must not be found again.
+        let ty = op.ty(|v| self.k.lane_ty(v));
+        let v = self.k.push(Inst::Lane(op), ty);
+        self.usable.push(v);
+    }
+}
+
+fn random_kernel(seed: u64) -> Kernel {
+    let mut r = Rand(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    (0..4).for_each(|_| drop(r.next()));
+    let cols = [1, 2, 3, 7, 15, 16, 17, 31, 32, 50, 64, 65, 129][r.below(13) as usize];
+    let rows: Vec<u64> = (0..r.below(4)).map(|_| 1 + u64::from(r.below(4))).collect();
+    let split = match r.below(3) {
+        0 => Split::None,
+        1 if !rows.is_empty() => Split::Rows,
+        _ => Split::Cols,
+    };
+    let mut g = Gen { r, k: Insts::default(), args: vec![], rows, cols, split, usable: vec![] };
+    let anchor = match g.r.below(4) {
+        0 => {
+            let k = 1 + u64::from(g.r.below(5));
+            let (m, n) = (g.rows.iter().product::<u64>(), cols);
+            g.args.push(Arg { dtype: DType::F32, len: m * k, role: Role::In });
+            g.args.push(Arg { dtype: DType::F32, len: k * n, role: Role::In });
+            let mut rows: smallvec::SmallVec<[i64; 4]> = smallvec::smallvec![0; g.rows.len()];
+            let mut s = k as i64;
+            for (i, &n) in g.rows.iter().enumerate().rev() {
+                rows[i] = s;
+                s *= n as i64;
+            }
+            let b = Access { rows: smallvec::smallvec![0; g.rows.len()], col: 1, ..Default::default() };
+            let a = Access { rows, ..Default::default() };
+            Some(Anchor::Contract(Contract { k, a: (ArgId(0), a), a_k: 1, b: (ArgId(1), b), b_k: n as i64 }))
+        }
+        1 if g.rows.is_empty() => Some(Anchor::Rng { site: 9 }),
+        _ => None,
+    };
+    let reduces = split != Split::Cols && !matches!(anchor, Some(Anchor::Rng { .. }));
+    let mut phases = vec![];
+    let mut later: Vec<LaneId> = vec![];
+    for _ in 0..1 + g.r.below(3) {
+        let seq = g.r.one_in(3).then(|| u64::from(g.r.below(5)));
+        let start = g.k.list.len();
+        g.usable = later.clone();
+        let mut out: Vec<LaneId> = vec![];
+        let mut index = |g: &mut Gen, i: Index| {
+            let v = g.k.push(Inst::Index(i), LaneTy::I32);
+            g.usable.push(v);
+        };
+        index(&mut g, Index::Col);
+        if !g.rows.is_empty() {
+            let axis = g.r.below(g.rows.len() as u32);
+            index(&mut g, Index::Row(axis));
+        }
+        if seq.is_some() {
+            index(&mut g, Index::Seq);
+        }
+        if anchor.is_some() && g.r.one_in(2) {
+            let ty = if matches!(anchor, Some(Anchor::Rng { .. })) { LaneTy::I32 } else { LaneTy::F32 };
+            let v = g.k.push(Inst::Anchor, ty);
+            g.usable.push(v);
+        }
+        for _ in 0..4 + g.r.below(24) {
+            match g.r.below(12) {
+                0 | 1 => g.load(seq),
+                2 => g.store(seq),
+                3 if reduces || seq.is_some() => {
+                    let ty = [LaneTy::F32, LaneTy::F32, LaneTy::I32, LaneTy::Bool][g.r.below(4) as usize];
+                    let mut kind: ReduceKind = g.pick();
+                    if ty == LaneTy::Bool && !matches!(kind, ReduceKind::Max | ReduceKind::Min) {
+                        kind = ReduceKind::Max;
+                    }
+                    let value = g.any(ty);
+                    if seq.is_some() {
+                        let v = g.k.push(Inst::Acc { kind, value }, ty);
+                        g.usable.push(v);
+                        out.push(v);
+                    } else {
+                        out.push(g.k.push(Inst::Reduce { kind, value }, ty));
+                    }
+                }
+                _ => g.lane(),
+            }
+        }
+        g.store(seq);
+        if seq.is_none() {
+            out.extend(g.usable.iter().filter(|v| v.0 as usize >= start));
+        }
+        later.extend(out);
+        phases.push(Phase { seq, end: g.k.list.len() as u32 });
+    }
+    let (args, rows, insts) = (g.args, g.rows.into_iter().collect(), g.k.list);
+    Kernel { name: format!("seed{seed}"), args, rows, cols, anchor, insts, phases, split }
+}
+
+#[test]
+fn random_kernels_compile_to_the_same_bits() {
+    let many = std::env::var("NN_KERNELS").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
+    for seed in 0..many {
+        let p = around(random_kernel(seed));
+        let errors = verify_plan::program(&p);
+        assert!(errors.is_empty(), "seed {seed}: {errors:?}\n{}", print::program(&p));
+        assert_eq!(parse::program(&print::program(&p)).as_ref(), Ok(&p), "seed {seed} does not round trip");
+        differ(&p, seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    }
+}
