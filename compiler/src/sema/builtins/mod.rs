@@ -42,6 +42,21 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn std_parses() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
+        for name in ["nn", "loss", "metric", "optim", "schedule"] {
+            let text = std::fs::read_to_string(dir.join(format!("{name}.nn"))).expect(name);
+            let mut sources = crate::source::SourceMap::default();
+            let file = sources.add(name, &text);
+            let found = crate::syntax::parse(&mut Default::default(), file, &text);
+            for d in &found {
+                eprintln!("{} {}", d.labels.first().map_or(String::new(), |l| sources.locate(l.span)), d.message);
+            }
+            assert!(found.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
     fn names_are_unique() {
         let all: Vec<&str> = names().collect();
         let set: BTreeSet<&str> = all.iter().copied().collect();
