@@ -50,6 +50,8 @@ struct Var {
     outer: Option<Dim>,
     /// Where the size comes from.
     origin: Option<Span>,
+    /// Given as `i < N`: it may be less than the axes have.
+    given: bool,
     /// Place in the iteration space: binder, then axis within a row.
     key: (usize, usize),
 }

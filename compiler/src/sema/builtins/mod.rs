@@ -28,6 +28,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().flat_map(|t| t.iter()).map(|b| b.name)
 }
 
+/// Is `name[B, 3]` a tensor, with no call after it?
+pub fn is_value(name: &str) -> bool {
+    matches!(name, "ones" | "zeros" | "iota")
+}
+
 /// As it stands in a call: `T`, `-1`, `[B, 2]`.
 fn written(v: &Value) -> String {
     match v {

@@ -4,7 +4,7 @@
 //! product whose factors share reduced variables becomes one `dot`; factors without them move out of the sum. Everything
 //! else is computed over the whole iteration space and reduced, which fusion keeps from memory where it can.
 
-use super::{align, bind_vars, product, scalar, union, vars_of};
+use super::{align, bind_vars, product, scalar, union, vars_of, weak};
 use crate::diag::{Diagnostic, Severity};
 use crate::graph::ops::{ArgKind, DotDims};
 use crate::sema::cx::{Elab, Env, R, Scope};
@@ -120,6 +120,14 @@ fn subset(a: &[usize], b: &[usize]) -> bool {
 
 /// The sum over `vars` of the product of some values.
 fn sum_of_product(el: &mut Elab<'_>, values: Vec<Tensor>, vars: &[usize], span: Span) -> R<Tensor> {
+    let mut values = values;
+    if values.iter().any(|t| t.elem.dtype().is_float()) {
+        for t in &mut values {
+            if t.elem.dtype() == nn_runtime::dtype::DType::I32 && weak(el, t.id) {
+                *t = dtype::cast(el, t, FLOAT);
+            }
+        }
+    }
     let floats = values.iter().all(|t| t.elem.dtype().is_float());
     let mut outside: Vec<Tensor> = vec![];
     let mut groups: Vec<Tensor> = vec![];

@@ -66,7 +66,7 @@ struct Walk<'e> {
 fn declare(el: &mut Elab<'_>, w: &mut Walk<'_>, name: &Arc<str>, span: Span, sub: usize) -> usize {
     let dim = Dim { size: u64::MAX, ..el.fresh_dim(0, Some(name.clone()), Some(span)) };
     let key = (w.key, sub);
-    w.frame.vars.push(Var { name: name.clone(), span, dim, outer: None, origin: None, key });
+    w.frame.vars.push(Var { name: name.clone(), span, dim, outer: None, origin: None, given: false, key });
     w.frame.vars.len() - 1
 }
 
@@ -83,6 +83,7 @@ fn bind(el: &mut Elab<'_>, w: &mut Walk<'_>, name: &Ident, bound: Option<ExprId>
         let var = &mut w.frame.vars[v];
         var.dim.size = n;
         var.origin = Some(span);
+        var.given = true;
         var.outer = Some(match value {
             Value::Dim(d) => d,
             _ => el.fresh_dim(n, None, Some(span)),
@@ -430,7 +431,7 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
             var.dim.size = u.axis.size;
             var.outer = Some(Dim { stretches: false, ..u.axis.clone() });
             var.origin = Some(u.span);
-        } else if var.dim.size > u.axis.size || (var.dim.size != u.axis.size && !bounded(var)) {
+        } else if var.dim.size > u.axis.size || (var.dim.size != u.axis.size && !var.given) {
             let (name, a, b) = (var.name.clone(), var.dim.size, u.axis.size);
             let name = if &*name == ".." { "an axis of `..`".to_owned() } else { format!("index `{name}`") };
             let old = var.outer.as_ref().map_or_else(String::new, |d| d.show());
@@ -493,14 +494,6 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
     }
     // Inside, an axis is shown by its index; it never stretches.
     failed.map_or(Ok(()), Err)
-}
-
-/// Was the size given as `i < N`?
-fn bounded(var: &Var) -> bool {
-    var.origin.is_some()
-        && var.dim.size != u64::MAX
-        && var.outer.as_ref().is_some_and(|d| d.size == var.dim.size)
-        && var.origin != Some(var.span)
 }
 
 /// A scope without index variables, for what stands left of a bracket.

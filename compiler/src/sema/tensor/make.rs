@@ -1,7 +1,6 @@
 //! Tensors from nothing: constants, counts, reproducible random tables.
 
 use super::{FLOAT, Num, Opd, Val, dtype};
-use crate::graph::ops::{Literal, Op};
 use crate::graph::ty::TensorTy;
 use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, Elem, Tensor};
@@ -39,7 +38,7 @@ pub fn linspace(el: &mut Elab<'_>, lo: f64, hi: f64, n: Dim) -> Tensor {
 /// A dense constant.
 pub fn table(el: &mut Elab<'_>, dtype: DType, xs: Vec<f64>, dims: Vec<Dim>) -> Tensor {
     let ty = TensorTy::new(dtype, dims.iter().map(|d| d.size));
-    let id = el.b.op(Op::Const(Literal::Dense(ty, xs.into())), &[]);
+    let id = el.b.table(&ty, &xs);
     Tensor { id, elem: Elem::Plain(dtype), dims }
 }
 

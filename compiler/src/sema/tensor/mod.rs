@@ -360,6 +360,17 @@ pub fn widen(el: &mut Elab<'_>, a: &Tensor, to: &Elem) -> Option<Tensor> {
     Some(Tensor { id, elem, dims: a.dims.clone() })
 }
 
+/// Is this an `i32` constant with every element in `0 .. n`? Then it is an index as well.
+pub fn constant_within(el: &Elab<'_>, t: &Tensor, n: u64) -> bool {
+    let fits = |x: &f64| *x >= 0.0 && *x < n as f64;
+    t.elem.dtype() == DType::I32
+        && match el.b.graph().op(t.id) {
+            Op::Const(Literal::Scalar(_, x)) => fits(x),
+            Op::Const(Literal::Dense(_, xs)) => xs.iter().all(fits),
+            _ => false,
+        }
+}
+
 /// `x[items]` of a tensor.
 pub fn index(el: &mut Elab<'_>, base: &Tensor, items: &[Ix], span: Span, env: &Env) -> R<Value> {
     index::index(el, base, items, span, env).map(Value::Tensor)
