@@ -323,7 +323,7 @@ impl<'a> Elab<'a> {
                 }
                 let xs: Vec<f64> = xs.into_iter().map(|x| crate::graph::tensor::round(d, x)).collect();
                 let ty = TensorTy::new(d, shape.iter().copied());
-                let id = self.b.op(Op::Const(Literal::Dense(ty, xs.into())), &[]);
+                let id = self.b.table(&ty, &xs);
                 let dims = shape.iter().map(|&n| self.fresh_dim(n, None, None)).collect();
                 Tensor { id, elem: Elem::Plain(d), dims }
             }

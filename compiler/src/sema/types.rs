@@ -311,6 +311,9 @@ impl Elab<'_> {
                     d = label_origins(d, span, m, n);
                     return Err(self.error(d));
                 }
+                Elem::Plain(_) if tensor::constant_within(self, &t, n.size) => {
+                    return Ok(Tensor { elem: Elem::Idx(n.clone()), ..t });
+                }
                 Elem::Plain(_) => {
                     let text = self.text(span).to_owned();
                     let message = format!("{what} must be idx<{}>, found {}", n.show(), t.show());

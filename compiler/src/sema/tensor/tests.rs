@@ -155,7 +155,9 @@ const WRONG: &[(&str, &str, &str)] = &[
 fn wrong_programs_are_told() {
     let mut bad = String::new();
     for (line, code, part) in WRONG {
-        let text = format!("fn one(x: [B]) -> [B, 1] = x[:, new]\ntest \"t\" {{\n  let y = {line}\n  assert close(sum(y), 0)\n}}");
+        let text = format!(
+            "fn one(x: [B]) -> [B, 1] = x[:, new]\ntest \"t\" {{\n  let y = {line}\n  assert close(sum(y), 0)\n}}"
+        );
         let p = load(&text);
         let found = match tests_of(&p, p.main()).remove(0).graph {
             Ok(_) => vec![],
