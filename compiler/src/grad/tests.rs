@@ -7,7 +7,7 @@ use crate::graph::graph::{Slot, SlotKind, ValueId};
 use crate::graph::interp::{Feeds, run_values};
 use crate::graph::ops::convert;
 use crate::graph::ops::elementwise::Ew;
-use crate::graph::ops::{ArgKind, Op, ReduceKind, Sample, ScatterKind};
+use crate::graph::ops::{ArgKind, Fill, Op, ReduceKind, Sample, ScatterKind};
 use crate::graph::sampler::Rand;
 use crate::graph::tensor::Tensor;
 use crate::graph::ty::TensorTy;
@@ -122,6 +122,75 @@ fn every_smooth_op_has_the_second_gradient_that_differences_say() {
         }
     }
     assert!(checked > 60, "{checked} cases");
+}
+
+/// Shapes at the edges: a scalar, nothing, one, primes and vector widths beside them, eight axes.
+#[test]
+fn elementwise_gradients_hold_at_every_shape() {
+    let shapes: [&[u64]; 8] = [&[], &[0], &[1], &[17], &[3, 0, 2], &[1, 7], &[15, 2], &[1, 2, 1, 2, 1, 2, 1, 2]];
+    for &e in Ew::ALL.iter().filter(|e| e.spec().vjp.is_some()) {
+        let row = e.spec();
+        for shape in shapes {
+            let select = |i: usize| row.arity == 3 && i == 0;
+            let ty = |i: usize| TensorTy::new(if select(i) { DType::Bool } else { DType::F32 }, shape.iter().copied());
+            let fill = |(i, &(lo, hi)): (usize, &(f64, f64))| (ty(i), Fill::Uniform(lo, hi));
+            let x = row.sample.iter().enumerate().map(fill).collect();
+            let mut c = case(&Sample::smooth(Op::Ew(e), x), 3).expect("floats");
+            let y = c.y;
+            check(&mut c, &format!("{} at {shape:?}", row.name), y);
+        }
+    }
+}
+
+/// `f(x, x)`: both cotangents reach the one operand.
+#[test]
+fn a_repeated_operand_takes_both_cotangents() {
+    for e in [Ew::Add, Ew::Mul, Ew::Div, Ew::Pow] {
+        let mut c =
+            case(&Sample::smooth(Op::Ew(Ew::Exp), vec![(TensorTy::new(DType::F32, [5]), Fill::Uniform(0.5, 1.5))]), 2)
+                .expect("floats");
+        let x = c.xs[0];
+        let y = c.b.ew(e, &[x, x]);
+        let y = weighted(&mut c.b, y, &mut Rand::new(4));
+        check(&mut c, e.spec().name, y);
+    }
+}
+
+/// Every op with an axis, over axes of size 0 and 1: rules must not divide, shift or count past the end.
+#[test]
+fn gradients_over_empty_and_single_axes() {
+    for n in [0u64, 1] {
+        let ty = TensorTy::new(DType::F32, [2, n]);
+        let mut ops = vec![
+            Op::Reverse([1].as_slice().into()),
+            Op::Permute([1, 0].as_slice().into()),
+            Op::Reshape([n, 2].as_slice().into()),
+            Op::Slice {
+                start: [0, 0].as_slice().into(),
+                stop: [2, n].as_slice().into(),
+                step: [1, 2].as_slice().into(),
+            },
+            Op::Broadcast { shape: [3, 2, n].as_slice().into(), axes: [1, 2].as_slice().into() },
+        ];
+        for kind in ReduceKind::ALL {
+            ops.push(Op::Reduce { kind, axes: [1].as_slice().into() });
+            ops.push(Op::Reduce { kind, axes: [0, 1].as_slice().into() });
+            ops.push(Op::Cumulate { kind, axis: 1 });
+        }
+        for op in ops {
+            let what = format!("{op:?} on {ty}");
+            let mut c = case(&Sample::kinked(op, vec![(ty.clone(), Fill::Distinct(0.5))]), 1).expect("floats");
+            if n == 0 {
+                // Nothing to differ by; the gradient exists and is empty.
+                let (xs, y) = (c.xs.clone(), c.y);
+                let g = grad(&mut c.b, y, &xs)[0].expect("depends on x");
+                assert_eq!(run_values(c.b.graph(), &c.feeds, &[g]).map(|v| v[0].data.len()), Ok(0), "{what}");
+            } else {
+                let y = c.y;
+                check(&mut c, &what, y);
+            }
+        }
+    }
 }
 
 /// The gradient of `f(x)` summed, at given elements.

@@ -2,6 +2,7 @@
 
 pub mod algo;
 pub mod build;
+pub mod reference;
 pub mod rewrite;
 #[allow(clippy::module_inception)]
 pub mod graph;

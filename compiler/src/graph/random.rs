@@ -149,87 +149,58 @@ impl Maker {
     fn elementwise(&mut self) {
         let e = *self.r.pick(Ew::ALL);
         let row = e.spec();
-        let jumps = row.vjp.is_none() || matches!(e, Ew::Rem);
+        let jumps = row.vjp.is_none();
         let data = usize::from(row.ty == TyRule::Select);
-        let Some((v, k)) = self.find(|t, k| {
-            row.ty.accepts(t.dtype) && (!jumps || k.exact || !t.dtype.is_float()) && t.dtype != DType::I64
-        }) else {
-            return;
-        };
+        let fits = |t: &TensorTy, k: &Known| row.ty.accepts(t.dtype) && (!jumps || k.exact || !t.dtype.is_float());
+        let Some((v, k)) = self.find(fits) else { return };
         let ty = self.b.ty(v).clone();
-        let float = ty.dtype.is_float();
         let mut x = vec![];
-        let mut ks = vec![];
+        let mut ks = vec![k];
         if data == 1 {
             let (c, _) = self.of_type(&ty.with_dtype(DType::Bool), true);
             x.push(c);
         }
         x.push(v);
-        ks.push(k);
         while x.len() < row.arity {
             let (u, uk) = self.of_type(&ty, jumps);
             x.push(u);
             ks.push(uk);
         }
-        if !float {
-            let bound = if ty.dtype == DType::Bool { 1.0 } else { f64::MAX };
-            let bound = if matches!(e, Ew::Select | Ew::Max | Ew::Min) { ks[0].bound.max(ks[1].bound) } else { bound };
-            return self.emit(Op::Ew(e), &x, Known { bound, exact: true });
-        }
-        self.guard(e, &mut x[data..], &mut ks);
         let (p, q) = (ks[0].bound, ks.get(1).map_or(0.0, |k| k.bound));
+        let picks = matches!(e, Ew::Max | Ew::Min | Ew::Select);
+        if !ty.dtype.is_float() {
+            return self.emit(Op::Ew(e), &x, Known { bound: if picks { p.max(q) } else { f64::MAX }, exact: true });
+        }
         let bound = match e {
-            Ew::Exp | Ew::Expm1 => p.exp(),
-            Ew::Log | Ew::Log1p => 20.0,
-            Ew::Sqrt | Ew::Neg => p.max(1.0),
-            Ew::Sin | Ew::Cos | Ew::Tanh | Ew::Erf => 1.0,
-            Ew::Floor | Ew::RoundEven => p + 1.0,
+            Ew::Neg | Ew::Max | Ew::Min | Ew::Select => p.max(q),
             Ew::Add => p + q,
             Ew::Mul => p * q,
-            Ew::Div => p * 4.0,
-            Ew::Rem => p,
-            Ew::Pow => 100.0,
-            Ew::Max | Ew::Min | Ew::Select => p.max(q),
-            _ => 1.0,
+            Ew::Sin | Ew::Cos if p > 100.0 => self.into_domain(e, &mut x),
+            Ew::Sin | Ew::Cos | Ew::Tanh | Ew::Erf => 1.0,
+            _ if jumps => p + 1.0,
+            _ => self.into_domain(e, &mut x),
         };
-        let copies = matches!(e, Ew::Neg | Ew::Max | Ew::Min | Ew::Select | Ew::Floor | Ew::RoundEven);
-        let exact = (copies && ks.iter().all(|k| k.exact)) || row.ty == TyRule::Compare;
+        let copies = picks || jumps || e == Ew::Neg;
+        let exact = copies && ks.iter().all(|k| k.exact);
         self.emit(Op::Ew(e), &x, Known { bound, exact });
     }
 
-    /// Brings float operands into the op's domain: `x^2 + c` where it must be positive, tanh where it must be small.
-    fn guard(&mut self, e: Ew, x: &mut [ValueId], ks: &mut [Known]) {
-        let positive = |m: &mut Maker, v: ValueId, add: f64| {
-            let s = m.b.ew(Ew::Tanh, &[v]);
-            let s = m.b.ew(Ew::Mul, &[s, s]);
-            let c = m.b.splat_like(v, add);
-            m.b.ew(Ew::Add, &[s, c])
-        };
-        match e {
-            Ew::Log | Ew::Sqrt => {
-                x[0] = positive(self, x[0], 0.25);
-                ks[0].bound = 1.25;
-            }
-            Ew::Log1p => {
-                x[0] = positive(self, x[0], -0.5);
-                ks[0].bound = 1.0;
-            }
-            Ew::Div => x[1] = positive(self, x[1], 0.25),
-            Ew::Pow => {
-                x[0] = positive(self, x[0], 0.25);
-                x[1] = self.b.ew(Ew::Tanh, &[x[1]]);
-            }
-            Ew::Rem => {
-                // Away from 0, from values that are exact on both sides.
-                let c = self.r.below(3) as f64 + 0.75;
-                x[1] = self.b.splat_like(x[1], c);
-            }
-            Ew::Exp | Ew::Expm1 | Ew::Sin | Ew::Cos if ks[0].bound > 4.0 => {
-                x[0] = self.b.ew(Ew::Tanh, &[x[0]]);
-                ks[0].bound = 1.0;
-            }
-            _ => {}
+    /// Brings float operands into the op's sample domain by a scaled tanh; returns a bound on the result there.
+    fn into_domain(&mut self, e: Ew, x: &mut [ValueId]) -> f64 {
+        let row = e.spec();
+        for (v, &(lo, hi)) in x.iter_mut().zip(row.sample) {
+            let t = self.b.ew(Ew::Tanh, &[*v]);
+            let (half, middle) = (self.b.splat_like(t, (hi - lo) / 2.0), self.b.splat_like(t, (hi + lo) / 2.0));
+            let t = self.b.ew(Ew::Mul, &[t, half]);
+            *v = self.b.ew(Ew::Add, &[t, middle]);
         }
+        // The largest value on a grid over the domain, with room for what lies between.
+        let grid = |&(lo, hi): &(f64, f64)| (0..9).map(|i| lo + (hi - lo) * f64::from(i) / 8.0).collect::<Vec<_>>();
+        let axes: Vec<Vec<f64>> = row.sample.iter().map(grid).collect();
+        let points = axes.iter().fold(vec![vec![]], |all: Vec<Vec<f64>>, axis| {
+            all.iter().flat_map(|p| axis.iter().map(move |&x| [p.as_slice(), &[x]].concat())).collect()
+        });
+        1.0 + 2.0 * points.iter().map(|p| (row.eval)(DType::F32, p).abs()).fold(0.0, f64::max)
     }
 
     fn cast(&mut self) {
