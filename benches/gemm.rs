@@ -78,6 +78,7 @@ fn session((m, n, k, stored): (u64, u64, u64, Stored), threads: usize) -> Sessio
         code: vec![],
     };
     let mut s = Session::new(Arc::new(program), Some(threads)).expect("a session");
+    s.set_parallel(0, true);
     s.params_bytes_mut().chunks_exact_mut(4).for_each(|x| x.copy_from_slice(&0.5f32.to_le_bytes()));
     s
 }

@@ -94,6 +94,7 @@ fn a_step_allocates_nothing() {
     for threads in [1, 2, 3] {
         let mut s = Session::new(program.clone(), Some(threads)).expect("a session");
         s.set_trace(0, true);
+        s.set_parallel(0, true);
         let mut step = |i: u64| {
             s.set_step(0, "t", i as f64);
             s.run_batch(0, 1, i, &Gather { columns: &columns, rows: &rows }).expect("a fitting batch");

@@ -11,6 +11,7 @@
 mod check;
 mod gather;
 mod launch;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,9 @@ use crate::program::{Arena, Entry, Program, TensorSpec};
 use crate::threads::{self, Pool};
 use crate::trace::Trace;
 use launch::{Hand, Prepared};
+use pace::Pace;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What can keep a program from running.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +62,7 @@ struct EntryMemory {
     output: Memory,
     consts: Memory,
     launches: Vec<Prepared>,
-    /// Does it pay to use all threads?
-    parallel: bool,
+    pace: Pace,
     trace: Option<Trace>,
 }
 
@@ -103,8 +105,8 @@ impl Session {
                 Arena::Output => output.base(),
             };
             let launches = launch::prepare(&e.launches, base, isa, pool.threads());
-            let parallel = pool.threads() > 1 && launch::pays(&e.launches);
-            entries.push(EntryMemory { data, step, output, consts, launches, parallel, trace: None });
+            let pace = Pace::new(pool.threads() > 1 && launch::pays(&e.launches));
+            entries.push(EntryMemory { data, step, output, consts, launches, pace, trace: None });
         }
         let scratch = program.entries.iter().map(|e| e.scratch_bytes).max().unwrap_or(0);
         let tile = program.entries.iter().flat_map(|e| &e.launches).map(launch::tile_floats).max().unwrap_or(0);
@@ -168,7 +170,8 @@ impl Session {
     fn go(&mut self, entry: usize, seed: u64, step: u64, batch: Option<&Gather>) {
         let spec: &Entry = &self.program.entries[entry];
         let memory = &mut self.entries[entry];
-        let parallel = memory.parallel;
+        let parallel = memory.pace.parallel();
+        let begin = memory.pace.open().then(Instant::now);
         let run = launch::Run {
             entry: spec,
             launches: &memory.launches,
@@ -188,6 +191,14 @@ impl Session {
         } else {
             work(0, 1);
         }
+        if let Some(begin) = begin {
+            memory.pace.took(begin.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Runs an entry on all threads always, or on one always, instead of on whichever is faster. Results are the same.
+    pub fn set_parallel(&mut self, entry: usize, parallel: bool) {
+        self.entries[entry].pace = Pace::fix(parallel && self.pool.threads() > 1);
     }
 
     /// Measures the launches of an entry from now on, or stops.

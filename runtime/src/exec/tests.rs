@@ -160,6 +160,7 @@ fn two_steps(forward: Split, threads: usize, isa: Isa) -> (Vec<f32>, Vec<f32>) {
     fill(s.params_bytes_mut(), 1);
     let e = s.entry("train", BATCH).expect("an entry");
     assert_eq!(s.entry("train", 1), None);
+    s.set_parallel(e, true);
     let mut data = vec![0u8; (200 * IN * 4) as usize];
     fill(&mut data, 2);
     let columns = [Column { bytes: &data, row_bytes: (IN * 4) as usize }];
@@ -256,6 +257,7 @@ fn batched_products_across_tiles() {
     for threads in [1, 2, 3, 5] {
         let mut s = Session::new(p.clone(), Some(threads)).expect("a session");
         fill(s.params_bytes_mut(), 5);
+        s.set_parallel(0, true);
         s.run(0, 0, 0);
         let params = floats(s.params_bytes());
         let (a, b) = (&params[3..], &params[(b.offset / 4 + 1) as usize..]);
