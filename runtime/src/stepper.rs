@@ -5,69 +5,155 @@
 
 use crate::data::split::Dataset;
 use crate::error::RuntimeError;
-use crate::exec::{Column, Gather, Session};
+use crate::exec::{self, Gather, Session};
+use crate::program::TensorSpec;
 use crate::train::{Part, Ratio, Stepper};
 use crate::weights::TensorRef;
 
-/// Runs the entries `train` and `eval` of a program on rows of its data.
+/// Runs the entries of a program on rows of its data.
 pub struct ProgramStepper {
     /// The program with its memory.
     pub session: Session,
-    /// The data, resident.
-    pub data: Dataset,
-    /// Seed of the draws in the step.
-    pub seed: u64,
-    /// Names of the train step's ratios: outputs `name.num` and `name.den`.
-    pub train_names: Vec<String>,
-    /// Names of the eval step's ratios.
-    pub eval_names: Vec<String>,
+    data: Dataset,
+    seed: u64,
+    /// For every entry and source: the columns of the entry's data tensors.
+    columns: Vec<Vec<Option<Vec<usize>>>>,
+    /// For every entry: where the ratios lie, by number of the name.
+    ratios: Vec<Vec<Option<(Place, Place)>>>,
+    train_names: Vec<String>,
+    eval_names: Vec<String>,
+    /// Metrics with state of their own: their ratio comes from the entry `result`, not from batches.
+    own_state: Vec<bool>,
+}
+
+/// An output scalar.
+#[derive(Clone, Copy)]
+struct Place {
+    output: usize,
 }
 
 impl ProgramStepper {
-    /// Runs an entry on rows of a source; `t` is the update counted from 1, 0 outside training.
+    /// Ties a program to its data. `own_state[i]`: does metric `i` of `eval_names` keep state?
+    pub fn new(
+        session: Session,
+        data: Dataset,
+        seed: u64,
+        train_names: Vec<String>,
+        eval_names: Vec<String>,
+        own_state: Vec<bool>,
+    ) -> Self {
+        let program = session.program().clone();
+        let of_source = |entry: &crate::program::Entry, source: &[crate::data::Column]| {
+            entry.data.iter().map(|t| source.iter().position(|c| c.name == t.name)).collect::<Option<Vec<usize>>>()
+        };
+        let columns = program
+            .entries
+            .iter()
+            .map(|e| data.sources.iter().map(|s| of_source(e, s)).collect())
+            .collect();
+        let place = |e: &crate::program::Entry, name: String| {
+            e.outputs.iter().position(|o| o.name == name).map(|output| Place { output })
+        };
+        let ratios = program
+            .entries
+            .iter()
+            .map(|e| {
+                let names = if e.name == "train" { &train_names } else { &eval_names };
+                let both = |n: &String| Some((place(e, format!("{n}.num"))?, place(e, format!("{n}.den"))?));
+                names.iter().map(both).collect()
+            })
+            .collect();
+        ProgramStepper { session, data, seed, columns, ratios, train_names, eval_names, own_state }
+    }
+
+    /// The data.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// Runs `init`: every parameter and state takes its initial value.
+    pub fn initialize(&mut self) -> Result<(), RuntimeError> {
+        self.run_alone("init")
+    }
+
+    /// Runs an entry that reads no data; nothing where there is none of that name.
+    fn run_alone(&mut self, entry: &str) -> Result<(), RuntimeError> {
+        if let Some(e) = self.session.entry(entry, 0) {
+            self.session.run(e, self.seed, 0);
+        }
+        Ok(())
+    }
+
+    /// Runs an entry on rows of a source; `t` is the update counted from 1, 0 outside training. Returns the entry.
     pub fn run(&mut self, entry: &str, t: u64, source: usize, rows: &[u32]) -> Result<usize, RuntimeError> {
         let Some(e) = self.session.entry(entry, rows.len() as u64) else {
             return Err(RuntimeError::Bug(format!("no entry `{entry}` for {} rows", rows.len())));
         };
-        if !self.session.set_step(e, "t", t as f64) && entry == "train" && t == 0 {
-            return Err(RuntimeError::Bug("training steps count from 1".to_owned()));
+        self.session.set_step(e, "t", t as f64);
+        let Some(Some(wanted)) = self.columns.get(e).and_then(|s| s.get(source)) else {
+            return Err(RuntimeError::Bug(format!("source {source} lacks columns of `{entry}`")));
+        };
+        let all = &self.data.sources[source];
+        let mut columns = [exec::Column { bytes: &[], row_bytes: 0 }; MAX_COLUMNS];
+        let Some(used) = columns.get_mut(..wanted.len()) else {
+            return Err(RuntimeError::Limit(format!("a step reads {} columns of at most {MAX_COLUMNS}", wanted.len())));
+        };
+        for (slot, &c) in used.iter_mut().zip(wanted) {
+            *slot = exec::Column { bytes: &all[c].bytes, row_bytes: all[c].row_bytes() };
         }
-        let mut columns: Vec<Column<'_>> = Vec::new();
-        let wanted = self.session.program().entries[e].data.iter().map(|d| d.name.clone()).collect::<Vec<_>>();
-        for name in &wanted {
-            let all = self.data.sources.get(source).map(Vec::as_slice).unwrap_or_default();
-            let Some(c) = all.iter().find(|c| c.name == *name) else {
-                return Err(RuntimeError::Bug(format!("source {source} has no column `{name}`")));
-            };
-            columns.push(Column { bytes: &c.bytes, row_bytes: c.row_bytes() });
-        }
-        let gather = Gather { columns: &columns, rows };
+        let gather = Gather { columns: used, rows };
         self.session.run_batch(e, self.seed, t, &gather).map_err(|e| RuntimeError::Bug(e.to_string()))?;
         Ok(e)
     }
+
+    /// The values of an output of the last run.
+    pub fn output(&self, entry: usize, name: &str) -> Option<Vec<f64>> {
+        let spec = self.session.program().entries[entry].outputs.iter().find(|o| o.name == name)?;
+        Some(crate::data::convert::values(spec.dtype, self.session.output(entry, name)?))
+    }
+
+    fn read(&self, e: usize, out: &mut [Ratio], wanted: impl Fn(usize) -> bool) -> Result<(), RuntimeError> {
+        let outputs = &self.session.program().entries[e].outputs;
+        let scalar = |p: Place| self.session.scalar_of(e, &outputs[p.output]);
+        for (i, (place, out)) in self.ratios[e].iter().zip(out).enumerate() {
+            if !wanted(i) {
+                continue;
+            }
+            match place.and_then(|(num, den)| Some((scalar(num)?, scalar(den)?))) {
+                Some((num, den)) => *out = Ratio { num, den },
+                None => {
+                    let names = [&self.train_names, &self.eval_names];
+                    let name = names.iter().find_map(|n| n.get(i)).cloned().unwrap_or_default();
+                    return Err(RuntimeError::Bug(format!("the step has no ratio `{name}`")));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Reads `name.num` and `name.den` for every name.
-fn ratios(session: &Session, e: usize, names: &[String], out: &mut [Ratio]) -> Result<(), RuntimeError> {
-    for (name, out) in names.iter().zip(out) {
-        let read = |part: &str| session.scalar(e, &format!("{name}.{part}"));
-        match (read("num"), read("den")) {
-            (Some(num), Some(den)) => *out = Ratio { num, den },
-            _ => return Err(RuntimeError::Bug(format!("the step has no ratio `{name}`"))),
-        }
-    }
-    Ok(())
-}
+/// Most columns that one step reads; so that a step needs no memory of its own.
+const MAX_COLUMNS: usize = 64;
 
 impl Stepper for ProgramStepper {
     fn train_step(&mut self, t: u64, source: usize, rows: &[u32], out: &mut [Ratio]) -> Result<(), RuntimeError> {
         let e = self.run("train", t, source, rows)?;
-        ratios(&self.session, e, &self.train_names, out)
+        self.read(e, out, |_| true)
+    }
+
+    fn begin_eval(&mut self) -> Result<(), RuntimeError> {
+        self.run_alone("reset")
     }
 
     fn eval_step(&mut self, source: usize, rows: &[u32], out: &mut [Ratio]) -> Result<(), RuntimeError> {
         let e = self.run("eval", 0, source, rows)?;
-        ratios(&self.session, e, &self.eval_names, out)
+        self.read(e, out, |i| !self.own_state.get(i).copied().unwrap_or(false))
+    }
+
+    fn end_eval(&mut self, sums: &mut [Ratio]) -> Result<(), RuntimeError> {
+        let Some(e) = self.session.entry("result", 0) else { return Ok(()) };
+        self.session.run(e, self.seed, 0);
+        self.read(e, sums, |i| self.own_state.get(i).copied().unwrap_or(false))
     }
 
     fn tensors(&self, part: Part) -> Vec<TensorRef<'_>> {
@@ -76,11 +162,8 @@ impl Stepper for ProgramStepper {
             Part::Params => (&program.params, self.session.params_bytes()),
             Part::State => (&program.state, self.session.state_bytes()),
         };
-        let of = |s: &crate::program::TensorSpec| s.offset as usize..(s.offset + s.bytes()) as usize;
-        specs
-            .iter()
-            .map(|s| TensorRef { name: &s.name, dtype: s.dtype, shape: &s.shape, bytes: &bytes[of(s)] })
-            .collect()
+        let tensor = |s| TensorRef { name: &s.name, dtype: s.dtype, shape: &s.shape, bytes: &bytes[range(s)] };
+        specs.iter().map(tensor).collect()
     }
 
     fn set(&mut self, part: Part, index: usize, bytes: &[u8]) {
@@ -90,8 +173,11 @@ impl Stepper for ProgramStepper {
             Part::State => (&program.state, self.session.state_bytes_mut()),
         };
         if let Some(s) = specs.get(index).filter(|s| s.bytes() == bytes.len() as u64) {
-            let start = s.offset as usize;
-            all[start..start + bytes.len()].copy_from_slice(bytes);
+            all[range(s)].copy_from_slice(bytes);
         }
     }
+}
+
+fn range(s: &TensorSpec) -> std::ops::Range<usize> {
+    s.offset as usize..(s.offset + s.bytes()) as usize
 }

@@ -7,7 +7,8 @@ use crate::cli::args::{Color, Common};
 use crate::diag::{Diagnostic, Severity};
 use crate::report;
 use crate::source::SourceMap;
-use serde_json::Value;
+use nn_runtime::error::DataError;
+use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
 /// Where output goes and how much of it.
@@ -61,14 +62,36 @@ impl Ui {
     /// Findings about the program; true if any is an error.
     pub fn diagnostics(&self, diags: &[Diagnostic], sources: &SourceMap) -> bool {
         for d in diags {
-            self.event(&report::json(d, sources));
+            self.event(&report::to_json(sources, d));
         }
         let shown: Vec<Diagnostic> =
             diags.iter().filter(|d| !self.quiet || d.severity == Severity::Error).cloned().collect();
         if !shown.is_empty() {
-            let _ = write!(std::io::stderr().lock(), "{}", report::render(&shown, sources, self.color));
+            let _ = write!(std::io::stderr().lock(), "{}", report::render(sources, &shown, self.color));
+            if let Some(line) = report::summary(&shown) {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            }
         }
         diags.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// An error with no place in the program.
+    pub fn error(&self, code: &str, message: &str) {
+        self.event(&json!({
+            "event": "diagnostic", "severity": "error", "code": code, "message": message, "spans": [], "help": [],
+        }));
+        let label = if code.is_empty() { "error".to_owned() } else { format!("error[{code}]") };
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let _ = writeln!(std::io::stderr().lock(), "{label}: {message}");
+    }
+
+    /// An error about a file.
+    pub fn data_error(&self, e: &DataError) {
+        self.event(&json!({
+            "event": "diagnostic", "severity": "error", "code": e.code, "message": e.message, "spans": [],
+            "notes": e.notes, "help": e.help,
+        }));
+        let _ = writeln!(std::io::stderr().lock(), "error{e}");
     }
 
     /// Whether a progress bar makes sense.

@@ -3,6 +3,7 @@
 pub mod algo;
 pub mod build;
 pub mod reference;
+pub mod flops;
 pub mod rewrite;
 #[allow(clippy::module_inception)]
 pub mod graph;

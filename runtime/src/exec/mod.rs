@@ -269,6 +269,11 @@ impl Session {
         find(&self.program.entries[entry].outputs, name).map(|t| &self.entries[entry].output.bytes()[range(t)])
     }
 
+    /// The first element of an output tensor of the entry as a number.
+    pub fn scalar_of(&self, entry: usize, t: &TensorSpec) -> Option<f64> {
+        read_number(t.dtype, self.entries[entry].output.bytes().get(range(t))?)
+    }
+
     /// An output's first element as a number.
     pub fn scalar(&self, entry: usize, name: &str) -> Option<f64> {
         let t = find(&self.program.entries[entry].outputs, name)?;

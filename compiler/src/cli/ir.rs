@@ -1,0 +1,68 @@
+//! `nnc ir`: the program at a stage of compilation.
+
+use super::args::{EntryName, IrArgs, Stage};
+use super::ui::{Ui, table};
+use crate::driver::{self, Failure};
+use crate::graph::print;
+use crate::{codegen, fuse, kernel, opt};
+
+/// Prints a stage.
+pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
+    let mut project = super::open(&args.file, &args.common, ui)?;
+    project.options.passes.print_after = args.print_after.clone();
+    project.options.passes.fuel = args.fuel;
+    for name in &args.print_after {
+        if name != "all" && !opt::PASSES.iter().any(|p| p.name == name) {
+            let names: Vec<&str> = opt::PASSES.iter().map(|p| p.name).collect();
+            return Err(Failure::Usage(format!("no pass `{name}`; the passes are {} and `all`", names.join(", "))));
+        }
+    }
+    if args.stage == Stage::Ast {
+        let ast = &project.program.ast;
+        if let Some(file) = ast.files.get(project.program.main()) {
+            ui.text(crate::syntax::print::file(ast, file).trim_end());
+        }
+        return Ok(());
+    }
+    let unit = super::unit(&project)?;
+    if args.stage == Stage::Typed {
+        ui.text(unit.typed.trim_end());
+        return Ok(());
+    }
+    let kind = driver::kind(unit, args.entry);
+    if args.stage == Stage::Graph && args.entry == EntryName::Train {
+        let forward = driver::forward(&project, unit)?;
+        ui.text(print::to_text(&forward).trim_end());
+        return Ok(());
+    }
+    let stages = driver::stages(&project, unit, kind)?;
+    for (pass, text) in &stages.ran.prints {
+        ui.text(&format!("// after {pass}\n{}", text.trim_end()));
+    }
+    if args.time_passes {
+        let row = |r: &crate::pass::PassRow| {
+            let ms = format!("{:.3}", r.time.as_secs_f64() * 1e3);
+            vec![r.name.to_owned(), ms, r.rewrites.to_string(), format!("{} -> {}", r.nodes.0, r.nodes.1)]
+        };
+        let rows: Vec<Vec<String>> = stages.ran.rows.iter().map(row).collect();
+        ui.text(&table(&["pass", "ms", "rewrites", "nodes"], &rows));
+    }
+    let text = match args.stage {
+        Stage::Ast | Stage::Typed => String::new(),
+        Stage::Graph | Stage::Grad => print::to_text(&stages.graph),
+        Stage::Opt => print::to_text(&stages.ran.graph),
+        Stage::Fused => fuse::text(&stages.ran.graph),
+        Stage::Kernel => kernel::print::to_text(&stages.kernels),
+        Stage::Clif | Stage::Asm => {
+            let mut out = String::new();
+            for k in stages.kernels.kernels.iter().filter(|k| !codegen::is_plain_store(k)) {
+                let text = if args.stage == Stage::Clif { codegen::clif_text(k) } else { codegen::asm_text(k) };
+                out.push_str(&text.map_err(driver::codegen_failure)?);
+                out.push('\n');
+            }
+            out
+        }
+    };
+    ui.text(text.trim_end());
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! The command line tool: commands over the driver and the runtime.
+//!
+//! In: arguments. Out: an exit code, text, JSON lines. Exit codes: 0 ok, 1 the program is wrong, 2 usage, 3 files and
+//! data, 4 a limit or device, 5 numerics, 70 a defect of nnc.
+
+pub mod args;
+pub mod ui;
+pub mod progress;
+mod bench;
+mod check;
+mod ir;
+mod run;
+mod summary;
+mod test;
+
+use crate::diag::{Diagnostic, Severity};
+use crate::driver::{Failure, Options, Project};
+use args::{Cli, Command, Common, Target};
+use clap::Parser;
+use nn_runtime::error::RuntimeError;
+use nn_runtime::paths::DataPaths;
+use std::path::Path;
+use ui::Ui;
+
+/// Runs the tool on the process's arguments; returns the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { 2 } else { 0 };
+        }
+    };
+    // Elaboration and code generation recurse over the program's nesting, which is bounded; this stack is enough for it.
+    let worker = std::thread::Builder::new().stack_size(256 << 20).spawn(move || run(cli));
+    match worker.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(_)) => {
+            eprintln!("This is a bug in nnc. Please report it with the program and the text above.");
+            70
+        }
+        Err(e) => {
+            eprintln!("error: cannot start a thread: {e}");
+            4
+        }
+    }
+}
+
+fn run(cli: Cli) -> u8 {
+    let common = match &cli.command {
+        Command::Check(a) | Command::Summary(a) => &a.common,
+        Command::Train(a) => &a.common,
+        Command::Eval(a) | Command::Predict(a) => &a.common,
+        Command::Ir(a) => &a.common,
+        Command::Bench(a) => &a.common,
+        Command::Test(a) => &a.common,
+        Command::Fmt(a) => return check::fmt(a),
+    };
+    let ui = Ui::new(common);
+    if common.target != Target::Cpu {
+        return fail(&ui, Failure::Limit("this build has the cpu target only".to_owned()));
+    }
+    let result = match &cli.command {
+        Command::Check(a) => check::check(a, &ui),
+        Command::Train(a) => run::train(a, &ui),
+        Command::Eval(a) => run::eval(a, &ui),
+        Command::Predict(a) => run::predict(a, &ui),
+        Command::Ir(a) => ir::ir(a, &ui),
+        Command::Bench(a) => bench::bench(a, &ui),
+        Command::Summary(a) => summary::summary(a, &ui),
+        Command::Test(a) => test::test(a, &ui),
+        Command::Fmt(a) => return check::fmt(a),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(failure) => fail(&ui, failure),
+    }
+}
+
+/// The compiler's options from the command line's.
+fn options(common: &Common) -> Options {
+    let mut data = common.data.clone();
+    if let Some(value) = std::env::var_os("NN_DATA") {
+        data.extend(DataPaths::from_env(&value));
+    }
+    Options { sets: common.set.clone(), data, seed: common.seed, ..Options::default() }
+}
+
+/// Reads and checks a program; reports what was found.
+fn open(file: &Path, common: &Common, ui: &Ui) -> Result<Project, Failure> {
+    let project = crate::driver::open(file, options(common))?;
+    let wrong = ui.diagnostics(&project.diags, project.sources());
+    if wrong { Err(Failure::Diagnostics(code_of(&project.diags))) } else { Ok(project) }
+}
+
+/// 3 if a file or data is wrong, 1 if the program is.
+fn code_of(diags: &[Diagnostic]) -> u8 {
+    let data = |d: &Diagnostic| d.severity == Severity::Error && d.code.starts_with("E04");
+    if diags.iter().any(data) { 3 } else { 1 }
+}
+
+/// Says why a command stops; returns the exit code.
+fn fail(ui: &Ui, failure: Failure) -> u8 {
+    match failure {
+        Failure::Diagnostics(code) => code,
+        Failure::Runtime(RuntimeError::Data(e)) => {
+            ui.data_error(&e);
+            3
+        }
+        Failure::Runtime(e) => {
+            ui.error("", &e.to_string());
+            e.exit_code()
+        }
+        Failure::Limit(why) => {
+            ui.error("E0901", &why);
+            4
+        }
+        Failure::Usage(why) => {
+            ui.error("", &why);
+            2
+        }
+        Failure::Bug(why) => {
+            ui.error("", &format!("a bug in nnc: {why}"));
+            eprintln!("Please report it with the program.");
+            70
+        }
+    }
+}
+
+/// The unit to work on: the only one, or an error that lists them.
+fn unit(project: &Project) -> Result<&crate::sema::units::TrainUnit, Failure> {
+    match project.units.as_slice() {
+        [unit] => Ok(unit),
+        [] => Err(Failure::Usage("the program has no `train` item".to_owned())),
+        // With several, the first; the others are later steps of the same file.
+        [first, ..] => Ok(first),
+    }
+}

@@ -1,0 +1,344 @@
+//! The pipeline as straight-line code.
+//!
+//! In: a program's file and options. Out: diagnostics, the graphs and kernels of every entry, a [`Program`] for the
+//! runtime. Everything that a command needs of the compiler goes through here.
+
+use crate::codegen;
+use crate::diag::{Diagnostic, Severity};
+use crate::codegen::emit::{self, EntrySource};
+use crate::graph::flops;
+use crate::graph::graph::Graph;
+use crate::kernel::ir::KernelProgram;
+use crate::opt;
+use crate::pass::{self, PassOptions, Ran};
+use crate::sched;
+use crate::sema::train::{self, Kind};
+use crate::sema::units::{self, TrainUnit};
+use crate::source::SourceMap;
+use crate::syntax::source_from_bytes;
+use nn_runtime::data::{self, Header, SourceSpec};
+use nn_runtime::error::{DataError, RuntimeError, codes};
+use nn_runtime::paths::DataPaths;
+use nn_runtime::program::{Program, TensorSpec};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Why a command stops.
+#[derive(Debug)]
+pub enum Failure {
+    /// The program is wrong, or its data; said already. The exit code.
+    Diagnostics(u8),
+    /// The command asks for something that there is not.
+    Usage(String),
+    /// A file, a limit, the numerics.
+    Runtime(RuntimeError),
+    /// A known gap of a back end.
+    Limit(String),
+    /// A defect of nnc.
+    Bug(String),
+}
+
+impl From<RuntimeError> for Failure {
+    fn from(e: RuntimeError) -> Self {
+        Failure::Runtime(e)
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(e: DataError) -> Self {
+        Failure::Runtime(e.into())
+    }
+}
+
+/// What a compilation depends on beside the program's text.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--set`
+    pub sets: Vec<(String, String)>,
+    /// `--data`, then `NN_DATA`
+    pub data: Vec<PathBuf>,
+    /// `--seed`
+    pub seed: Option<u64>,
+    /// How passes run.
+    pub passes: PassOptions,
+}
+
+/// A program that was read and checked.
+pub struct Project {
+    /// Its files, parsed.
+    pub program: units::Program,
+    /// Its training units; empty if there are errors.
+    pub units: Vec<TrainUnit>,
+    /// What was found.
+    pub diags: Vec<Diagnostic>,
+    /// Where data files are looked up.
+    pub paths: DataPaths,
+    /// How it is compiled.
+    pub options: Options,
+    /// When reading began.
+    pub start: Instant,
+}
+
+impl Project {
+    /// All text, for messages.
+    pub fn sources(&self) -> &SourceMap {
+        &self.program.sources
+    }
+
+    /// Is the program right?
+    pub fn is_ok(&self) -> bool {
+        self.diags.iter().all(|d| d.severity != Severity::Error)
+    }
+}
+
+/// Reads, parses and checks a program.
+pub fn open(file: &Path, options: Options) -> Result<Project, DataError> {
+    let start = Instant::now();
+    let name = file.to_string_lossy().into_owned();
+    let bytes = std::fs::read(file).map_err(|e| read_error(&name, &e))?;
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let paths = DataPaths::new(folder, options.data.iter().cloned());
+    let text = match source_from_bytes(&name, bytes.clone()) {
+        Ok(text) => text,
+        Err(d) => {
+            let mut program = units::Program::default();
+            program.sources.add(&name, &String::from_utf8_lossy(&bytes));
+            return Ok(Project { program, units: vec![], diags: vec![d], paths, options, start });
+        }
+    };
+    let read = |path: &str, user: &str| read_used(path, user);
+    let (program, mut diags) = units::Program::load(&name, &text, &read);
+    let mut found = vec![];
+    if diags.iter().all(|d| d.severity != Severity::Error) {
+        let header = |spec: &SourceSpec| header(spec, &paths);
+        let o = units::Options { sets: &options.sets, seed: options.seed, header: &header };
+        let (units, more) = train::check(&program, &o);
+        found = units;
+        diags.extend(more);
+    }
+    Ok(Project { program, units: found, diags, paths, options, start })
+}
+
+fn header(spec: &SourceSpec, paths: &DataPaths) -> Result<Header, DataError> {
+    data::open(spec, paths).map(|o| o.header().clone())
+}
+
+fn read_error(name: &str, e: &std::io::Error) -> DataError {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => DataError::new(codes::NOT_FOUND, name, "no such file"),
+        _ => DataError::io(name, "read the program", e),
+    }
+}
+
+/// A file that a program uses, relative to the file that uses it.
+fn read_used(path: &str, user: &str) -> Result<(String, String), String> {
+    let at = Path::new(user).parent().unwrap_or(Path::new("")).join(path);
+    let name = at.to_string_lossy().into_owned();
+    let bytes = std::fs::read(&at).map_err(|e| format!("cannot read `{name}`: {}", nn_runtime::error::reason(&e)))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("`{name}` is not UTF-8 text"))?;
+    Ok((name, text))
+}
+
+/// One entry at every stage.
+pub struct Stages {
+    /// Which entry.
+    pub kind: Kind,
+    /// Its batch size; 0 where there is none.
+    pub rows: u64,
+    /// As elaborated, with gradients and updates.
+    pub graph: Graph,
+    /// After the passes, with their timings and prints.
+    pub ran: Ran,
+    /// Kernels, buffers, launches.
+    pub kernels: KernelProgram,
+    /// Milliseconds of elaboration, passes, scheduling.
+    pub ms: [f64; 3],
+}
+
+/// Takes one entry from the program to kernels.
+pub fn stages(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Stages, Failure> {
+    let start = Instant::now();
+    let graph = graph(project, unit, kind, rows)?;
+    let elaborated = start.elapsed();
+    let ran = pass::run_passes(graph.clone(), opt::PASSES, &project.options.passes)
+        .map_err(|e| Failure::Bug(e.to_string()))?;
+    let passed = start.elapsed();
+    let kernels = sched::schedule(&ran.graph).map_err(|e| match e {
+        sched::ScheduleError::Limit(why) => Failure::Limit(why),
+        sched::ScheduleError::Bug(why) => Failure::Bug(why),
+    })?;
+    let ms = [elaborated, passed - elaborated, start.elapsed() - passed].map(|d| d.as_secs_f64() * 1e3);
+    Ok(Stages { kind, rows, graph, ran, kernels, ms })
+}
+
+/// A graph of a unit. The unit was checked, so what is found here is a limit or a defect.
+fn graph(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Graph, Failure> {
+    unit.graph(&project.program, kind, rows).map_err(|diags| {
+        let text: Vec<String> = diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
+        Failure::Bug(format!("the {} graph of a checked program: {}", kind.name(), text.join("; ")))
+    })
+}
+
+/// The sizes of batches that a unit's runs meet: whole ones and the last partial one of each part.
+pub struct Batches {
+    /// Rows of a training step.
+    pub train: u64,
+    /// Rows of an evaluation step.
+    pub eval: u64,
+    /// All sizes of training steps.
+    pub train_all: Vec<u64>,
+    /// All sizes of evaluation steps.
+    pub eval_all: Vec<u64>,
+}
+
+/// Rows of an evaluation step where there are enough: results do not depend on it, and larger ones are faster.
+const EVAL_ROWS: u64 = 256;
+
+/// The batch sizes of a unit.
+pub fn batches(unit: &TrainUnit) -> Batches {
+    let rows = |part: &str| unit.data.splits.iter().position(|s| s.name == part).map_or(0, |i| unit.data.rows[i]);
+    let n = rows("train");
+    let train = match unit.batch {
+        units::BatchSize::Rows(b) => b.min(n.max(1)),
+        units::BatchSize::Full => n,
+    };
+    let parts = ["val", "test", "train"].map(rows);
+    let largest = parts.into_iter().max().unwrap_or(1);
+    let eval = match unit.batch {
+        units::BatchSize::Rows(b) => b.max(EVAL_ROWS).min(largest.max(1)),
+        units::BatchSize::Full => n,
+    };
+    let sizes = |batch: u64, n: u64| [if n >= batch { batch } else { 0 }, n % batch.max(1)];
+    let mut train_all: Vec<u64> = sizes(train, n).into_iter().filter(|&n| n > 0).collect();
+    let mut eval_all: Vec<u64> = ["val", "test"].iter().flat_map(|p| sizes(eval, rows(p))).filter(|&n| n > 0).collect();
+    eval_all.push(eval);
+    for all in [&mut train_all, &mut eval_all] {
+        all.sort_unstable();
+        all.dedup();
+        all.reverse();
+    }
+    Batches { train, eval, train_all, eval_all }
+}
+
+/// A compiled program and what is to be said about it.
+pub struct Compiled {
+    /// The program.
+    pub program: Arc<Program>,
+    /// Batch sizes.
+    pub batches: Batches,
+    /// Facts for people.
+    pub info: Info,
+}
+
+/// Facts about a compilation.
+#[derive(Clone, Debug, Default)]
+pub struct Info {
+    /// Milliseconds from reading the file to code that can run.
+    pub ms: f64,
+    /// Launches of a training step.
+    pub kernels: usize,
+    /// Trained numbers.
+    pub params: u64,
+    /// Floating point operations of a training step.
+    pub flops: u64,
+    /// Bytes of all arenas.
+    pub arena_bytes: u64,
+    /// Milliseconds by stage, summed over entries.
+    pub stages: Vec<(&'static str, f64)>,
+}
+
+/// Compiles every entry of a unit: `init`, `train` and `eval` for each batch size, metric results and resets. Entries are
+/// independent, so two threads share them.
+pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure> {
+    let batches = batches(unit);
+    let mut wanted = vec![];
+    wanted.extend(batches.train_all.iter().map(|&n| (Kind::Train, n)));
+    wanted.extend(batches.eval_all.iter().map(|&n| (Kind::Eval, n)));
+    wanted.push((Kind::Init, 0));
+    if unit.metrics.iter().any(|m| m.stateful) {
+        wanted.extend([(Kind::Result, 0), (Kind::Reset, 0)]);
+    }
+    let all = all_stages(project, unit, &wanted)?;
+    let (params, state) = layout(unit);
+    let entries: Vec<EntrySource<'_>> = all
+        .iter()
+        .map(|s| EntrySource {
+            name: s.kind.name(),
+            batch: s.rows,
+            flops: flops::of(&s.ran.graph),
+            kernels: &s.kernels,
+            graph: &s.ran.graph,
+        })
+        .collect();
+    let before = Instant::now();
+    let program = emit::emit(&unit.name, &params, &state, &entries).map_err(codegen_failure)?;
+    let code_ms = before.elapsed().as_secs_f64() * 1e3;
+    let train = program.entries.iter().find(|e| e.name == "train");
+    let own: u64 = program.entries.iter().map(|e| e.temp_bytes + e.data_bytes + e.output_bytes).sum();
+    let stage = |i: usize| all.iter().map(|s| s.ms[i]).sum::<f64>();
+    let info = Info {
+        ms: project.start.elapsed().as_secs_f64() * 1e3,
+        kernels: train.map_or(0, |e| e.launches.len()),
+        params: unit.params.iter().map(|p| p.ty.numel()).sum(),
+        flops: train.map_or(0, |e| e.flops),
+        arena_bytes: program.param_bytes + program.state_bytes + own,
+        stages: vec![("elaborate", stage(0)), ("passes", stage(1)), ("schedule", stage(2)), ("code", code_ms)],
+    };
+    Ok(Compiled { program: Arc::new(program), batches, info })
+}
+
+fn all_stages(project: &Project, unit: &TrainUnit, wanted: &[(Kind, u64)]) -> Result<Vec<Stages>, Failure> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = vec![];
+        while let Some(&(kind, rows)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(stages(project, unit, kind, rows));
+        }
+        done
+    };
+    let mut all: Vec<Stages> = std::thread::scope(|s| {
+        let other = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(s, work);
+        let mut all = work();
+        if let Ok(other) = other {
+            match other.join() {
+                Ok(more) => all.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
+    .into_iter()
+    .collect::<Result<_, _>>()?;
+    all.sort_by_key(|s| wanted.iter().position(|w| *w == (s.kind, s.rows)));
+    Ok(all)
+}
+
+/// Where parameters and states live in the arenas that all entries share: in order of declaration, 64-byte aligned.
+fn layout(unit: &TrainUnit) -> (Vec<TensorSpec>, Vec<TensorSpec>) {
+    let place = |stored: &[units::StoredInfo]| {
+        let mut offset = 0;
+        let mut specs = vec![];
+        for p in stored {
+            let spec = TensorSpec {
+                name: p.name.to_string(),
+                dtype: p.ty.dtype,
+                shape: p.ty.shape.to_vec(),
+                offset,
+            };
+            offset += spec.bytes().next_multiple_of(64);
+            specs.push(spec);
+        }
+        specs
+    };
+    (place(&unit.params), place(&unit.states))
+}
+
+/// A code generation error as the failure of a command.
+pub fn codegen_failure(e: codegen::Error) -> Failure {
+    match e {
+        codegen::Error::Limit(why) => Failure::Limit(why),
+        codegen::Error::Bug(why) => Failure::Bug(why),
+    }
+}

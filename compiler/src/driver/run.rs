@@ -1,0 +1,150 @@
+//! A unit made ready to run: compiled, its data decoded, its weights initial or loaded.
+//!
+//! In: a checked project. Out: a [`Run`] that the training loop, evaluation, prediction and benchmarks drive. Data are
+//! decoded on their own threads while the program compiles.
+
+use super::{Compiled, Failure, Info, Project, compile};
+use crate::sema::units::{BatchSize, Monitor, Save, TrainUnit};
+use nn_runtime::checkpoint::Identity;
+use nn_runtime::data::split::Dataset;
+use nn_runtime::data::{self, Opened};
+use nn_runtime::error::{DataError, RuntimeError, codes};
+use nn_runtime::exec::Session;
+use nn_runtime::stepper::ProgramStepper;
+use nn_runtime::train::{self, Length, TrainPlan};
+use nn_runtime::weights::{self, Wanted};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A unit ready to run.
+pub struct Run {
+    /// The program on its data.
+    pub stepper: ProgramStepper,
+    /// What training does.
+    pub plan: TrainPlan,
+    /// Facts about the compilation.
+    pub info: Info,
+}
+
+/// Compiles a unit, loads its data, makes its initial weights.
+pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> Result<Run, Failure> {
+    let (data, compiled) = std::thread::scope(|s| {
+        let loading = s.spawn(|| load(project, unit));
+        let compiled = compile(project, unit);
+        let data = match loading.join() {
+            Ok(data) => data,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        (data, compiled)
+    });
+    let Compiled { program, batches, info } = compiled?;
+    let data = data?;
+    let session = Session::new(program, threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
+    let train_names = vec!["loss".to_owned()];
+    let eval_names: Vec<String> =
+        std::iter::once("loss".to_owned()).chain(unit.metrics.iter().map(|m| m.name.clone())).collect();
+    let own_state: Vec<bool> = std::iter::once(false).chain(unit.metrics.iter().map(|m| m.stateful)).collect();
+    let part = |name: &str| data.split(name).cloned();
+    let Some(train) = part("train") else {
+        return Err(Failure::Bug("data without a training part".to_owned()));
+    };
+    let monitor = |m: &Monitor| train::Monitor {
+        train: m.train,
+        metric: if m.train { &train_names } else { &eval_names }.iter().position(|n| *n == m.metric).unwrap_or(0),
+        maximize: m.maximize,
+    };
+    let identity = Identity {
+        program: unit.name.clone(),
+        data: if unit.save.is_some() { data.fingerprint() } else { 0 },
+        seed: unit.seed,
+        batch: batches.train,
+        rows: train.rows.len(),
+    };
+    let plan = TrainPlan {
+        length: unit.epochs.map_or(Length::Steps(unit.steps), Length::Epochs),
+        batch: batches.train,
+        eval_batch: batches.eval,
+        seed: unit.seed,
+        shuffle: unit.batch != BatchSize::Full,
+        train_names: train_names.clone(),
+        eval_names: eval_names.clone(),
+        train,
+        val: part("val"),
+        test: part("test"),
+        save: unit.save.as_ref().map(|s| match s {
+            Save::Last(file) => train::Save::Last(PathBuf::from(file)),
+            Save::Best(file, m) => train::Save::Best(PathBuf::from(file), monitor(m)),
+        }),
+        stop: unit.stop.as_ref().map(|(n, m)| (*n, monitor(m))),
+        checkpoint: None,
+        write_every: Duration::from_secs(30),
+        identity,
+        resume: None,
+    };
+    let mut stepper = ProgramStepper::new(session, data, unit.seed, train_names, eval_names, own_state);
+    stepper.initialize()?;
+    let mut run = Run { stepper, plan, info };
+    for file in &unit.load {
+        run.load_weights(&project.paths.resolve(file)?)?;
+    }
+    Ok(run)
+}
+
+/// Opens and decodes the data of a unit.
+fn load(project: &Project, unit: &TrainUnit) -> Result<Dataset, DataError> {
+    let mut opened: Vec<(String, Opened)> = vec![];
+    for (i, spec) in unit.data.sources.iter().enumerate() {
+        let o = data::open(spec, &project.paths)?;
+        opened.push((format!("{} source {}", unit.data.name, i + 1), o));
+    }
+    Dataset::load(opened, &unit.data.splits, &unit.data.checks)
+}
+
+impl Run {
+    /// Puts weights and checkpoints below an output folder, which is made if it is not there.
+    pub fn place_outputs(&mut self, out: &Path) -> Result<(), DataError> {
+        let Some(save) = &mut self.plan.save else { return Ok(()) };
+        let path = match save {
+            train::Save::Last(path) | train::Save::Best(path, _) => path,
+        };
+        *path = out.join(&*path);
+        self.plan.checkpoint = Some(path.with_extension("ckpt"));
+        let folder = path.parent().unwrap_or(out);
+        std::fs::create_dir_all(folder).map_err(|e| {
+            DataError::new(
+                codes::SAVE,
+                &folder.to_string_lossy(),
+                format_args!("cannot make the output folder: {}", nn_runtime::error::reason(&e)),
+            )
+            .help("choose another one with --out")
+        })
+    }
+
+    /// Loads parameters from a safetensors file, which must hold exactly the unit's.
+    pub fn load_weights(&mut self, path: &Path) -> Result<(), DataError> {
+        let file = weights::read(path)?;
+        let program = self.stepper.session.program().clone();
+        let wanted: Vec<Wanted<'_>> =
+            program.params.iter().map(|p| Wanted { name: &p.name, shape: &p.shape }).collect();
+        let tensors = file.fit(&self.plan.identity.program, &wanted)?;
+        for (i, bytes) in tensors.iter().enumerate() {
+            train::Stepper::set(&mut self.stepper, train::Part::Params, i, bytes);
+        }
+        Ok(())
+    }
+
+    /// The model's outputs for rows of a source, row-major, as numbers.
+    pub fn predict(&mut self, source: usize, rows: &[u32]) -> Result<Vec<f64>, Failure> {
+        // Short batches are filled up with the last row: only whole ones of the parts' sizes are compiled.
+        let mut filled = rows.to_vec();
+        if self.stepper.session.entry("eval", rows.len() as u64).is_none() {
+            filled.resize(self.plan.eval_batch as usize, rows.last().copied().unwrap_or(0));
+        }
+        let e = self.stepper.run("eval", 0, source, &filled)?;
+        let Some(values) = self.stepper.output(e, "predict") else {
+            return Err(Failure::Usage("the loss does not call the model, so there is nothing to predict".to_owned()));
+        };
+        let width = values.len() / filled.len().max(1);
+        Ok(values[..width * rows.len()].to_vec())
+    }
+}
