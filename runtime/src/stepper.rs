@@ -24,6 +24,8 @@ pub struct ProgramStepper {
     eval_names: Vec<String>,
     /// Metrics with state of their own: their ratio comes from the entry `result`, not from batches.
     own_state: Vec<bool>,
+    /// Rows of the last batch, for finding out what went wrong in it.
+    last: Vec<u32>,
 }
 
 /// An output scalar.
@@ -63,7 +65,7 @@ impl ProgramStepper {
                 names.iter().map(both).collect()
             })
             .collect();
-        ProgramStepper { session, data, seed, columns, ratios, train_names, eval_names, own_state }
+        ProgramStepper { session, data, seed, columns, ratios, train_names, eval_names, own_state, last: vec![] }
     }
 
     /// The data.
@@ -102,8 +104,31 @@ impl ProgramStepper {
             *slot = exec::Column { bytes: &all[c].bytes, row_bytes: all[c].row_bytes() };
         }
         let gather = Gather { columns: used, rows };
+        self.last.clear();
+        self.last.extend_from_slice(rows);
         self.session.run_batch(e, self.seed, t, &gather).map_err(|e| RuntimeError::Bug(e.to_string()))?;
         Ok(e)
+    }
+
+    /// The rows of the last batch.
+    pub fn last_rows(&self) -> &[u32] {
+        &self.last
+    }
+
+    /// The values of a parameter, a state, or a column at some rows of a source.
+    pub fn slot_values(&self, name: &str, source: usize, rows: &[u32]) -> Option<Vec<f64>> {
+        let program = self.session.program();
+        for (specs, bytes) in
+            [(&program.params, self.session.params_bytes()), (&program.state, self.session.state_bytes())]
+        {
+            if let Some(s) = specs.iter().find(|s| s.name == name) {
+                return Some(crate::data::convert::values(s.dtype, &bytes[range(s)]));
+            }
+        }
+        let column = self.data.sources.get(source)?.iter().find(|c| c.name == name)?;
+        let mut bytes = vec![0; rows.len() * column.row_bytes()];
+        column.gather(rows, &mut bytes);
+        Some(crate::data::convert::values(column.dtype, &bytes))
     }
 
     /// The values of an output of the last run.
@@ -162,8 +187,10 @@ impl Stepper for ProgramStepper {
             Part::Params => (&program.params, self.session.params_bytes()),
             Part::State => (&program.state, self.session.state_bytes()),
         };
-        let tensor = |s| TensorRef { name: &s.name, dtype: s.dtype, shape: &s.shape, bytes: &bytes[range(s)] };
-        specs.iter().map(tensor).collect()
+        specs
+            .iter()
+            .map(|s| TensorRef { name: &s.name, dtype: s.dtype, shape: &s.shape, bytes: &bytes[range(s)] })
+            .collect()
     }
 
     fn set(&mut self, part: Part, index: usize, bytes: &[u8]) {

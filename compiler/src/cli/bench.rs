@@ -5,7 +5,6 @@ use super::ui::{Ui, bytes, table};
 use crate::driver::{self, Failure};
 use nn_runtime::peak;
 use serde_json::json;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Steps are timed for at least this long when their number is not given.
@@ -24,7 +23,7 @@ pub fn bench(args: &BenchArgs, ui: &Ui) -> Result<(), Failure> {
             EntryName::Eval => ("eval", false),
             EntryName::Init => return Err(Failure::Usage("`bench` times train or eval".to_owned())),
         };
-        let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from), &AtomicBool::new(false))?;
+        let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
         let batch = run.plan.batch;
         let threads = run.stepper.session.threads();
         let all = run.plan.train.rows.to_vec();

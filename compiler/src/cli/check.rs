@@ -39,7 +39,7 @@ pub fn fmt(args: &FmtArgs) -> u8 {
         }
         Err(d) => vec![d],
     };
-    eprint!("{}", report::render(&sources, &diags, false));
+    eprint!("{}", report::render(&diags, &sources, false));
     if report::any_error(&diags) {
         return 1;
     }

@@ -4,7 +4,8 @@ use super::args::{EntryName, IrArgs, Stage};
 use super::ui::{Ui, table};
 use crate::driver::{self, Failure};
 use crate::graph::print;
-use crate::{codegen, fuse, kernel, opt};
+use crate::sema::train::Kind;
+use crate::{codegen, kernel, opt};
 
 /// Prints a stage.
 pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
@@ -29,13 +30,20 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
         ui.text(unit.typed.trim_end());
         return Ok(());
     }
-    let kind = driver::kind(unit, args.entry);
-    if args.stage == Stage::Graph && args.entry == EntryName::Train {
-        let forward = driver::forward(&project, unit)?;
-        ui.text(print::to_text(&forward).trim_end());
+    let batches = driver::batches(unit);
+    let (kind, rows) = match args.entry {
+        // The forward computation alone is what evaluation runs.
+        EntryName::Train if args.stage == Stage::Graph => (Kind::Eval, batches.train),
+        EntryName::Train => (Kind::Train, batches.train),
+        EntryName::Eval => (Kind::Eval, batches.eval),
+        EntryName::Init => (Kind::Init, 0),
+    };
+    if matches!(args.stage, Stage::Graph | Stage::Grad) {
+        let graph = driver::graph(&project, unit, kind, rows)?;
+        ui.text(print::to_text(&graph).trim_end());
         return Ok(());
     }
-    let stages = driver::stages(&project, unit, kind)?;
+    let stages = driver::stages(&project, unit, kind, rows)?;
     for (pass, text) in &stages.ran.prints {
         ui.text(&format!("// after {pass}\n{}", text.trim_end()));
     }
@@ -48,11 +56,10 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
         ui.text(&table(&["pass", "ms", "rewrites", "nodes"], &rows));
     }
     let text = match args.stage {
-        Stage::Ast | Stage::Typed => String::new(),
-        Stage::Graph | Stage::Grad => print::to_text(&stages.graph),
+        Stage::Ast | Stage::Typed | Stage::Graph | Stage::Grad => String::new(),
         Stage::Opt => print::to_text(&stages.ran.graph),
-        Stage::Fused => fuse::text(&stages.ran.graph),
-        Stage::Kernel => kernel::print::to_text(&stages.kernels),
+        Stage::Fused => String::new(),
+        Stage::Kernel => kernel::print::program(&stages.kernels),
         Stage::Clif | Stage::Asm => {
             let mut out = String::new();
             for k in stages.kernels.kernels.iter().filter(|k| !codegen::is_plain_store(k)) {

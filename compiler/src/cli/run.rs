@@ -16,7 +16,7 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
     let project = super::open(&args.file, &args.common, ui)?;
     let unit = super::unit(&project)?;
     let stop = stop_on_interrupt();
-    let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from), &stop)?;
+    let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
     run.place_outputs(&args.common.out)?;
     if args.resume {
@@ -86,7 +86,7 @@ pub fn predict(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
 fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
     let project = super::open(&args.file, &args.common, ui)?;
     let unit = super::unit(&project)?;
-    let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from), &AtomicBool::new(false))?;
+    let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
     run.place_outputs(&args.common.out)?;
     let path = match (&args.weights, &run.plan.save) {

@@ -62,15 +62,12 @@ impl Ui {
     /// Findings about the program; true if any is an error.
     pub fn diagnostics(&self, diags: &[Diagnostic], sources: &SourceMap) -> bool {
         for d in diags {
-            self.event(&report::to_json(sources, d));
+            self.event(&report::json(d, sources));
         }
         let shown: Vec<Diagnostic> =
             diags.iter().filter(|d| !self.quiet || d.severity == Severity::Error).cloned().collect();
         if !shown.is_empty() {
-            let _ = write!(std::io::stderr().lock(), "{}", report::render(sources, &shown, self.color));
-            if let Some(line) = report::summary(&shown) {
-                let _ = writeln!(std::io::stderr().lock(), "{line}");
-            }
+            let _ = write!(std::io::stderr().lock(), "{}", report::render(&shown, sources, self.color));
         }
         diags.iter().any(|d| d.severity == Severity::Error)
     }

@@ -3,7 +3,10 @@
 //! In: a checked project. Out: a [`Run`] that the training loop, evaluation, prediction and benchmarks drive. Data are
 //! decoded on their own threads while the program compiles.
 
-use super::{Compiled, Failure, Info, Project, compile};
+use super::{Compiled, Failure, Info, Project, compile, graph};
+use crate::graph::interp::{self, Feeds};
+use crate::graph::tensor::Tensor;
+use crate::sema::train::Kind;
 use crate::sema::units::{BatchSize, Monitor, Save, TrainUnit};
 use nn_runtime::checkpoint::Identity;
 use nn_runtime::data::split::Dataset;
@@ -98,6 +101,41 @@ fn load(project: &Project, unit: &TrainUnit) -> Result<Dataset, DataError> {
         opened.push((format!("{} source {}", unit.data.name, i + 1), o));
     }
     Dataset::load(opened, &unit.data.splits, &unit.data.checks)
+}
+
+/// The first op whose value is not finite in a training step, by the reference interpreter on the state as it was before
+/// the step: what `--check-finite` prints. `None` if in f64 everything is finite.
+pub fn first_non_finite(
+    project: &Project,
+    unit: &TrainUnit,
+    run: &mut Run,
+    step: u64,
+) -> Result<Option<String>, Failure> {
+    let rows = run.stepper.last_rows().to_vec();
+    let source = run.plan.train.source;
+    let g = graph(project, unit, Kind::Train, rows.len() as u64)?;
+    let mut slots = vec![];
+    for slot in &g.slots {
+        let n = slot.ty.numel() as usize;
+        let data = match run.stepper.slot_values(&slot.name, source, &rows) {
+            Some(values) if values.len() == n => values,
+            _ => vec![step as f64; n],
+        };
+        slots.push(Tensor::new(slot.ty.clone(), data));
+    }
+    let feeds = Feeds { slots, seed: unit.seed, step };
+    let values = interp::run_all(&g, &feeds).map_err(Failure::Bug)?;
+    let bad = g.values().find(|v| {
+        let float = g.ty(*v).dtype.is_float();
+        // An infinite constant (a mask's -inf) is meant; only what is computed counts.
+        let computed = !g.inputs(*v).is_empty();
+        float && computed && values[v.idx()].as_ref().is_some_and(|t| t.data.iter().any(|x| !x.is_finite()))
+    });
+    Ok(bad.map(|v| {
+        let at = g.node(v).span.map(|s| format!(" at {}", project.sources().locate(s))).unwrap_or_default();
+        let name = g.node(v).name.as_ref().map(|n| format!(" (`{n}`)")).unwrap_or_default();
+        format!("`{}`{name}{at}", g.op(v).name())
+    }))
 }
 
 impl Run {

@@ -3,11 +3,15 @@
 //! In: a program's file and options. Out: diagnostics, the graphs and kernels of every entry, a [`Program`] for the
 //! runtime. Everything that a command needs of the compiler goes through here.
 
+mod run;
+
+pub use run::{Run, first_non_finite, prepare};
+
 use crate::codegen;
 use crate::diag::{Diagnostic, Severity};
-use crate::codegen::emit::{self, EntrySource};
+use crate::codegen::emit;
 use crate::graph::flops;
-use crate::graph::graph::Graph;
+use crate::graph::graph::{Graph, Slot, SlotKind};
 use crate::kernel::ir::KernelProgram;
 use crate::opt;
 use crate::pass::{self, PassOptions, Ran};
@@ -20,6 +24,7 @@ use nn_runtime::data::{self, Header, SourceSpec};
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::paths::DataPaths;
 use nn_runtime::program::{Program, TensorSpec};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -165,16 +170,16 @@ pub fn stages(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Res
     let ran = pass::run_passes(graph.clone(), opt::PASSES, &project.options.passes)
         .map_err(|e| Failure::Bug(e.to_string()))?;
     let passed = start.elapsed();
-    let kernels = sched::schedule(&ran.graph).map_err(|e| match e {
-        sched::ScheduleError::Limit(why) => Failure::Limit(why),
-        sched::ScheduleError::Bug(why) => Failure::Bug(why),
+    let kernels = sched::schedule(&ran.graph, &arenas(unit)).map_err(|e| match e {
+        sched::ScheduleError::Limit(why) => Failure::Limit(why.to_string()),
+        sched::ScheduleError::Bug(why) => Failure::Bug(why.to_string()),
     })?;
     let ms = [elaborated, passed - elaborated, start.elapsed() - passed].map(|d| d.as_secs_f64() * 1e3);
     Ok(Stages { kind, rows, graph, ran, kernels, ms })
 }
 
-/// A graph of a unit. The unit was checked, so what is found here is a limit or a defect.
-fn graph(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Graph, Failure> {
+/// A graph of a unit as elaborated. The unit was checked, so what is found here is a limit or a defect.
+pub fn graph(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Graph, Failure> {
     unit.graph(&project.program, kind, rows).map_err(|diags| {
         let text: Vec<String> = diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         Failure::Bug(format!("the {} graph of a checked program: {}", kind.name(), text.join("; ")))
@@ -261,19 +266,20 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
         wanted.extend([(Kind::Result, 0), (Kind::Reset, 0)]);
     }
     let all = all_stages(project, unit, &wanted)?;
-    let (params, state) = layout(unit);
-    let entries: Vec<EntrySource<'_>> = all
+    let arenas = arenas(unit);
+    let (params, state) = (specs(&unit.params, SlotKind::Param, &arenas), specs(&unit.states, SlotKind::State, &arenas));
+    let sources: Vec<emit::Source<'_>> = all
         .iter()
-        .map(|s| EntrySource {
-            name: s.kind.name(),
+        .map(|s| emit::Source {
+            name: s.kind.name().to_owned(),
             batch: s.rows,
+            program: &s.kernels,
+            shapes: shapes(&s.ran.graph),
             flops: flops::of(&s.ran.graph),
-            kernels: &s.kernels,
-            graph: &s.ran.graph,
         })
         .collect();
     let before = Instant::now();
-    let program = emit::emit(&unit.name, &params, &state, &entries).map_err(codegen_failure)?;
+    let program = emit::emit(&unit.name, params, state, &sources).map_err(codegen_failure)?;
     let code_ms = before.elapsed().as_secs_f64() * 1e3;
     let train = program.entries.iter().find(|e| e.name == "train");
     let own: u64 = program.entries.iter().map(|e| e.temp_bytes + e.data_bytes + e.output_bytes).sum();
@@ -315,24 +321,34 @@ fn all_stages(project: &Project, unit: &TrainUnit, wanted: &[(Kind, u64)]) -> Re
     Ok(all)
 }
 
-/// Where parameters and states live in the arenas that all entries share: in order of declaration, 64-byte aligned.
-fn layout(unit: &TrainUnit) -> (Vec<TensorSpec>, Vec<TensorSpec>) {
-    let place = |stored: &[units::StoredInfo]| {
-        let mut offset = 0;
-        let mut specs = vec![];
-        for p in stored {
-            let spec = TensorSpec {
-                name: p.name.to_string(),
-                dtype: p.ty.dtype,
-                shape: p.ty.shape.to_vec(),
-                offset,
-            };
-            offset += spec.bytes().next_multiple_of(64);
-            specs.push(spec);
-        }
-        specs
+/// Where parameters and states live in the arenas that all entries share: in order of declaration.
+fn arenas(unit: &TrainUnit) -> sched::Layout {
+    let mut layout = sched::Layout::default();
+    for (stored, kind) in [(&unit.params, SlotKind::Param), (&unit.states, SlotKind::State)] {
+        stored.iter().for_each(|s| layout.add(&slot(s, kind)));
+    }
+    layout
+}
+
+fn slot(s: &units::StoredInfo, kind: SlotKind) -> Slot {
+    Slot { name: s.name.clone(), kind, ty: s.ty.clone() }
+}
+
+fn specs(stored: &[units::StoredInfo], kind: SlotKind, arenas: &sched::Layout) -> Vec<TensorSpec> {
+    let spec = |s: &units::StoredInfo| TensorSpec {
+        name: s.name.to_string(),
+        dtype: s.ty.dtype,
+        shape: s.ty.shape.to_vec(),
+        offset: arenas.offset(&slot(s, kind)),
     };
-    (place(&unit.params), place(&unit.states))
+    stored.iter().map(spec).collect()
+}
+
+/// Shapes of slots and outputs by name.
+fn shapes(g: &Graph) -> BTreeMap<String, Vec<u64>> {
+    let slots = g.slots.iter().map(|s| (s.name.to_string(), s.ty.shape.to_vec()));
+    let outputs = g.outputs.iter().map(|o| (o.name.to_string(), g.ty(o.value).shape.to_vec()));
+    slots.chain(outputs).collect()
 }
 
 /// A code generation error as the failure of a command.
