@@ -18,3 +18,5 @@ pub mod kernel;
 pub mod fuse;
 pub mod sched;
 pub mod codegen;
+pub mod driver;
+pub mod cli;

@@ -48,11 +48,7 @@ impl ProgramStepper {
         let of_source = |entry: &crate::program::Entry, source: &[crate::data::Column]| {
             entry.data.iter().map(|t| source.iter().position(|c| c.name == t.name)).collect::<Option<Vec<usize>>>()
         };
-        let columns = program
-            .entries
-            .iter()
-            .map(|e| data.sources.iter().map(|s| of_source(e, s)).collect())
-            .collect();
+        let columns = program.entries.iter().map(|e| data.sources.iter().map(|s| of_source(e, s)).collect()).collect();
         let place = |e: &crate::program::Entry, name: String| {
             e.outputs.iter().position(|o| o.name == name).map(|output| Place { output })
         };

@@ -75,8 +75,7 @@ pub fn bench(args: &BenchArgs, ui: &Ui) -> Result<(), Failure> {
             profile(&mut run, entry, source, &wanted, t, ui)?;
         }
     }
-    let header =
-        ["workload", "threads", "median ms", "min ms", "compile ms", "GFLOP/s", "of peak", "memory", "steps"];
+    let header = ["workload", "threads", "median ms", "min ms", "compile ms", "GFLOP/s", "of peak", "memory", "steps"];
     ui.say(&table(&header, &rows));
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::ui::{Ui, table};
 use crate::driver::{self, Failure};
 use crate::graph::print;
 use crate::sema::train::Kind;
-use crate::{codegen, kernel, opt};
+use crate::{codegen, fuse, kernel, opt};
 
 /// Prints a stage.
 pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
@@ -58,7 +58,7 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
     let text = match args.stage {
         Stage::Ast | Stage::Typed | Stage::Graph | Stage::Grad => String::new(),
         Stage::Opt => print::to_text(&stages.ran.graph),
-        Stage::Fused => String::new(),
+        Stage::Fused => fuse::print::text(&stages.ran.graph),
         Stage::Kernel => kernel::print::program(&stages.kernels),
         Stage::Clif | Stage::Asm => {
             let mut out = String::new();

@@ -11,7 +11,7 @@ mod check;
 mod ir;
 mod run;
 mod summary;
-
+mod test;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::driver::{Failure, Options, Project};
@@ -68,7 +68,7 @@ fn run(cli: Cli) -> u8 {
         Command::Ir(a) => ir::ir(a, &ui),
         Command::Bench(a) => bench::bench(a, &ui),
         Command::Summary(a) => summary::summary(a, &ui),
-        Command::Test(_) => Ok(()),
+        Command::Test(a) => test::test(a, &ui),
         Command::Fmt(a) => return check::fmt(a),
     };
     match result {

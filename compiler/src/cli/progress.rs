@@ -125,9 +125,7 @@ pub fn done(ui: &Ui, s: &Summary) {
 
 /// Metrics by name; what is not finite is a string, since JSON has no word for it.
 pub fn object(values: &Values) -> Value {
-    let entry = |(name, x): &(String, f64)| {
-        (name.clone(), if x.is_finite() { json!(x) } else { json!(x.to_string()) })
-    };
+    let entry = |(name, x): &(String, f64)| (name.clone(), if x.is_finite() { json!(x) } else { json!(x.to_string()) });
     Value::Object(values.iter().map(entry).collect::<Map<_, _>>())
 }
 

@@ -8,8 +8,8 @@ mod run;
 pub use run::{Run, first_non_finite, prepare};
 
 use crate::codegen;
-use crate::diag::{Diagnostic, Severity};
 use crate::codegen::emit;
+use crate::diag::{Diagnostic, Severity};
 use crate::graph::flops;
 use crate::graph::graph::{Graph, Slot, SlotKind};
 use crate::kernel::ir::KernelProgram;
@@ -126,8 +126,14 @@ pub fn open(file: &Path, options: Options) -> Result<Project, DataError> {
     Ok(Project { program, units: found, diags, paths, options, start })
 }
 
-fn header(spec: &SourceSpec, paths: &DataPaths) -> Result<Header, DataError> {
+/// What a source's header says.
+pub fn header(spec: &SourceSpec, paths: &DataPaths) -> Result<Header, DataError> {
     data::open(spec, paths).map(|o| o.header().clone())
+}
+
+/// The error of a program that must not read data.
+pub fn no_data(spec: &SourceSpec) -> DataError {
+    DataError::new(codes::NOT_FOUND, spec.name(), "tests of the standard library read no data")
 }
 
 fn read_error(name: &str, e: &std::io::Error) -> DataError {
@@ -267,7 +273,8 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
     }
     let all = all_stages(project, unit, &wanted)?;
     let arenas = arenas(unit);
-    let (params, state) = (specs(&unit.params, SlotKind::Param, &arenas), specs(&unit.states, SlotKind::State, &arenas));
+    let (params, state) =
+        (specs(&unit.params, SlotKind::Param, &arenas), specs(&unit.states, SlotKind::State, &arenas));
     let sources: Vec<emit::Source<'_>> = all
         .iter()
         .map(|s| emit::Source {

@@ -9,3 +9,4 @@ pub mod index;
 pub mod legality;
 pub mod legalize;
 pub mod nodes;
+pub mod print;

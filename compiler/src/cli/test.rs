@@ -1,0 +1,73 @@
+//! `nnc test`: the `test` items of files, run on the reference interpreter.
+
+use super::args::TestArgs;
+use super::ui::Ui;
+use crate::driver::{self, Failure};
+use crate::graph::interp::{self, Feeds};
+use crate::sema::suite::{self, TestUnit};
+use crate::sema::units;
+use nn_runtime::data::SourceSpec;
+use serde_json::json;
+
+/// Runs tests; any failure is exit code 1.
+pub fn test(args: &TestArgs, ui: &Ui) -> Result<(), Failure> {
+    let (mut passed, mut failed) = (0u64, 0u64);
+    if args.files.is_empty() {
+        let (program, diags) = units::Program::load("empty.nn", "", &|path, _| Err(format!("no file `{path}`")));
+        ui.diagnostics(&diags, &program.sources);
+        let header = |spec: &SourceSpec| Err(driver::no_data(spec));
+        let o = units::Options { sets: &[], seed: None, header: &header };
+        for file in 0..program.std_files {
+            run(suite::tests(&program, &o, file), &program, args, ui, &mut passed, &mut failed);
+        }
+    }
+    for file in &args.files {
+        let project = super::open(file, &args.common, ui)?;
+        let header = |spec: &SourceSpec| driver::header(spec, &project.paths);
+        let o = units::Options { sets: &project.options.sets, seed: project.options.seed, header: &header };
+        let tests = suite::tests(&project.program, &o, project.program.main());
+        run(tests, &project.program, args, ui, &mut passed, &mut failed);
+    }
+    ui.say(&format!("{passed} passed, {failed} failed"));
+    if failed > 0 { Err(Failure::Diagnostics(1)) } else { Ok(()) }
+}
+
+fn run(tests: Vec<TestUnit>, program: &units::Program, args: &TestArgs, ui: &Ui, passed: &mut u64, failed: &mut u64) {
+    for t in tests {
+        if args.filter.as_ref().is_some_and(|f| !t.name.contains(f.as_str())) {
+            continue;
+        }
+        let at = program.sources.locate(t.span);
+        let why = outcome(&t, program, ui);
+        ui.event(&json!({ "event": "test", "name": *t.name, "at": at, "ok": why.is_none(), "why": why }));
+        match why {
+            None => {
+                *passed += 1;
+                ui.say(&format!("ok      {} ({at})", t.name));
+            }
+            Some(why) => {
+                *failed += 1;
+                ui.text(&format!("FAILED  {} ({at}): {why}", t.name));
+            }
+        }
+    }
+}
+
+/// Why a test fails; `None` if it does not.
+fn outcome(t: &TestUnit, program: &units::Program, ui: &Ui) -> Option<String> {
+    let graph = match &t.graph {
+        Ok(graph) => graph,
+        Err(diags) => {
+            ui.diagnostics(diags, &program.sources);
+            return Some("it does not compile".to_owned());
+        }
+    };
+    let values = match interp::run(graph, &Feeds::default()) {
+        Ok(values) => values,
+        Err(why) => return Some(why),
+    };
+    let bad = t.checks.iter().zip(&values).find(|(_, v)| v.data.iter().any(|x| *x == 0.0))?.0;
+    let text = program.sources.text(bad.span).to_owned();
+    let why = bad.message.as_ref().map(|m| format!(" ({m})")).unwrap_or_default();
+    Some(format!("`{text}` is false{why}, at {}", program.sources.locate(bad.span)))
+}

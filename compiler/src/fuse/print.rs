@@ -1,0 +1,59 @@
+//! Groups as text: what `nnc ir --stage fused` shows.
+//!
+//! In: a graph. Out: for every group its iteration space and the values it computes, in the graph's own text; `stored`
+//! marks those that go through memory, everything else stays in registers. This text is for reading; it is the kernel IR
+//! that parses back.
+
+use super::group::{Anchor, Plan, group};
+use super::legalize::legalize;
+use crate::graph::graph::Graph;
+use crate::graph::print;
+
+/// The groups of a graph.
+pub fn text(g: &Graph) -> String {
+    let (changed, forced) = legalize(g);
+    let g = changed.as_ref().unwrap_or(g);
+    let plan = group(g, &forced);
+    let names = print::value_names(g);
+    let mut order: Vec<usize> = (0..plan.groups.len()).filter(|&i| !plan.groups[i].members.is_empty()).collect();
+    order.sort_by_key(|&i| plan.groups[i].members.keys().next().copied());
+    let mut out = format!("fused @{} {{\n", g.name);
+    for (n, i) in order.into_iter().enumerate() {
+        out.push_str(&one(&plan, i, n, g, &names));
+    }
+    out.push_str("}\n");
+    out
+}
+
+fn one(plan: &Plan<'_>, i: usize, n: usize, g: &Graph, names: &[String]) -> String {
+    let group = &plan.groups[i];
+    let space: Vec<String> = group
+        .sizes
+        .iter()
+        .zip(&group.reduced)
+        .map(|(size, reduced)| if *reduced { format!("{size} reduced") } else { size.to_string() })
+        .collect();
+    let anchor = match group.anchor {
+        None => "",
+        Some(Anchor::Dot(_)) => " contract",
+        Some(Anchor::Rng(_)) => " rng",
+        Some(Anchor::Order(_)) => " running",
+        Some(Anchor::Scatter(_)) => " scatter",
+    };
+    let update = if group.update { " update" } else { "" };
+    let mut out = format!("  group {n}{anchor}{update} over [{}] {{\n", space.join(", "));
+    for v in group.members.keys() {
+        let node = g.node(*v);
+        let inputs: Vec<String> = node.inputs.iter().map(|a| format!("%{}", names[a.idx()])).collect();
+        let stored = if plan.stored[v.idx()] { "   // stored" } else { "" };
+        out.push_str(&format!(
+            "    %{}: {} = {} {}{stored}\n",
+            names[v.idx()],
+            node.ty,
+            node.op.name(),
+            inputs.join(", ")
+        ));
+    }
+    out.push_str("  }\n");
+    out
+}
