@@ -8,7 +8,12 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 use nn_compiler::diag::{Diagnostic, Severity};
 use nn_compiler::report;
+use nn_compiler::sema::train;
+use nn_compiler::sema::units::{Options, Program};
 use nn_compiler::source::SourceMap;
+use nn_runtime::data::{ColumnSpec, Header, SourceSpec};
+use nn_runtime::dtype::DType;
+use nn_runtime::error::DataError;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -40,10 +45,41 @@ fn find(dir: &Path, out: &mut Vec<PathBuf>) {
 
 /// Everything the compiler says about a program.
 fn check(name: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
+    if name.starts_with("sema") {
+        return elaborate(text);
+    }
     let mut sources = SourceMap::default();
     let file = sources.add(name, text);
     let found = nn_compiler::syntax::parse(&mut Default::default(), file, text);
     (sources, found)
+}
+
+/// Elaborates a program whose data files are made up: 28 by 28 images, integer tables.
+fn elaborate(text: &str) -> (SourceMap, Vec<Diagnostic>) {
+    let (program, mut found) = Program::load("main.nn", text, &|path, _| Err(format!("no file `{path}`")));
+    if !report::any_error(&found) {
+        found.extend(train::check(&program, &Options { sets: &[], seed: None, header: &header }).1);
+    }
+    (program.sources, found)
+}
+
+fn header(spec: &SourceSpec) -> Result<Header, DataError> {
+    let column = |name: &str, dtype, shape: &[u64]| ColumnSpec { name: name.into(), dtype, shape: shape.to_vec() };
+    let (rows, columns) = match spec {
+        SourceSpec::Idx { .. } => {
+            (60_000, vec![column("image", DType::U8, &[28, 28]), column("label", DType::U8, &[])])
+        }
+        SourceSpec::Csv { columns: Some(c), .. } => {
+            let shape = |w: &u64| if *w == 1 { vec![] } else { vec![*w] };
+            (1000, c.iter().map(|(n, w)| column(n, DType::I32, &shape(w))).collect())
+        }
+        SourceSpec::Table { columns } => {
+            let rows = columns.first().map_or(0, |c| c.shape[0]);
+            (rows, columns.iter().map(|c| column(&c.name, c.dtype, &c.shape[1..])).collect())
+        }
+        _ => return Err(DataError::new("E0403", spec.name(), "there is no such file")),
+    };
+    Ok(Header { rows, columns })
 }
 
 fn spec(name: &str, path: &Path) -> Result<(), Failed> {

@@ -153,11 +153,20 @@ impl Elab<'_> {
         }
         let mut now = args.clone();
         for i in 0..m.members.len() {
-            let layer = self.member_at(m, i, args.span)?;
             let at = m.members[i].span;
             let expect = if i + 1 == m.members.len() { args.expect.clone() } else { None };
-            let call = CallArgs { callee: at, expect, ..now };
-            let y = self.call_value(&layer, call)?;
+            let layer = self.member_at(m, i, args.span);
+            let y = layer.and_then(|l| self.call_value(&l, CallArgs { span: at, callee: at, expect, ..now }));
+            let y = match y {
+                Ok(y) => y,
+                Err(e) => {
+                    // What is wrong with the layers after it is said too.
+                    for j in i + 1..m.members.len() {
+                        self.member_at(m, j, args.span).ok();
+                    }
+                    return Err(e);
+                }
+            };
             now = CallArgs { pos: vec![(y, at)], span: at, ..args.clone() };
         }
         match now.pos.into_iter().next() {
@@ -301,7 +310,13 @@ impl Elab<'_> {
         if let ast::ExprKind::Binary { op, lhs, rhs, .. } = &self.ast.expr(e).kind {
             let (a, b) = (self.eval(*lhs, env), self.eval(*rhs, env));
             if let (Ok(a), Ok(b)) = (a, b) {
-                d = d.here(format!("{} {} {}", a.show(), super::statics::op_text(*op), b.show()));
+                let sizes = [&a, &b].into_iter().filter(|v| matches!(v, Value::Dim(_)));
+                let sizes: Vec<String> = sizes.map(Value::show).collect();
+                d = if sizes.is_empty() {
+                    d.here(format!("{} {} {}", a.show(), super::statics::op_text(*op), b.show()))
+                } else {
+                    d.here(format!("here {}", sizes.join(", ")))
+                };
             }
         }
         Err(self.error(d))

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// Expressions inside expressions, before evaluation gives up; the parser's own limit is lower for one expression.
 const MAX_DEPTH: usize = 1_000;
 
+/// Functions that need no parentheses once they have their dims.
+const STANDALONE: &[&str] = &["ones", "zeros", "iota"];
+
 impl Elab<'_> {
     /// The value of an expression.
     pub fn eval(&mut self, e: ExprId, env: &Env) -> R<Value> {
@@ -66,7 +69,15 @@ impl Elab<'_> {
             ExprKind::Binary { op, op_span, lhs, rhs } => self.binary(*op, *op_span, *lhs, *rhs, span, env),
             ExprKind::Cast(a, ty) => self.cast(*a, ty, span, env),
             ExprKind::Call { callee, args } => self.call(*callee, args, span, env, expect),
-            ExprKind::Index { base, items } => self.index(*base, items, span, env),
+            ExprKind::Index { base, items } => match self.index(*base, items, span, env)? {
+                // `ones[B, 3]` and `iota[N]` are values as they stand.
+                Value::WithDims(w) if matches!(&w.0, Value::Builtin(b) if STANDALONE.contains(&b.name)) => {
+                    let mut a = self.args(&[], span, self.ast.span(*base), env)?;
+                    a.expect = expect.cloned();
+                    self.call_value(&Value::WithDims(w), a)
+                }
+                v => Ok(v),
+            },
             ExprKind::Field { base, name } => {
                 let v = self.eval(*base, env)?;
                 self.field(&v, name, span)
@@ -276,7 +287,12 @@ impl Elab<'_> {
         {
             return comprehension::reducer(self, name, items, args, span, env);
         }
-        let f = self.eval(callee, env);
+        let f = match &self.ast.expr(callee).kind {
+            ExprKind::Index { base, items } if self.comp.is_none() => {
+                self.index(*base, items, self.ast.span(callee), env)
+            }
+            _ => self.eval(callee, env),
+        };
         let a = self.args(args, span, self.ast.span(callee), env);
         let (f, mut a) = (f?, a?);
         a.expect = expect.cloned();

@@ -449,26 +449,23 @@ impl Elab<'_> {
                 Err(self.error(d))
             }
             MemberState::Todo => {
-                *cell.state.borrow_mut() = MemberState::Busy;
-                let comp = self.comp.take();
-                let callee = self.st.callee.take();
-                let training = self.training;
-                let made = self.make_member(m, i);
-                self.training = training;
-                self.st.callee = callee;
-                self.comp = comp;
-                match made {
-                    Ok(state) => {
-                        *cell.state.borrow_mut() = state;
-                        self.member_at(m, i, span)
-                    }
-                    Err(e) => {
-                        *cell.state.borrow_mut() = MemberState::Failed;
-                        Err(e)
-                    }
-                }
+                self.make(m, i);
+                self.member_at(m, i, span)
             }
         }
+    }
+
+    /// Makes a member for the first time.
+    fn make(&mut self, m: &Rc<Instance>, i: usize) {
+        *m.members[i].state.borrow_mut() = MemberState::Busy;
+        let comp = self.comp.take();
+        let callee = self.st.callee.take();
+        let training = self.training;
+        let made = self.make_member(m, i);
+        self.training = training;
+        self.st.callee = callee;
+        self.comp = comp;
+        *m.members[i].state.borrow_mut() = made.unwrap_or(MemberState::Failed);
     }
 
     fn make_member(&mut self, m: &Rc<Instance>, i: usize) -> R<MemberState> {
@@ -733,13 +730,11 @@ impl Elab<'_> {
             return;
         }
         for i in 0..m.members.len() {
-            let Ok(v) = (match m.members[i].state.borrow().clone() {
-                MemberState::Absent => continue,
-                _ => Ok::<(), Reported>(()),
-            })
-            .and_then(|()| self.member_quiet(m, i)) else {
+            let state = m.members[i].state.borrow().clone();
+            if matches!(state, MemberState::Absent) {
                 continue;
-            };
+            }
+            let Ok(v) = self.member_quiet(m, i) else { continue };
             match v {
                 Some(Value::Instance(sub)) if owns(m, &sub) => self.finish_instance(&sub, order),
                 Some(Value::Tensor(t)) => {
@@ -755,15 +750,13 @@ impl Elab<'_> {
 
     fn member_quiet(&mut self, m: &Rc<Instance>, i: usize) -> R<Option<Value>> {
         let span = m.members[i].span;
-        if matches!(&*m.members[i].state.borrow(), MemberState::Todo) {
-            // A condition may turn out false only now.
-            let v = self.member_at(m, i, span);
-            if matches!(&*m.members[i].state.borrow(), MemberState::Absent) {
-                return Ok(None);
-            }
-            return v.map(Some);
+        let todo = matches!(&*m.members[i].state.borrow(), MemberState::Todo);
+        if todo {
+            self.make(m, i);
         }
-        self.member_at(m, i, span).map(Some)
+        // A condition may turn out false only now.
+        let absent = matches!(&*m.members[i].state.borrow(), MemberState::Absent);
+        if absent { Ok(None) } else { self.member_at(m, i, span).map(Some) }
     }
 }
 

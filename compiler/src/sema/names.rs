@@ -337,7 +337,7 @@ impl<'a> Elab<'a> {
                 Value::Fn(Rc::new(FnValue { def, env, owner: None, vjp }))
             }
             ItemRef::Model(def, role) => Value::Model(Rc::new(ModelTemplate {
-                span: def.name.span,
+                span,
                 kind: TemplateKind::Item { def, role },
                 env,
                 dims: None,

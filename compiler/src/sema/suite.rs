@@ -9,6 +9,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::graph::graph::Graph;
 use crate::source::Span;
 use crate::syntax::ast::ItemKind;
+use crate::syntax::limits::with_stack;
 use std::sync::Arc;
 
 /// A `test` item.
@@ -35,6 +36,10 @@ pub struct Check {
 
 /// The tests of one file of a program.
 pub fn tests(p: &Program, o: &Options<'_>, file: usize) -> Vec<TestUnit> {
+    with_stack(|| tests_here(p, o, file))
+}
+
+fn tests_here(p: &Program, o: &Options<'_>, file: usize) -> Vec<TestUnit> {
     let Some(items) = p.ast.files.get(file).map(|f| &f.items) else { return vec![] };
     let mut out = vec![];
     for item in items {

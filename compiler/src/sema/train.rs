@@ -21,6 +21,7 @@ use crate::graph::ops::{Op, ReduceKind};
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
 use crate::syntax::ast::{self, ExprId, ExprKind, ItemKind, Setting, TrainEntry, TyKind};
+use crate::syntax::limits::with_stack;
 use nn_runtime::dtype::DType;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -79,6 +80,10 @@ const SETTABLE: &[&str] = &["batch", "epochs", "steps", "seed", "clip"];
 
 /// Checks a program: every `train` item with all of its graphs, and every other item by itself.
 pub fn check(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) {
+    with_stack(|| check_all(p, o))
+}
+
+fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) {
     let mut units = vec![];
     let mut diags: Vec<Diagnostic> = vec![];
     let mut add = |more: Vec<Diagnostic>| {
@@ -130,7 +135,7 @@ impl TrainUnit {
             })
         };
         let o = Options { sets: &self.sets, seed: self.seed_option, header: &header };
-        let (made, diags) = run(p, &o, self.item, kind, Some(rows));
+        let (made, diags) = with_stack(|| run(p, &o, self.item, kind, Some(rows)));
         match made {
             Some((_, g)) if diags.iter().all(|d| d.severity < Severity::Error) => Ok(g),
             _ => Err(diags),
@@ -525,7 +530,11 @@ impl<'t> Unit<'t> {
                     live.push((i, name, t, g));
                 }
                 None => {
-                    let at = el.st.params.get(&name).map_or(span, |p| p.span);
+                    let at = match el.st.params.get(&name) {
+                        Some(p) if el.is_std(p.span) => p.owner.span,
+                        Some(p) => p.span,
+                        None => span,
+                    };
                     let d = Diagnostic::warning("W0502", at, format!("the loss does not depend on `{}`", full(&name)))
                         .note("it keeps its initial value");
                     el.report(d);

@@ -102,6 +102,16 @@ impl Elab<'_> {
                     Value::List(_) => self.to_tensor(v, None).map(|t| t.dims).unwrap_or_default(),
                     Value::Mean { .. } => vec![],
                     v if is_static(v) => vec![],
+                    Value::Hole(_) => return Ok(()),
+                    v if shape.is_some() => {
+                        let wanted = self.text(ty.span).to_owned();
+                        let message = format!("{what} must be {wanted}, found {}", v.show());
+                        let d = Diagnostic::error("E0207", span, message);
+                        return Err(self.error(match v {
+                            Value::Instance(_) | Value::Model(_) => d.help("call it: `layer(x)`"),
+                            _ => d,
+                        }));
+                    }
                     _ => return Ok(()),
                 };
                 if let (Some(DtypeName::Idx(e)), Value::Tensor(Tensor { elem: Elem::Idx(n), .. })) = (dtype, v) {
@@ -157,8 +167,9 @@ impl Elab<'_> {
                 Some(Value::Hole(h)) => {
                     self.solve(&h, actual);
                 }
-                Some(_) => {}
-                None => {
+                Some(Value::Dim(_) | Value::Int(_)) => {}
+                // A data item or model of that name is no dim: the signature's dim hides it.
+                _ => {
                     let d = self.inner_dim(n, actual, actual.origin.unwrap_or(span), 0);
                     env.bind(n, Value::Dim(d), false, span);
                 }
@@ -238,6 +249,17 @@ impl Elab<'_> {
                     }));
                 }
             },
+        };
+        // Whole numbers written out are class numbers if all of them are in range.
+        let t = match (&ty.elem, &v) {
+            (ElemType::Exact(Elem::Idx(n)), Value::List(_)) => match super::cx::numbers(&v) {
+                Some((_, xs, false)) => match xs.iter().find(|x| **x < 0.0 || **x >= n.size as f64) {
+                    None => Tensor { elem: Elem::Idx(n.clone()), ..t },
+                    Some(x) => return self.err("E0111", span, format!("{x} is outside idx<{}>", n.show())),
+                },
+                _ => t,
+            },
+            _ => t,
         };
         let t = self.coerce_elem(t, &ty.elem, span, what)?;
         let dims = self.fit_dims(&t, ty, span, what)?;
@@ -385,7 +407,8 @@ impl Elab<'_> {
                     have.show_outer(self),
                     want.show_outer(self)
                 );
-                let reads = ty.show_outer(self);
+                let reads = want.show_outer(self);
+                let reads = if t.dims.len() > 1 { format!("[.., {reads}]") } else { format!("[{reads}]") };
                 let produced = show_dims(&t.dims);
                 let mut d = match user(self, want.origin) {
                     Some(s) => Diagnostic::error("E0101", s, message).here(format!("this layer reads {reads}")),
@@ -434,10 +457,10 @@ impl Elab<'_> {
         match &self.st.callee {
             Some(m) => {
                 let message = format!("these layers do not fit: {found} flows into a layer that reads {want}");
-                let at = if self.is_std(span) { m.span } else { span };
+                let at = if self.is_std(m.span) { span } else { m.span };
                 let mut d = Diagnostic::error("E0101", at, message).here(format!("{what} is {want}"));
-                if at != m.span && !self.is_std(m.span) {
-                    d = d.label(m.span, format!("the layer `{}`", m.show()));
+                if at != span && !self.is_std(span) {
+                    d = d.label(span, format!("{found} arrives from here"));
                 }
                 for dim in actual {
                     if let Some(o) = dim.origin
@@ -531,23 +554,6 @@ impl TensorType {
                 AxisType::Rest(_) => "..".to_owned(),
             })
             .collect();
-        format!("[{}]", parts.join(", "))
-    }
-
-    fn show_outer(&self, el: &Elab<'_>) -> String {
-        let n = self.dims.len();
-        let parts: Vec<String> = self
-            .dims
-            .iter()
-            .enumerate()
-            .map(|(i, d)| match d {
-                AxisType::Dim(d) if i + 1 == n || d.origin.is_some_and(|o| !el.is_std(o)) => d.show_outer(el),
-                AxisType::Dim(_) | AxisType::Rest(_) => "..".to_owned(),
-                AxisType::Infer(_) => "_".to_owned(),
-            })
-            .collect();
-        let mut parts = parts;
-        parts.dedup_by(|a, b| a == ".." && b == "..");
         format!("[{}]", parts.join(", "))
     }
 }
