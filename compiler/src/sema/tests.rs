@@ -91,7 +91,12 @@ fn std_tests_hold() {
             let values = interp::run_values(g, &feeds, &roots).unwrap_or_else(|e| panic!("{}: {e}", t.name));
             for (v, c) in values.iter().zip(&t.checks) {
                 if v.data != [1.0] {
-                    bad += &format!("test {:?}: {}: `{}` is false\n", t.name, p.sources.locate(c.span), p.sources.text(c.span));
+                    bad += &format!(
+                        "test {:?}: {}: `{}` is false\n",
+                        t.name,
+                        p.sources.locate(c.span),
+                        p.sources.text(c.span)
+                    );
                 }
             }
         }
