@@ -129,11 +129,11 @@ pub fn run_passes(graph: Graph, passes: &[&Pass], options: &PassOptions) -> Resu
             ran.prints.push((pass.name, print::to_text(&next)));
         }
         ran.graph = next;
-        if options.verify {
-            if let Err(errors) = verify::verify(&ran.graph) {
-                let (problem, ir) = (errors.to_string(), errors.marked(&ran.graph));
-                return Err(Bug { pass: pass.name, problem, ir });
-            }
+        if options.verify
+            && let Err(errors) = verify::verify(&ran.graph)
+        {
+            let (problem, ir) = (errors.to_string(), errors.marked(&ran.graph));
+            return Err(Bug { pass: pass.name, problem, ir });
         }
     }
     ran.notes = cx.notes;

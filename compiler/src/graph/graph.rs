@@ -109,6 +109,17 @@ impl Graph {
     pub fn values(&self) -> impl DoubleEndedIterator<Item = ValueId> + use<> {
         (0..self.nodes.len() as u32).map(ValueId)
     }
+    /// Which values some values need, themselves included.
+    pub fn live(&self, roots: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
+        let mut live = vec![false; self.nodes.len()];
+        roots.into_iter().for_each(|v| live[v.idx()] = true);
+        for v in self.values().rev() {
+            if live[v.idx()] {
+                self.inputs(v).iter().for_each(|x| live[x.idx()] = true);
+            }
+        }
+        live
+    }
     /// How often each value is used, outputs included.
     pub fn use_counts(&self) -> Vec<u32> {
         let mut n = vec![0; self.nodes.len()];

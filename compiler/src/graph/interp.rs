@@ -30,30 +30,17 @@ pub fn run(g: &Graph, feeds: &Feeds) -> Result<Outputs, String> {
 
 /// Evaluates every value that an output needs; `None` for the others.
 pub fn run_all(g: &Graph, feeds: &Feeds) -> Result<Vec<Option<Tensor>>, String> {
-    let roots: Vec<ValueId> = g.outputs.iter().map(|o| o.value).collect();
-    let live = live(g, &roots);
+    let live = g.live(g.outputs.iter().map(|o| o.value));
     check_feeds(g, feeds, &live)?;
     Ok(eval_nodes(g, feeds, &live))
 }
 
 /// Evaluates some values of a graph.
 pub fn run_values(g: &Graph, feeds: &Feeds, values: &[ValueId]) -> Result<Vec<Tensor>, String> {
-    let live = live(g, values);
+    let live = g.live(values.iter().copied());
     check_feeds(g, feeds, &live)?;
     let all = eval_nodes(g, feeds, &live);
     Ok(values.iter().filter_map(|v| all[v.idx()].clone()).collect())
-}
-
-/// Which nodes some values need.
-pub fn live(g: &Graph, roots: &[ValueId]) -> Vec<bool> {
-    let mut live = vec![false; g.nodes.len()];
-    roots.iter().for_each(|v| live[v.idx()] = true);
-    for v in g.values().rev() {
-        if live[v.idx()] {
-            g.inputs(v).iter().for_each(|i| live[i.idx()] = true);
-        }
-    }
-    live
 }
 
 fn eval_nodes(g: &Graph, feeds: &Feeds, live: &[bool]) -> Vec<Option<Tensor>> {

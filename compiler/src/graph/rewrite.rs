@@ -23,7 +23,7 @@ impl<'a> Rewriter<'a> {
         for slot in &old.slots {
             b.slot(slot.clone());
         }
-        Rewriter { old, b, map: vec![None; old.nodes.len()], live: live(old) }
+        Rewriter { old, b, map: vec![None; old.nodes.len()], live: old.live(old.outputs.iter().map(|o| o.value)) }
     }
 
     /// Where an old value went; operands of a live value have always been visited before it.
@@ -69,20 +69,4 @@ impl<'a> Rewriter<'a> {
         }
         self.b.finish()
     }
-}
-
-/// Which values an output needs.
-pub fn live(g: &Graph) -> Vec<bool> {
-    let mut live = vec![false; g.nodes.len()];
-    for o in &g.outputs {
-        live[o.value.idx()] = true;
-    }
-    for v in g.values().rev() {
-        if live[v.idx()] {
-            for a in g.inputs(v) {
-                live[a.idx()] = true;
-            }
-        }
-    }
-    live
 }

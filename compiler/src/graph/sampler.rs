@@ -29,7 +29,7 @@ impl Rand {
 
     /// A whole number below `n`, which is at least 1.
     pub fn below(&mut self, n: usize) -> usize {
-        (u64::from(self.bits()) * n as u64 >> 32) as usize
+        ((u64::from(self.bits()) * n as u64) >> 32) as usize
     }
 
     /// True once in `n` times.

@@ -209,7 +209,7 @@ pub struct OpSpec {
     /// Its derivative in words, for the reference.
     pub grad: &'static str,
     /// The type of the result, or why the operands do not fit.
-    pub infer: fn(&Op, &[&TensorTy], &[Slot]) -> Result<TensorTy, String>,
+    pub infer: InferFn,
     /// Reference evaluation: the elements of the result.
     pub eval: fn(&Op, &EvalCx, &TensorTy, &[&Tensor]) -> Vec<f64>,
     /// Cotangents of the operands; `None` where no gradient flows.
@@ -221,6 +221,9 @@ pub struct OpSpec {
     /// Inputs that the generated tests run it on.
     pub samples: fn() -> Vec<Sample>,
 }
+
+/// A type rule.
+pub type InferFn = fn(&Op, &[&TensorTy], &[Slot]) -> Result<TensorTy, String>;
 
 /// Builds the cotangent of each operand.
 pub type VjpFn = fn(&mut Builder, &Op, VjpArgs) -> Vec<Option<ValueId>>;
