@@ -647,8 +647,14 @@ impl Elab<'_> {
         let dims = ty.known().unwrap_or_default();
         let elem = ty.elem_or_f32();
         let shape = TensorTy::new(elem.dtype(), dims.iter().map(|d| d.size));
-        let id = self.b.input(Slot { name: path.into(), kind: SlotKind::State, ty: shape });
-        let tensor = Tensor { id, elem, dims };
+        let tensor = if self.st.asserts.is_some() {
+            // A test has no stored state either.
+            let v = self.initial_value(&ty, &init, &m.env, path)?;
+            Tensor { dims, ..v }
+        } else {
+            let id = self.b.input(Slot { name: path.into(), kind: SlotKind::State, ty: shape });
+            Tensor { id, elem, dims }
+        };
         let entry = StateEntry { current: tensor.clone(), slot: tensor, ty, init, owner: m.clone(), span };
         if self.st.states.insert(path.into(), entry).is_some() {
             return self.err("E0208", span, format!("two states are called `{path}`"));

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod check;
+mod derive;
 mod dist;
 mod fold;
 mod make;
@@ -16,7 +17,8 @@ use super::value::Value;
 pub use dist::draw;
 
 /// The tables of all files, searched in order.
-const TABLES: [&[Builtin]; 6] = [math::TABLE, fold::TABLE, place::TABLE, make::TABLE, dist::TABLE, check::TABLE];
+const TABLES: [&[Builtin]; 7] =
+    [math::TABLE, fold::TABLE, place::TABLE, make::TABLE, dist::TABLE, derive::TABLE, check::TABLE];
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static Builtin> {

@@ -1,0 +1,107 @@
+//! Derivatives as values: `grad(y, x)` and `vjp(y, x, ct)`.
+//!
+//! In: tensors. Out: ordinary graph values, so derivatives nest. `x` is treated as independent of what it came from.
+
+use super::args::Args;
+use crate::diag::Diagnostic;
+use crate::grad;
+use crate::sema::cx::{Builtin, CallArgs, Elab, R};
+use crate::sema::tensor::{dtype, sizes};
+use crate::sema::value::{Tensor, Value, show_dims};
+use crate::source::Span;
+
+/// Functions of this file.
+pub(super) const TABLE: &[Builtin] = &[Builtin { name: "grad", call: gradient }, Builtin { name: "vjp", call: vjp }];
+
+/// A float scalar, or E0203.
+pub(super) fn scalar(el: &mut Elab<'_>, y: &Tensor, span: Span) -> R<()> {
+    if y.dims.is_empty() && y.elem.dtype().is_float() {
+        return Ok(());
+    }
+    let found = if y.dims.is_empty() { y.show() } else { show_dims(&y.dims) };
+    let text = el.text(span).to_owned();
+    let d = Diagnostic::error("E0203", span, format!("grad needs a scalar, found {found}"))
+        .help(format!("`grad(sum({text}), x)`, or `vjp({text}, x, ct)` for a direction"));
+    Err(el.error(d))
+}
+
+/// The tensors of one value: itself, or the parts of a tuple.
+fn parts(el: &mut Elab<'_>, v: &Value, span: Span) -> R<Vec<Tensor>> {
+    let list = match v {
+        Value::Tuple(items) | Value::List(items) => items.to_vec(),
+        v => vec![v.clone()],
+    };
+    let mut out = vec![];
+    for v in &list {
+        let Value::Tensor(t) = v else {
+            return el.err("E0207", span, format!("a derivative is by a tensor, found {}", v.show()));
+        };
+        if !t.elem.dtype().is_float() {
+            return el.err("E0202", span, format!("a derivative is by floats, found {}", t.show()));
+        }
+        out.push(t.clone());
+    }
+    Ok(out)
+}
+
+/// Cotangents as values shaped as what they belong to; zeros where nothing flows.
+fn finish(el: &mut Elab<'_>, xs: &[Tensor], gs: Vec<Option<crate::graph::graph::ValueId>>, tuple: bool) -> Value {
+    let mut out = vec![];
+    for (x, g) in xs.iter().zip(gs) {
+        let id = match g {
+            Some(g) => g,
+            None => el.b.zeros_like(x.id),
+        };
+        out.push(Value::Tensor(Tensor { id, ..x.clone() }));
+    }
+    match (tuple, out.pop()) {
+        (false, Some(v)) => v,
+        (_, last) => {
+            out.extend(last);
+            Value::Tuple(out.into())
+        }
+    }
+}
+
+/// `grad(y, x)`: the derivative of the scalar `y` by `x`, or by each part of a tuple.
+fn gradient(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
+    let mut a = Args::new(el, "grad", args);
+    let (y, ys) = a.tensor(el, "y")?;
+    let (x, xs) = a.value(el, "x")?;
+    a.end(el)?;
+    scalar(el, &y, ys)?;
+    let tensors = parts(el, &x, xs)?;
+    let ids: Vec<_> = tensors.iter().map(|t| t.id).collect();
+    let gs = grad::grad(&mut el.b, y.id, &ids);
+    if gs.iter().all(Option::is_none) {
+        let text = el.text(xs).to_owned();
+        let mut d = Diagnostic::error("E0204", ys, format!("this does not depend on `{text}`"));
+        if let Some(v) = grad::path_ends_at(el.b.graph(), y.id, &ids)
+            && let Some(at) = el.b.graph().node(v).span
+        {
+            let name = el.b.graph().op(v).name().to_owned();
+            d = d.label(at, format!("the path ends here: `{name}` has no derivative"));
+        }
+        return Err(el.error(d));
+    }
+    Ok(finish(el, &tensors, gs, !matches!(x, Value::Tensor(_))))
+}
+
+/// `vjp(y, x, ct)`: the derivative of `sum(y * ct)` by `x`.
+fn vjp(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
+    let mut a = Args::new(el, "vjp", args);
+    let (y, ys) = a.tensor(el, "y")?;
+    let (x, xs) = a.value(el, "x")?;
+    let (ct, cs) = a.tensor(el, "ct")?;
+    a.end(el)?;
+    if !y.elem.dtype().is_float() {
+        return el.err("E0202", ys, format!("a derivative is of floats, found {}", y.show()));
+    }
+    let ct = crate::sema::tensor::broadcast_to(el, &ct, &y.dims, cs)?;
+    debug_assert_eq!(sizes(&ct.dims), sizes(&y.dims));
+    let ct = dtype::cast(el, &ct, y.elem.dtype());
+    let tensors = parts(el, &x, xs)?;
+    let ids: Vec<_> = tensors.iter().map(|t| t.id).collect();
+    let gs = grad::vjp(&mut el.b, &[y.id], &[ct.id], &ids);
+    Ok(finish(el, &tensors, gs, !matches!(x, Value::Tensor(_))))
+}
