@@ -279,7 +279,9 @@ impl Maker {
     }
 
     fn movement(&mut self) {
-        let Some((v, k)) = self.find(|_, _| true) else { return };
+        // Half of the time the newest value, so that moves meet in chains.
+        let newest = self.known.last().copied().filter(|_| self.r.one_in(2));
+        let Some((v, k)) = newest.or_else(|| self.find(|_, _| true)) else { return };
         let ty = self.b.ty(v).clone();
         let rank = ty.rank();
         match self.r.below(8) {

@@ -3,10 +3,10 @@
 use super::PASSES;
 use crate::graph::graph::Graph;
 use crate::graph::interp::run;
-use crate::graph::ops::{Literal, Op};
+use crate::graph::ops::{Class, Literal, Op};
 use crate::graph::parse::parse;
 use crate::graph::print::to_text;
-use crate::graph::random::random;
+use crate::graph::random::{random, random_where};
 use crate::graph::sampler::feeds;
 use crate::pass::{Pass, PassCx, PassOptions, run_passes};
 use std::collections::BTreeMap;
@@ -82,6 +82,25 @@ fn fuel_stops_rewriting() {
             let some = run_passes(g.clone(), PASSES, &options).expect("valid");
             assert_same("some fuel", &g, &some.graph, seed);
         }
+    }
+}
+
+/// Chains of moves, which random graphs over all ops seldom hold: here the movement rules meet each other.
+#[test]
+fn no_chain_of_moves_changes() {
+    let mut fired: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in 0..1500 {
+        let g = in_f64(&random_where(seed, |op| op.class() == Class::Movement));
+        let mut cx = PassCx::new(u64::MAX);
+        let next = (super::simplify::PASS.run)(&g, &mut cx);
+        assert_same("simplify", &g, &next, seed);
+        cx.rules.into_iter().for_each(|(rule, n)| *fired.entry(rule).or_default() += n);
+    }
+    let chains = ["reshape_chain", "permute_chain", "broadcast_chain", "slice_chain", "reverse_chain"];
+    let through =
+        ["permute_of_broadcast", "slice_of_broadcast", "slice_of_concat", "reverse_of_copies", "reshape_of_broadcast"];
+    for rule in chains.iter().chain(&through) {
+        assert!(fired.get(rule).is_some_and(|n| *n >= 10), "{rule} fired {:?} times", fired.get(rule));
     }
 }
 

@@ -159,16 +159,14 @@ pub fn convert(k: &mut dyn LaneBuilder, from: DType, to: DType, x: LaneId) -> La
     }
 }
 
-/// Saturating: from 2^31 on the top bit is taken off before the signed conversion and put back after it.
+/// Saturating: from 2^31 on the top bit is taken off before the signed conversion, which saturates, and put back after.
 fn float_to_u32(k: &mut dyn LaneBuilder, x: LaneId) -> LaneId {
-    let (zero, top, all) = (k.i32(0), k.i32(i32::MIN), k.i32(-1));
-    let (two31, two32) = (k.f32(2147483648.0), k.f32(4294967296.0));
+    let (zero, top, two31) = (k.i32(0), k.i32(i32::MIN), k.f32(2147483648.0));
     let low = k.un(LaneUn::FToI, x);
     let low = k.bin(LaneBin::IMax, low, zero);
     let rest = k.bin(LaneBin::FSub, x, two31);
     let rest = k.un(LaneUn::FToI, rest);
     let high = k.bin(LaneBin::IXor, rest, top);
-    let (is_high, is_over) = (k.cmp(LaneCmp::FGe, x, two31), k.cmp(LaneCmp::FGe, x, two32));
-    let y = k.select(is_high, high, low);
-    k.select(is_over, all, y)
+    let is_high = k.cmp(LaneCmp::FGe, x, two31);
+    k.select(is_high, high, low)
 }
