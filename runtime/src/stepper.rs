@@ -26,6 +26,8 @@ pub struct ProgramStepper {
     own_state: Vec<bool>,
     /// Rows of the last batch, for finding out what went wrong in it.
     last: Vec<u32>,
+    /// Parameters and state as they were before the last step, if they are kept.
+    before: Option<[Vec<u8>; 2]>,
 }
 
 /// An output scalar.
@@ -61,7 +63,18 @@ impl ProgramStepper {
                 names.iter().map(both).collect()
             })
             .collect();
-        ProgramStepper { session, data, seed, columns, ratios, train_names, eval_names, own_state, last: vec![] }
+        ProgramStepper {
+            session,
+            data,
+            seed,
+            columns,
+            ratios,
+            train_names,
+            eval_names,
+            own_state,
+            last: vec![],
+            before: None,
+        }
     }
 
     /// The data.
@@ -100,6 +113,12 @@ impl ProgramStepper {
             *slot = exec::Column { bytes: &all[c].bytes, row_bytes: all[c].row_bytes() };
         }
         let gather = Gather { columns: used, rows };
+        if let Some([params, state]) = &mut self.before {
+            params.clear();
+            params.extend_from_slice(self.session.params_bytes());
+            state.clear();
+            state.extend_from_slice(self.session.state_bytes());
+        }
         self.last.clear();
         self.last.extend_from_slice(rows);
         self.session.run_batch(e, self.seed, t, &gather).map_err(|e| RuntimeError::Bug(e.to_string()))?;
@@ -111,12 +130,16 @@ impl ProgramStepper {
         &self.last
     }
 
-    /// The values of a parameter, a state, or a column at some rows of a source.
-    pub fn slot_values(&self, name: &str, source: usize, rows: &[u32]) -> Option<Vec<f64>> {
+    /// Keeps what parameters and state were before each step, to find out later where a step went wrong.
+    pub fn keep_before(&mut self, keep: bool) {
+        self.before = keep.then(|| [vec![], vec![]]);
+    }
+
+    /// The values before the last step of a parameter or state; of a column, those at some rows of a source.
+    pub fn slot_before(&self, name: &str, source: usize, rows: &[u32]) -> Option<Vec<f64>> {
         let program = self.session.program();
-        for (specs, bytes) in
-            [(&program.params, self.session.params_bytes()), (&program.state, self.session.state_bytes())]
-        {
+        let [params, state] = self.before.as_ref()?;
+        for (specs, bytes) in [(&program.params, params), (&program.state, state)] {
             if let Some(s) = specs.iter().find(|s| s.name == name) {
                 return Some(crate::data::convert::values(s.dtype, &bytes[range(s)]));
             }

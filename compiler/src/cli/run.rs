@@ -25,6 +25,7 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
         };
         run.plan.resume = Some(checkpoint::read(&path)?);
     }
+    run.stepper.keep_before(args.check_finite);
     let mut progress = Progress::new(*ui);
     let result = train::train(&run.plan, &mut run.stepper, &mut progress, &stop);
     progress.close();

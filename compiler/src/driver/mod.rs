@@ -186,6 +186,8 @@ pub fn stages(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Res
 
 /// A graph of a unit as elaborated. The unit was checked, so what is found here is a limit or a defect.
 pub fn graph(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Graph, Failure> {
+    // Entries without data are elaborated for a whole batch all the same: sizes that depend on it must work out.
+    let rows = if rows == 0 { batches(unit).train } else { rows };
     unit.graph(&project.program, kind, rows).map_err(|diags| {
         let text: Vec<String> = diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         Failure::Bug(format!("the {} graph of a checked program: {}", kind.name(), text.join("; ")))

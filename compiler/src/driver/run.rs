@@ -96,9 +96,8 @@ pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> R
 /// Opens and decodes the data of a unit.
 fn load(project: &Project, unit: &TrainUnit) -> Result<Dataset, DataError> {
     let mut opened: Vec<(String, Opened)> = vec![];
-    for (i, spec) in unit.data.sources.iter().enumerate() {
-        let o = data::open(spec, &project.paths)?;
-        opened.push((format!("{} source {}", unit.data.name, i + 1), o));
+    for spec in &unit.data.sources {
+        opened.push((spec.name().to_owned(), data::open(spec, &project.paths)?));
     }
     Dataset::load(opened, &unit.data.splits, &unit.data.checks)
 }
@@ -117,7 +116,7 @@ pub fn first_non_finite(
     let mut slots = vec![];
     for slot in &g.slots {
         let n = slot.ty.numel() as usize;
-        let data = match run.stepper.slot_values(&slot.name, source, &rows) {
+        let data = match run.stepper.slot_before(&slot.name, source, &rows) {
             Some(values) if values.len() == n => values,
             _ => vec![step as f64; n],
         };
