@@ -133,16 +133,17 @@ fn inside(el: &mut Elab<'_>, frame: Frame, left: &[usize], body: ExprId, env: &E
     let dims: Vec<Dim> = left.iter().map(|&v| frame.vars[v].dim.clone()).collect();
     el.check_shape(&dims, el.ast.span(body))?;
     el.comp = Some(frame);
-    bind_vars(el, left, &scope);
-    let r = scalar(el, body, &scope).and_then(|t| align(el, &t, left, el.ast.span(body)));
+    let bound = bind_vars(el, left, &scope);
+    let r = bound.and_then(|()| scalar(el, body, &scope)).and_then(|t| align(el, &t, left, el.ast.span(body)));
     el.comp = None;
     r
 }
 
 /// Binds variables as values: `i32` counting along their own axis.
-fn bind_vars(el: &mut Elab<'_>, vars: &[usize], scope: &Env) {
+fn bind_vars(el: &mut Elab<'_>, vars: &[usize], scope: &Env) -> R<()> {
     for &v in vars {
-        let Some(var) = el.comp.as_ref().map(|f| f.vars[v].clone()) else { return };
+        let Some(var) = el.comp.as_ref().map(|f| f.vars[v].clone()) else { return Ok(()) };
+        el.check_shape(std::slice::from_ref(&var.dim), var.span)?;
         if &*var.name == ".." {
             continue;
         }
@@ -151,6 +152,7 @@ fn bind_vars(el: &mut Elab<'_>, vars: &[usize], scope: &Env) {
         let t = Tensor { id, elem: Elem::Idx(bound), dims: vec![var.dim.clone()] };
         scope.bind(&var.name, Value::Tensor(t), false, var.span);
     }
+    Ok(())
 }
 
 /// The value of an expression inside a comprehension: a tensor over index variables.

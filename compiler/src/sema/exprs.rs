@@ -343,14 +343,6 @@ impl Elab<'_> {
             }
             Value::Fn(_) | Value::Builtin(_) => {
                 let dims = self.dim_args(items, env)?;
-                if let Value::Builtin(b) = &v
-                    && super::builtins::is_value(b.name)
-                {
-                    let dims = Some(dims);
-                    let args =
-                        CallArgs { span, callee: at, dims, pos: vec![], named: vec![], expect: None, env: env.clone() };
-                    return self.call_value(&v, args);
-                }
                 Ok(Value::WithDims(Rc::new((v.clone(), dims))))
             }
             Value::Tuple(list) | Value::List(list) => self.index_list(list, items, span, env),

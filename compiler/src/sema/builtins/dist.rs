@@ -33,7 +33,6 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin { name: "kaiming_normal", call: |el, a| dist(el, "kaiming_normal", &[("a", Some(0.0))], a) },
     Builtin { name: "glorot", call: |el, a| dist(el, "glorot", &[("gain", Some(1.0))], a) },
     Builtin { name: "categorical", call: |el, a| dist(el, "categorical", &[("logits", None)], a) },
-    Builtin { name: "orthogonal", call: |el, a| Err(el.limit(a.span, "`orthogonal`")) },
 ];
 
 fn made(name: &'static str, args: Vec<Value>, span: Span) -> R<Value> {
@@ -348,9 +347,9 @@ fn integers(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> 
             return Err(el.error(e));
         }
     };
-    if hi <= lo || hi - lo > 1 << 24 {
+    if hi <= lo || hi.saturating_sub(lo) > 1 << 24 || lo < i64::from(i32::MIN) || hi > i64::from(i32::MAX) {
         let e = Diagnostic::error("E0209", d.span, format!("`randint` over {lo}..{hi}"))
-            .note("the range must not be empty and holds at most 2^24 numbers");
+            .note("the range must not be empty, holds at most 2^24 numbers and lies in i32");
         return Err(el.error(e));
     }
     if let Elem::Idx(n) = &elem
@@ -377,6 +376,9 @@ fn categorical(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) 
     let Some((classes, lead)) = logits.dims.split_last() else {
         return el.err("E0117", d.span, "`categorical` needs logits with at least one axis");
     };
+    if classes.size == 0 {
+        return el.err("E0117", d.span, "`categorical` over no classes");
+    }
     let mut all = dims.clone();
     all.push(classes.clone());
     let common = broadcast::common(

@@ -162,7 +162,11 @@ fn arg(el: &mut Elab<'_>, name: &'static str, kind: ArgKind, args: CallArgs) -> 
     let keep = a.flag(el, "keep")?;
     let text = shown(el, s);
     let axis = axis_or_last(el, &mut a, &t, &text)?;
+    let span = a.span();
     a.end(el)?;
+    if t.dims[axis].size == 0 {
+        return el.err("E0117", span, format!("`{name}` over an axis without elements"));
+    }
     Ok(Value::Tensor(reduce::arg(el, kind, &t, axis, keep)))
 }
 

@@ -17,8 +17,16 @@ use super::value::Value;
 pub use dist::draw;
 
 /// The tables of all files, searched in order.
-const TABLES: [&[Builtin]; 7] =
-    [math::TABLE, fold::TABLE, place::TABLE, make::TABLE, dist::TABLE, derive::TABLE, check::TABLE];
+const TABLES: [&[Builtin]; 8] =
+    [math::TABLE, fold::TABLE, place::TABLE, make::TABLE, dist::TABLE, derive::TABLE, check::TABLE, LATER];
+
+macro_rules! later {
+    ($($name:literal),*) => { &[$(Builtin { name: $name, call: |el, a| Err(el.limit(a.span, concat!("`", $name, "`"))) }),*] };
+}
+
+/// Functions of the language that this compiler does not have yet.
+const LATER: &[Builtin] =
+    later!("orthogonal", "linear_scan", "while_loop", "jvp", "sort", "argsort", "kmeans", "conv2d", "unfold", "fold");
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static Builtin> {
@@ -28,11 +36,6 @@ pub fn lookup(name: &str) -> Option<&'static Builtin> {
 /// Every name that [`lookup`] knows, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().flat_map(|t| t.iter()).map(|b| b.name)
-}
-
-/// Is `name[B, 3]` a tensor, with no call after it?
-pub fn is_value(name: &str) -> bool {
-    matches!(name, "ones" | "zeros" | "iota")
 }
 
 /// As it stands in a call: `T`, `-1`, `[B, 2]`.

@@ -4,9 +4,11 @@ use super::args::Args;
 use super::fold::axis_or_last;
 use super::written;
 use crate::diag::Diagnostic;
+use crate::graph::ops::ArgKind;
+use crate::graph::ops::elementwise::Ew;
 use crate::sema::cx::{Builtin, CallArgs, Elab, R};
 use crate::sema::tensor::shape::{self, Size};
-use crate::sema::tensor::{Num, Opd, axes, index, make};
+use crate::sema::tensor::{Num, Opd, axes, dtype, index, make, reduce};
 use crate::sema::value::{Dim, Tensor, Value, show_dims};
 use crate::source::Span;
 
@@ -27,6 +29,7 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin { name: "one_hot", call: one_hot },
     Builtin { name: "segment_sum", call: |el, a| segment(el, "segment_sum", a) },
     Builtin { name: "scatter_add", call: |el, a| segment(el, "scatter_add", a) },
+    Builtin { name: "top_k", call: top_k },
     Builtin { name: "size", call: size },
     Builtin { name: "rank", call: rank },
 ];
@@ -127,7 +130,7 @@ fn join(el: &mut Elab<'_>, name: &'static str, args: CallArgs) -> R<Value> {
     for (v, s) in items {
         xs.push(el.operand(&v, s)?);
     }
-    let first = crate::sema::tensor::dtype::tensor(el, &xs[0]);
+    let first = dtype::tensor(el, &xs[0]);
     let span = a.span();
     let r = if name == "cat" {
         let (v, s) = axis.unwrap_or((Value::Int(-1), span));
@@ -318,6 +321,53 @@ fn segment(el: &mut Elab<'_>, name: &'static str, args: CallArgs) -> R<Value> {
     tensor_out(el, r)
 }
 
+/// Most elements that `top_k` picks: it takes one maximum after another.
+const MAX_TOP: i64 = 64;
+
+/// `top_k(x, k)`: the k largest elements of the last axis and their indices, largest first, of equal ones the earlier.
+fn top_k(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
+    let mut a = Args::new(el, "top_k", args);
+    let x = a.operand(el, "x")?;
+    let (kv, ks) = a.value(el, "k")?;
+    let k = el.as_int(&kv, ks, "`k`")?;
+    let span = a.span();
+    a.end(el)?;
+    let t = dtype::float(el, &x);
+    let Some(last) = t.dims.last().cloned() else {
+        return el.err("E0117", x.span, "`top_k` needs at least one axis");
+    };
+    if k < 1 || k > last.size as i64 || k > MAX_TOP {
+        let d = Diagnostic::error("E0209", ks, format!("`top_k` of {k} out of {}", last.show()))
+            .note(format!("k is at least 1, at most the size of the axis, and at most {MAX_TOP}"));
+        return Err(el.error(d));
+    }
+    let axis = t.dims.len() - 1;
+    let count = el.b.iota(&crate::sema::tensor::sizes(&t.dims), axis as u32);
+    let low = el.b.splat_like(t.id, f64::NEG_INFINITY);
+    let mut rest = t.clone();
+    let (mut values, mut ids) = (vec![], vec![]);
+    for _ in 0..k {
+        let i = reduce::arg(el, ArgKind::Max, &rest, axis, false);
+        let at = Opd::new(i.clone(), span);
+        let r = index::pick(el, &Opd::new(t.clone(), x.span), &at, span);
+        values.push(Opd::new(el.failed(r)?, span));
+        let axes: Vec<u32> = (0..axis as u32).collect();
+        let wide = el.b.broadcast(i.id, &crate::sema::tensor::sizes(&t.dims), &axes);
+        let taken = el.b.ew(Ew::Eq, &[count, wide]);
+        rest.id = el.b.ew(Ew::Select, &[taken, low, rest.id]);
+        ids.push(at);
+    }
+    let values = shape::stack(el, &values, axis, span);
+    let mut values = el.failed(values)?;
+    let ids = shape::stack(el, &ids, axis, span);
+    let mut ids = el.failed(ids)?;
+    if let Value::Dim(d) = kv {
+        values.dims[axis] = d.clone();
+        ids.dims[axis] = d;
+    }
+    Ok(Value::Tuple(vec![Value::Tensor(values), Value::Tensor(ids)].into()))
+}
+
 /// `size(x)`: number of elements; `size(x, axis)`: of one axis. Static.
 fn size(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     let mut a = Args::new(el, "size", args);
@@ -349,6 +399,10 @@ fn rank(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
 
 /// `fill` and its like share the broadcast of one value into a shape.
 pub(super) fn filled(el: &mut Elab<'_>, v: &Opd, dims: Vec<Dim>, span: Span) -> R<Value> {
-    el.check_shape(&dims, span)?;
+    let mut all = dims.clone();
+    if let crate::sema::tensor::Val::Tensor(t) = &v.val {
+        all.extend(t.dims.iter().cloned());
+    }
+    el.check_shape(&all, span)?;
     Ok(Value::Tensor(make::fill(el, v, dims)))
 }

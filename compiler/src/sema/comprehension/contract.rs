@@ -29,8 +29,8 @@ pub(super) fn reduce(el: &mut Elab<'_>, name: &str, vars: &[usize], args: &[Arg]
         let names: Vec<(Arc<str>, usize)> = vars.iter().map(|&v| (f.vars[v].name.clone(), v)).collect();
         f.scope.extend(names);
     }
-    bind_vars(el, vars, &scope);
-    let r = reduced(el, name, vars, *body, span, &scope);
+    let bound = bind_vars(el, vars, &scope);
+    let r = bound.and_then(|()| reduced(el, name, vars, *body, span, &scope));
     if let Some(f) = &mut el.comp {
         f.scope.truncate(depth);
     }
@@ -63,6 +63,9 @@ fn reduced(el: &mut Elab<'_>, name: &str, vars: &[usize], body: ExprId, span: Sp
             return el.err("E0208", span, "`argmax[i](..)` takes one index");
         };
         let (t, axes) = with_vars(el, &t, vars, span)?;
+        if t.dims[axes[0]].size == 0 {
+            return el.err("E0117", span, "`argmax` over an index without values");
+        }
         let mut out = reduce::arg(el, ArgKind::Max, &t, axes[0], false);
         if let Some(outer) = el.comp.as_ref().and_then(|f| f.vars[v].outer.clone()) {
             out.elem = Elem::Idx(outer);

@@ -460,7 +460,7 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
                 }
             }
             let c = u.at.terms[&v];
-            let room = if c > 0 { u.axis.size as i64 - 1 - high } else { low };
+            let room = if c > 0 { (u.axis.size as i64 - 1).saturating_sub(high) } else { low };
             if room < 0 {
                 let name = w.frame.vars[v].name.clone();
                 let d = Diagnostic::error(
@@ -468,11 +468,11 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
                     u.span,
                     format!("window does not fit: index `{name}` has no place to stand"),
                 )
-                .here(format!("needs {} elements, the axis is {}", high + 1, u.axis.show()))
+                .here(format!("needs {} elements, the axis is {}", high.saturating_add(1), u.axis.show()))
                 .help("pad the operand, or make the window smaller");
                 return Err(el.error(d));
             }
-            let size = (room / c.abs()) as u64 + 1;
+            let size = room as u64 / c.unsigned_abs() + 1;
             let outer = el.fresh_dim(size, None, Some(u.span));
             let var = &mut w.frame.vars[v];
             var.dim.size = size;

@@ -98,6 +98,17 @@ pub fn meet(a: &Opd, b: &Opd, want: Want) -> TR<DType> {
             _ => Some(Bool),
         },
     };
+    for o in [a, b] {
+        if let (Val::Num(Num::Int(i)), Some(d)) = (&o.val, dtype)
+            && d.is_int()
+        {
+            let (lo, hi) = crate::graph::tensor::range(d);
+            if (*i as f64) < lo || *i as f64 > hi {
+                return super::fail("E0208", o.span, format!("{i} does not fit {d}"))
+                    .map_err(|x: Fail| Box::new(x.note(format!("{d} holds {lo} to {hi}"))));
+            }
+        }
+    }
     match (dtype, want) {
         (Some(Bool), Want::Numbers) => Ok(DType::I32),
         (Some(d), Want::Floats) if !d.is_float() => {

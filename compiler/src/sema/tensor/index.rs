@@ -68,6 +68,7 @@ pub fn index(el: &mut Elab<'_>, base: &Tensor, items: &[Ix], span: Span, env: &E
             Some(Ix::New(_)) => {
                 let one = el.one();
                 t.dims.insert(at, one);
+                el.check_shape(&t.dims, span)?;
                 t.id = el.b.reshape(t.id, &sizes(&t.dims));
                 at += 1;
             }
@@ -318,6 +319,7 @@ pub fn pick(el: &mut Elab<'_>, x: &Opd, y: &Opd, span: Span) -> TR<Tensor> {
 /// Rows of `x` added up by index into `n` rows; an index outside is dropped.
 pub fn segment_sum(el: &mut Elab<'_>, x: &Opd, ids: &Opd, n: Dim, span: Span) -> TR<Tensor> {
     let t = dtype::tensor(el, x);
+    let t = super::reduce::prepare(el, super::reduce::Red::Sum, &t);
     let (i, bound) = dtype::index(el, ids, "`segment_sum`")?;
     if t.dims.len() < i.dims.len() || sizes(&t.dims[..i.dims.len()]) != sizes(&i.dims) {
         return Err(Box::new(

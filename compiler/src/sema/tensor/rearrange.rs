@@ -138,7 +138,7 @@ fn group(
     given: &[(Ident, u64)],
 ) -> TR<()> {
     let size_of = |id: &Ident| given.iter().find(|(g, _)| g.text == id.text).map(|(_, n)| *n);
-    let known: u64 = names.iter().filter_map(size_of).product();
+    let known = names.iter().filter_map(size_of).fold(1u64, u64::saturating_mul);
     let open: Vec<&Ident> = names.iter().filter(|id| size_of(id).is_none()).collect();
     if let [_, second, ..] = open[..] {
         return fail("E0106", second.span, format!("cannot infer both `{}` and `{}`", open[0].text, second.text))

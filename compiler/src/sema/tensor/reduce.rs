@@ -48,7 +48,7 @@ impl Red {
 }
 
 /// The tensor at the dtype in which a reducer works.
-fn prepare(el: &mut Elab<'_>, red: Red, t: &Tensor) -> Tensor {
+pub fn prepare(el: &mut Elab<'_>, red: Red, t: &Tensor) -> Tensor {
     let d = t.elem.dtype();
     match red {
         Red::Mean | Red::LogSumExp | Red::Norm if !d.is_float() => dtype::cast(el, t, FLOAT),

@@ -229,12 +229,13 @@ pub fn stack(el: &mut Elab<'_>, xs: &[Opd], axis: usize, span: Span) -> TR<Tenso
             ));
         }
     }
-    let mut unit = sizes(&first);
-    unit.insert(axis, 1);
-    let ids: Vec<ValueId> = vs.iter().map(|(v, _)| el.b.reshape(*v, &unit)).collect();
-    let id = el.b.concat(&ids, axis as u32);
     let mut dims = first;
     dims.insert(axis, el.nameless(vs.len() as u64));
+    super::arith::check_dims(&dims, span)?;
+    let mut unit = sizes(&dims);
+    unit[axis] = 1;
+    let ids: Vec<ValueId> = vs.iter().map(|(v, _)| el.b.reshape(*v, &unit)).collect();
+    let id = el.b.concat(&ids, axis as u32);
     Ok(Tensor { id, elem, dims })
 }
 
@@ -246,8 +247,10 @@ pub fn repeat(el: &mut Elab<'_>, t: &Tensor, n: u64, axis: usize, span: Span) ->
     };
     dims[axis] = el.nameless(size);
     super::arith::check_dims(&dims, span)?;
-    let mut wide = sizes(&t.dims);
-    wide.insert(axis + 1, n);
+    let mut spread = t.dims.clone();
+    spread.insert(axis + 1, el.nameless(n));
+    super::arith::check_dims(&spread, span)?;
+    let wide = sizes(&spread);
     let axes: Vec<u32> = (0..wide.len() as u32).filter(|&a| a != axis as u32 + 1).collect();
     let id = el.b.broadcast(t.id, &wide, &axes);
     let id = el.b.reshape(id, &sizes(&dims));

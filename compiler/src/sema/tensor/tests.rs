@@ -205,3 +205,84 @@ fn wrong_comprehensions_are_told() {
     }
     assert!(bad.is_empty(), "{bad}");
 }
+
+/// Every builtin on operands of every dtype and of odd shapes: a value or a finding, never a panic; and what elaborates
+/// also runs.
+#[test]
+fn no_call_panics() {
+    let operands = [
+        "ones[2, 3]",
+        "zeros[0]",
+        "zeros[2, 0]",
+        "ones[1]",
+        "iota[4]",
+        "(ones[3] > 0)",
+        "(ones[2, 3] as u8)",
+        "(ones[3] as f64)",
+        "(ones[3] as i64)",
+        "(ones[3] as i8)",
+        "fill[2](3)",
+        "2",
+        "-1",
+        "0.5",
+        "true",
+        "[1.0, 2.0]",
+        "[2, 0]",
+        "[]",
+        "sum(ones[3])",
+        "ones[1, 1, 1, 1, 1, 1, 1, 2]",
+        "inf",
+        "99999999999",
+        "(ones[2, 3], 1)",
+        "\"s\"",
+        "mean(ones[3])",
+    ];
+    let heads: Vec<String> = crate::sema::builtins::names()
+        .flat_map(|n| match n {
+            "one_hot" | "segment_sum" | "scatter_add" | "fill" | "full" | "linspace" => vec![format!("{n}[3]")],
+            "randn" => vec!["randn[2]".into()],
+            _ => vec![n.to_owned()],
+        })
+        .collect();
+    let mut bodies: Vec<String> = vec![];
+    for (i, a) in operands.iter().enumerate() {
+        for h in &heads {
+            bodies.push(format!("{h}({a})"));
+            bodies.push(format!("{h}({a}, {})", operands[(i * 7 + h.len()) % operands.len()]));
+            if (i + h.len()) % 2 == 0 {
+                bodies.push(format!("{h}({a}, axis: {})", [0, -1, 1, 7][i % 4]));
+                continue;
+            }
+            bodies.push(format!(
+                "{h}({a}, {}, {})",
+                operands[(i + h.len()) % operands.len()],
+                ["1", "ones[3]", "[2, 0]"][i % 3]
+            ));
+        }
+        for (j, b) in operands.iter().enumerate() {
+            // Every operator meets every kind of operand on each side, if not every pair of them.
+            for op in ["+", "/", "//", "%", "**", "@", "==", "and"].iter().skip((i + j) % 4).step_by(4) {
+                bodies.push(format!("{a} {op} {b}"));
+            }
+            if (i + j) % 3 > 0 {
+                continue;
+            }
+            bodies.push(format!("where({b}, {a}, 1)"));
+            bodies.push(format!("({a})[{b}]"));
+            bodies.push(format!("({a})[{b} +: 1]"));
+            bodies.push(format!("({a})[.., {b}:, new]"));
+        }
+        bodies.push(format!("-{a}"));
+        bodies.push(format!("not {a}"));
+        for d in ["bool", "i8", "u32", "f64", "idx<3>"] {
+            bodies.push(format!("({a}) as {d}"));
+        }
+    }
+    let text: String = bodies.iter().enumerate().map(|(i, b)| format!("test \"{i}\" {{ let y = {b} }}\n")).collect();
+    let (p, diags) = Program::load("test.nn", &text, &|path, _| Err(format!("no file {path}")));
+    assert!(diags.is_empty(), "{}", report::render(&diags[..1], &p.sources, false));
+    let units = tests_of(&p, p.main());
+    assert_eq!(units.len(), bodies.len());
+    let fine = units.iter().filter(|u| u.graph.is_ok()).count();
+    assert!(fine > bodies.len() / 10, "only {fine} of {} elaborate", bodies.len());
+}
