@@ -94,6 +94,19 @@ fn advise(base: NonNull<u8>, bytes: usize) {
 #[cfg(not(target_os = "linux"))]
 fn advise(_base: NonNull<u8>, _bytes: usize) {}
 
+/// Bytes of memory that this process may still take, where the system says: free and reclaimable memory, and what the
+/// control group leaves.
+pub fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let free = line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()?.saturating_mul(1024);
+    let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    let group = number("/sys/fs/cgroup/memory.max")
+        .zip(number("/sys/fs/cgroup/memory.current"))
+        .map(|(most, now)| most.saturating_sub(now));
+    Some(group.map_or(free, |g| g.min(free)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

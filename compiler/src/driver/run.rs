@@ -8,6 +8,7 @@ use crate::graph::interp::{self, Feeds};
 use crate::graph::tensor::Tensor;
 use crate::sema::train::Kind;
 use crate::sema::units::{BatchSize, Monitor, Save, TrainUnit};
+use nn_runtime::arena;
 use nn_runtime::checkpoint::Identity;
 use nn_runtime::data::split::Dataset;
 use nn_runtime::data::{self, Opened};
@@ -42,6 +43,15 @@ pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> R
     });
     let Compiled { program, batches, info } = compiled?;
     let data = data?;
+    if let Some(free) = arena::available().filter(|&free| free < info.arena_bytes) {
+        let gib = |n: u64| n as f64 / (1u64 << 30) as f64;
+        let why = format!(
+            "the plan needs {:.1} GiB of memory for parameters, optimizer state and temporaries; {:.1} GiB are available",
+            gib(info.arena_bytes),
+            gib(free)
+        );
+        return Err(RuntimeError::Limit(why).into());
+    }
     let session = Session::new(program, threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
     let train_names = vec!["loss".to_owned()];
     let eval_names: Vec<String> =
