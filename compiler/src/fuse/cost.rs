@@ -13,9 +13,15 @@ pub const MAX_ARGS: usize = 24;
 /// Reductions of at most this many elements in all may share a launch though they read nothing in common: the launch
 /// and its barrier cost more than the work.
 pub const SMALL: u64 = 4096;
-/// Elements of one piece of a long reduction: long enough to amortize a second pass, short enough for every thread to
-/// get some. By shape alone, so that no bit depends on the threads.
+/// Elements of one piece of a long row: long enough to amortize a second pass, short enough for every thread to get
+/// some. By shape alone, so that no bit depends on the threads.
 pub const CHUNK: u64 = 4096;
+/// Pieces of a long column: enough for any number of threads here, few enough that adding them up is nothing.
+pub const PIECES: u64 = 32;
+/// Rows below which threads would idle.
+pub const FEW: u64 = 8;
+/// Columns below which cutting columns leaves threads idle.
+pub const FEW_COLS: u64 = 256;
 /// Rounds of cheap lane ops that may be done again instead of keeping a value of a row in scratch memory.
 pub const REMATERIALIZE: u32 = 6;
 

@@ -6,7 +6,7 @@
 //! compute again than to store (R8).
 
 use super::cost;
-use super::index::{Ix, Lin, Marks};
+use super::index::{Lin, Marks};
 use super::legality;
 use super::nodes::{Nodes, Role};
 use crate::graph::graph::{Graph, ValueId};
@@ -49,6 +49,28 @@ pub struct Group {
     pub anchor: Option<Anchor>,
     /// Computes the next value of a parameter or state.
     pub update: bool,
+}
+
+/// Most variables that are cut in a group: an odd pile of reshapes must not loop for long.
+pub const MAX_CUTS: usize = 8;
+
+impl Group {
+    /// The same with a variable as an outer and an inner one of length `n`.
+    pub fn refined(&self, v: u32, n: u64) -> Group {
+        let mut g = self.clone();
+        let inner = g.sizes.len() as u32;
+        g.sizes[v as usize] /= n;
+        g.sizes.push(n);
+        g.reduced.push(g.reduced[v as usize]);
+        let mut both = Lin::var(inner);
+        both.set(v, n as i64);
+        for m in g.members.values_mut() {
+            for l in m.map.iter_mut().chain(&mut m.red) {
+                *l = l.subst(|x| (x == v).then(|| both.clone()));
+            }
+        }
+        g
+    }
 }
 
 /// The result: groups in no particular order.
@@ -329,6 +351,7 @@ impl<'g> Fuser<'g> {
         let mut plan = Plan { stored: vec![], nodes, groups, group_of };
         plan.store();
         plan.recompute_cheap();
+        plan.refine();
         plan
     }
 }
@@ -396,13 +419,27 @@ impl Plan<'_> {
         self.nodes.role[v.idx()] == Role::Memory || self.stored[v.idx()]
     }
 
+    /// Cuts variables where that makes reads affine that would be computed.
+    fn refine(&mut self) {
+        for g in &mut self.groups {
+            let cut = |g: &Group| {
+                let mut all = g.members.iter().flat_map(|(&v, m)| self.nodes.demands(v, m, &mut Marks(&g.sizes)));
+                all.find_map(|d| d.at.iter().find_map(|ix| ix.cut(&g.sizes)))
+            };
+            for _ in 0..MAX_CUTS {
+                let Some((v, n)) = cut(g) else { break };
+                *g = g.refined(v, n);
+            }
+        }
+    }
+
     /// Values that some reader needs in memory whatever they are.
     fn hard_operands(&self) -> Vec<bool> {
         let mut hard = vec![false; self.nodes.g.nodes.len()];
         for g in &self.groups {
             for (&v, m) in &g.members {
                 for d in self.nodes.demands(v, m, &mut Marks(&g.sizes)) {
-                    hard[d.leaf.idx()] |= d.hard || d.at.iter().any(|ix| matches!(ix, Ix::Lane(_)));
+                    hard[d.leaf.idx()] |= d.hard;
                 }
             }
         }

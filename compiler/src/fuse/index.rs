@@ -8,6 +8,7 @@ use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::Op;
 use crate::lanes::{LaneBin, LaneId};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// An affine function of iteration variables: `c + sum(coefficient * variable)`, variables ascending, no zero terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -98,6 +99,49 @@ pub enum Ix {
     Lin(Lin),
     /// A computed `i32` lane; while grouping, any id stands for "computed".
     Lane(LaneId),
+    /// Quotient or remainder of an index that is not negative, kept apart: the two together are the index again.
+    Part(Arc<Part>),
+}
+
+/// See [`Ix::Part`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// The index.
+    pub of: Ix,
+    /// The divisor.
+    pub by: i64,
+    /// The remainder, not the quotient.
+    pub rem: bool,
+}
+
+impl Ix {
+    /// Smallest and largest value over variables of the given sizes, where known.
+    pub fn range(&self, sizes: &[u64]) -> Option<(i64, i64)> {
+        match self {
+            Ix::Lin(l) => Some(l.range(sizes)),
+            Ix::Lane(_) => None,
+            Ix::Part(p) => {
+                let (lo, hi) = p.of.range(sizes).filter(|r| r.0 >= 0)?;
+                Some(if p.rem { (0, p.by - 1) } else { (lo / p.by, hi / p.by) })
+            }
+        }
+    }
+
+    /// A variable that, cut in two at the given length, would make the index affine.
+    pub fn cut(&self, sizes: &[u64]) -> Option<(u32, u64)> {
+        let Ix::Part(p) = self else { return None };
+        match &p.of {
+            Ix::Lin(l) => {
+                // Cut the variable that straddles the divisor.
+                let straddles = |&&(v, k): &&(u32, i64)| {
+                    let n = sizes[v as usize] as i64;
+                    k > 0 && k < p.by && p.by % k == 0 && n % (p.by / k) == 0 && n * k > p.by
+                };
+                l.terms.iter().find(straddles).map(|&(v, k)| (v, (p.by / k) as u64))
+            }
+            of => of.cut(sizes),
+        }
+    }
 }
 
 /// One index per axis of a value.
@@ -134,7 +178,8 @@ fn konst(c: i64) -> Ix {
 pub fn affine(cx: &mut dyn Arith, a: &Ix, k: i64, c: i64) -> Ix {
     match a {
         Ix::Lin(l) => Ix::Lin(l.affine(k, c)),
-        Ix::Lane(_) => {
+        _ if k == 1 && c == 0 => a.clone(),
+        _ => {
             let a = if k == 1 { a.clone() } else { cx.bin(LaneBin::IMul, a, &konst(k)) };
             if c == 0 { a } else { cx.bin(LaneBin::IAdd, &a, &konst(c)) }
         }
@@ -169,7 +214,8 @@ pub fn div_rem(cx: &mut dyn Arith, a: &Ix, d: i64) -> (Ix, Ix) {
             return (Ix::Lin(q), Ix::Lin(r));
         }
     }
-    (cx.bin(LaneBin::IDiv, a, &konst(d)), cx.bin(LaneBin::IRem, a, &konst(d)))
+    let part = |rem| Ix::Part(Arc::new(Part { of: a.clone(), by: d, rem }));
+    (part(false), part(true))
 }
 
 /// Row-major strides.
@@ -184,11 +230,32 @@ pub fn strides(shape: &[u64]) -> SmallVec<[i64; 4]> {
 /// `sum(at[i] * stride[i])`
 pub fn flat(cx: &mut dyn Arith, at: &[Ix], stride: &[i64]) -> Ix {
     let mut r = konst(0);
-    for (ix, &s) in at.iter().zip(stride) {
-        let part = affine(cx, ix, s, 0);
+    let mut terms: SmallVec<[(Ix, i64); 4]> = at.iter().cloned().zip(stride.iter().copied()).collect();
+    // Quotient and remainder in step are the index itself.
+    while let Some((i, j, whole)) = whole(&terms) {
+        terms[i] = whole;
+        terms.remove(j);
+    }
+    for (ix, s) in &terms {
+        let part = affine(cx, ix, *s, 0);
         r = sum(cx, &r, &part);
     }
     r
+}
+
+/// A quotient and its remainder among the terms of an address, and what they make.
+fn whole(terms: &[(Ix, i64)]) -> Option<(usize, usize, (Ix, i64))> {
+    for (i, (q, s)) in terms.iter().enumerate() {
+        let Ix::Part(p) = q else { continue };
+        for (j, (r, t)) in terms.iter().enumerate() {
+            if let (false, Ix::Part(o)) = (p.rem, r) {
+                if o.rem && o.by == p.by && o.of == p.of && *s == t * p.by {
+                    return Some((i, j, (p.of.clone(), *t)));
+                }
+            }
+        }
+    }
+    None
 }
 
 /// Whether the op is a view: its result is its one operand at other indices.
@@ -291,7 +358,9 @@ mod tests {
         let (q, r) = div_rem(&mut cx, &a, 784);
         assert_eq!((q, r), (Ix::Lin(lin(0, &[(0, 1)])), Ix::Lin(lin(5, &[(1, 28)]))));
         let over = Ix::Lin(lin(40, &[(0, 784), (1, 28)]));
-        assert_eq!(div_rem(&mut cx, &over, 784), (COMPUTED, COMPUTED));
+        let (q, r) = div_rem(&mut cx, &over, 784);
+        assert!(matches!((&q, &r), (Ix::Part(_), Ix::Part(_))));
+        assert_eq!(flat(&mut cx, &[q, r], &[1568, 2]), affine(&mut Marks(&sizes), &over, 2, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! In: two groups. Out: their union over one set of variables, or nothing. Every read of one group from the other must be
 //! at exactly the element that the same iteration computes; variables of the two are bound to each other to make it so.
 
-use super::group::{Anchor, Group, Member};
+use super::group::{Anchor, Group, MAX_CUTS, Member};
 use super::index::{Ix, Lin, Marks, strides};
 use super::nodes::{Nodes, lins_or_none};
 use smallvec::SmallVec;
@@ -11,6 +11,13 @@ use std::collections::BTreeMap;
 
 /// The union of a producer and a consumer that reads it.
 pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
+    let mut finer: Option<Group> = None;
+    for _ in 0..MAX_CUTS {
+        let b = finer.as_ref().unwrap_or(b);
+        let Some((v, n)) = cut(nodes, a, b) else { break };
+        finer = Some(b.refined(v, n));
+    }
+    let b = finer.as_ref().unwrap_or(b);
     let mut u = Unifier::new(a, b)?;
     for (&v, m) in &b.members {
         if !nodes.deps[v.idx()].iter().any(|d| a.members.contains_key(d)) {
@@ -29,6 +36,13 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
     }
     u.bind_rest(a, b)?;
     finish(nodes, u.merged(a, b)?)
+}
+
+/// Where a variable of the consumer must be cut in two to read the producer at single elements of its axes.
+fn cut(nodes: &Nodes, a: &Group, b: &Group) -> Option<(u32, u64)> {
+    let reads = b.members.iter().filter(|(v, _)| nodes.deps[v.idx()].iter().any(|d| a.members.contains_key(d)));
+    let mut all = reads.flat_map(|(&v, m)| nodes.demands(v, m, &mut Marks(&b.sizes)));
+    all.find_map(|d| d.at.iter().filter(|_| !d.hard && a.members.contains_key(&d.leaf)).find_map(|ix| ix.cut(&b.sizes)))
 }
 
 /// The union of two groups that do not depend on each other but have the same iteration space, lined up by a value that

@@ -1,18 +1,40 @@
-//! Prepares contractions for the strided kernels that run them.
+//! Prepares contractions and long reductions for the kernels that run them.
 //!
-//! In: a graph. Out: a graph in which the contracted axes of every `dot` are one strided axis, and the views that must be
-//! stored because no strides describe them. Nearly always the graph itself and no views.
+//! In: a graph. Out: a graph in which the contracted axes of every `dot` are one strided axis and long reductions with
+//! little else to cut among threads go in two steps, and the views that must be stored because no strides describe them.
+//! Nearly always the graph itself and no views.
 
+use super::cost;
 use super::index::{Arith, Ix, Lin, Map, Marks, is_view, strides, through};
 use super::nodes::lins_or_none;
 use crate::graph::graph::{Graph, Inputs, Node, ValueId};
-use crate::graph::ops::{Axes, DotDims, Literal, Op};
+use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::{Axes, DotDims, Literal, Op, ReduceKind};
 use crate::graph::ty::{Shape, TensorTy};
 
 /// The prepared graph, if it had to change, and the views to store.
 pub fn legalize(g: &Graph) -> (Option<Graph>, Vec<ValueId>) {
-    let tangled: Vec<ValueId> = g.values().filter(|&v| matches!(g.op(v), Op::Dot(d) if !one_stride(g, v, d))).collect();
-    let changed = (!tangled.is_empty()).then(|| untangle(g, &tangled));
+    let tangled = |v: ValueId| matches!(g.op(v), Op::Dot(d) if !one_stride(g, v, d));
+    let changed = g.values().any(|v| tangled(v) || long(g, v).is_some()).then(|| {
+        let mut out = Graph { slots: g.slots.clone(), outputs: g.outputs.clone(), name: g.name.clone(), nodes: vec![] };
+        let mut to: Vec<ValueId> = vec![];
+        for v in g.values() {
+            let mut node = g.node(v).clone();
+            node.inputs.iter_mut().for_each(|x| *x = to[x.idx()]);
+            if tangled(v) {
+                untangle(&mut out, &mut node);
+            }
+            match long(g, v) {
+                Some(cut) => to.push(two_steps(&mut out, &node, cut)),
+                None => {
+                    to.push(ValueId(out.nodes.len() as u32));
+                    out.nodes.push(node);
+                }
+            }
+        }
+        out.outputs.iter_mut().for_each(|o| o.value = to[o.value.idx()]);
+        out
+    });
     let g = changed.as_ref().unwrap_or(g);
     let mut forced = vec![];
     for v in g.values() {
@@ -84,54 +106,99 @@ fn one_stride(g: &Graph, v: ValueId, d: &DotDims) -> bool {
     })
 }
 
-/// Brings the operands of some contractions to batch, free, contracted as one axis, through views that will be stored.
-fn untangle(g: &Graph, dots: &[ValueId]) -> Graph {
-    let mut out = Graph { name: g.name.clone(), nodes: vec![], slots: g.slots.clone(), outputs: g.outputs.clone() };
-    let mut to: Vec<ValueId> = vec![];
-    for v in g.values() {
-        let mut node = g.node(v).clone();
-        node.inputs.iter_mut().for_each(|x| *x = to[x.idx()]);
-        if let (Op::Dot(d), true) = (&node.op, dots.contains(&v)) {
-            let d = d.clone();
-            let a = plain(&mut out, &node, node.inputs[0], &d.lhs_batch, &d.lhs_contract);
-            let b = plain(&mut out, &node, node.inputs[1], &d.rhs_batch, &d.rhs_contract);
-            node.inputs = Inputs::from_slice(&[a, b]);
-            let batch: Axes = (0..d.lhs_batch.len() as u32).collect();
-            let last = |x: ValueId| Axes::from_slice(&[out.ty(x).rank() as u32 - 1]);
-            node.op = Op::Dot(DotDims {
-                lhs_batch: batch.clone(),
-                rhs_batch: batch,
-                lhs_contract: last(a),
-                rhs_contract: last(b),
-            });
-        }
-        to.push(ValueId(out.nodes.len() as u32));
-        out.nodes.push(node);
-    }
-    out.outputs.iter_mut().for_each(|o| o.value = to[o.value.idx()]);
-    out
+/// Appends a node like `of`, with another op and shape.
+fn push(out: &mut Graph, of: &Node, op: Op, inputs: &[ValueId], shape: &[u64]) -> ValueId {
+    let ty = TensorTy::new(out.ty(inputs[0]).dtype, shape.iter().copied());
+    out.nodes.push(Node { op, inputs: Inputs::from_slice(inputs), ty, name: None, ..of.clone() });
+    ValueId(out.nodes.len() as u32 - 1)
+}
+
+/// Brings the operands of a contraction to batch, free, contracted as one axis, through views that will be stored.
+fn untangle(out: &mut Graph, dot: &mut Node) {
+    let Op::Dot(d) = dot.op.clone() else { return };
+    let a = plain(out, dot, dot.inputs[0], &d.lhs_batch, &d.lhs_contract);
+    let b = plain(out, dot, dot.inputs[1], &d.rhs_batch, &d.rhs_contract);
+    dot.inputs = Inputs::from_slice(&[a, b]);
+    let batch: Axes = (0..d.lhs_batch.len() as u32).collect();
+    let last = |x: ValueId| Axes::from_slice(&[out.ty(x).rank() as u32 - 1]);
+    dot.op =
+        Op::Dot(DotDims { lhs_batch: batch.clone(), rhs_batch: batch, lhs_contract: last(a), rhs_contract: last(b) });
 }
 
 fn plain(out: &mut Graph, dot: &Node, x: ValueId, batch: &Axes, contract: &Axes) -> ValueId {
-    let ty = out.ty(x).clone();
-    let free = (0..ty.rank() as u32).filter(|i| !batch.contains(i) && !contract.contains(i));
+    let shape = out.ty(x).shape.clone();
+    let free = (0..shape.len() as u32).filter(|i| !batch.contains(i) && !contract.contains(i));
     let perm: Axes = batch.iter().copied().chain(free).chain(contract.iter().copied()).collect();
-    let permuted: Shape = perm.iter().map(|&p| ty.shape[p as usize]).collect();
+    let permuted: Shape = perm.iter().map(|&p| shape[p as usize]).collect();
     let kept = perm.len() - contract.len();
     let k: u64 = permuted[kept..].iter().product();
     let flat: Shape = permuted[..kept].iter().copied().chain([k]).collect();
-    let mut push = |op: Op, x: ValueId, shape: &Shape| {
-        let ty = TensorTy::new(ty.dtype, shape.iter().copied());
-        out.nodes.push(Node {
-            op,
-            inputs: Inputs::from_slice(&[x]),
-            ty,
-            span: dot.span,
-            name: None,
-            scope: dot.scope.clone(),
-        });
-        ValueId(out.nodes.len() as u32 - 1)
+    let p = push(out, dot, Op::Permute(perm), &[x], &permuted);
+    push(out, dot, Op::Reshape(flat.clone()), &[p], &flat)
+}
+
+/// How a long reduction is cut: sizes before, along and after its axes, and the length of a piece.
+#[derive(Clone, Copy)]
+struct Cut {
+    pre: u64,
+    along: u64,
+    post: u64,
+    piece: u64,
+}
+
+/// A reduction over neighboring axes that is long and leaves too few results to share among threads.
+fn long(g: &Graph, v: ValueId) -> Option<Cut> {
+    let Op::Reduce { axes, .. } = g.op(v) else { return None };
+    let shape = &g.ty(g.inputs(v)[0]).shape;
+    let (first, last) = (*axes.first()? as usize, *axes.last()? as usize);
+    if axes.len() != last + 1 - first || g.ty(v).numel() == 0 {
+        return None;
+    }
+    let product = |s: &[u64]| s.iter().product::<u64>();
+    let (pre, along, post) = (product(&shape[..first]), product(&shape[first..=last]), product(&shape[last + 1..]));
+    let piece = match post {
+        1 => cost::CHUNK,
+        _ => (along / cost::PIECES).max(cost::PIECES),
     };
-    let p = push(Op::Permute(perm), x, &permuted);
-    push(Op::Reshape(flat.clone()), p, &flat)
+    let few = pre < cost::FEW && post < cost::FEW_COLS;
+    let exact = along % piece == 0 || g.ty(v).dtype != nn_runtime::dtype::DType::Bool;
+    (few && exact && along >= 4 * piece).then_some(Cut { pre, along, post, piece })
+}
+
+/// Pieces of equal length, then their results, then what was left over. All of it by shape alone.
+fn two_steps(out: &mut Graph, node: &Node, c: Cut) -> ValueId {
+    let Op::Reduce { kind, .. } = node.op else { return node.inputs[0] };
+    let reduce = |axis: u32| Op::Reduce { kind, axes: Axes::from_slice(&[axis]) };
+    let flat: Shape = [c.pre, c.along, c.post].as_slice().into();
+    let x = push(out, node, Op::Reshape(flat.clone()), &[node.inputs[0]], &flat);
+    let n = c.along / c.piece;
+    let whole = n * c.piece;
+    let part = |out: &mut Graph, from: u64, to: u64| {
+        if (from, to) == (0, c.along) {
+            return x;
+        }
+        let (start, stop) = ([0, from, 0].as_slice().into(), [c.pre, to, c.post].as_slice().into());
+        let op = Op::Slice { start, stop, step: [1, 1, 1].as_slice().into() };
+        push(out, node, op, &[x], &[c.pre, to - from, c.post])
+    };
+    let main = part(out, 0, whole);
+    let pieces: Shape = [c.pre, n, c.piece, c.post].as_slice().into();
+    let main = push(out, node, Op::Reshape(pieces.clone()), &[main], &pieces);
+    let main = push(out, node, reduce(2), &[main], &[c.pre, n, c.post]);
+    let mut r = push(out, node, reduce(1), &[main], &[c.pre, c.post]);
+    if whole < c.along {
+        let rest = part(out, whole, c.along);
+        let rest = push(out, node, reduce(1), &[rest], &[c.pre, c.post]);
+        let both = match kind {
+            ReduceKind::Sum => Ew::Add,
+            ReduceKind::Prod => Ew::Mul,
+            ReduceKind::Max => Ew::Max,
+            ReduceKind::Min => Ew::Min,
+        };
+        r = push(out, node, Op::Ew(both), &[r, rest], &[c.pre, c.post]);
+    }
+    let shape = node.ty.shape.clone();
+    r = push(out, node, Op::Reshape(shape.clone()), &[r], &shape);
+    out.nodes[r.idx()].name = node.name.clone();
+    r
 }

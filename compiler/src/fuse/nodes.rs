@@ -197,7 +197,7 @@ pub fn lins_or_none(at: &[Ix]) -> Option<SmallVec<[Lin; 4]>> {
     at.iter()
         .map(|ix| match ix {
             Ix::Lin(l) => Some(l.clone()),
-            Ix::Lane(_) => None,
+            Ix::Lane(_) | Ix::Part(_) => None,
         })
         .collect()
 }

@@ -129,6 +129,8 @@ pub struct Draft {
     pub vars: Vec<Var>,
     /// Sizes of the variables.
     pub sizes: Vec<u64>,
+    /// Variables that run in order, outermost first.
+    pub ordered: Vec<u32>,
     /// Instructions, operands first.
     pub insts: Vec<DInst>,
     /// Stores in order.
@@ -143,7 +145,11 @@ impl Draft {
     pub fn var(&mut self, size: u64, kind: VarKind) -> u32 {
         self.vars.push(Var { size, kind, side: 0 });
         self.sizes.push(size);
-        self.vars.len() as u32 - 1
+        let v = self.vars.len() as u32 - 1;
+        if kind == VarKind::Ordered {
+            self.ordered.push(v);
+        }
+        v
     }
     /// Appends an instruction, or finds the equal one.
     pub fn inst(&mut self, i: DInst) -> LaneId {

@@ -32,8 +32,11 @@ pub fn group(plan: &Plan, places: &Places, group: &Group) -> Res<Vec<Draft>> {
     }
     if let Some(Anchor::Order(v)) = group.anchor {
         if let Op::Cumulate { axis, .. } = plan.nodes.g.op(v) {
-            for t in &group.members[&v].map[*axis as usize].terms {
+            let mut terms = group.members[&v].map[*axis as usize].terms.clone();
+            terms.sort_by_key(|t| std::cmp::Reverse(t.1));
+            for t in terms {
                 e.d.vars[t.0 as usize].kind = VarKind::Ordered;
+                e.d.ordered.push(t.0);
             }
         }
     }
@@ -173,6 +176,10 @@ impl<'a> Emit<'a> {
         let l = match ix {
             Ix::Lane(v) => return *v,
             Ix::Lin(l) => l.clone(),
+            Ix::Part(p) => {
+                let (of, by) = (self.lane_of(&p.of), self.d.i32(p.by as i32));
+                return self.d.bin(if p.rem { LaneBin::IRem } else { LaneBin::IDiv }, of, by);
+            }
         };
         let mut sum: Option<LaneId> = None;
         for &(v, k) in &l.terms {
@@ -199,7 +206,7 @@ impl<'a> Emit<'a> {
     fn store(&mut self, buf: BufferId, at: &Map, stride: &[i64], value: LaneId) -> Res<()> {
         match flat(self, at, stride) {
             Ix::Lin(at) => self.d.stores.push(DStore::At { buf, at, value }),
-            Ix::Lane(_) => return Err(bug("store at a computed place")),
+            _ => return Err(bug("store at a computed place")),
         }
         Ok(())
     }
@@ -239,13 +246,7 @@ impl<'a> Emit<'a> {
         let Some(buf) = self.places.home[v.idx()] else {
             return Err(bug(format!("value {} ({:?}) has no buffer", v.0, g.op(v))));
         };
-        let inside = |(ix, &n): (&Ix, &u64)| match ix {
-            Ix::Lin(l) => {
-                let (lo, hi) = l.range(&self.d.sizes);
-                lo >= 0 && hi < n as i64
-            }
-            Ix::Lane(_) => false,
-        };
+        let inside = |(ix, &n): (&Ix, &u64)| ix.range(&self.d.sizes).is_some_and(|(lo, hi)| lo >= 0 && hi < n as i64);
         let affine = at.iter().zip(&ty.shape).all(inside);
         let places = self.places;
         let index = flat(self, at, &places.strides[v.idx()]);

@@ -16,6 +16,10 @@ use std::collections::BTreeSet;
 const FEW_COLS: u64 = 8;
 /// Columns that are worth cutting among threads: the runtime cuts at multiples of 64.
 const CUT_COLS: u64 = 128;
+/// Elements of a right operand that every thread may pack for itself: a few microseconds.
+const PACK: u64 = 32 << 10;
+/// Rows of a contraction that are worth cutting: a few tiles of the microkernel for each of a few threads.
+const SHARE_ROWS: u64 = 32;
 
 /// A kernel and what to call it with.
 pub struct Lowered {
@@ -155,7 +159,7 @@ fn can_collapse(d: &Draft, u: u32, v: u32) -> bool {
         && a.side == b.side
         && a.size > 1
         && b.size > 1
-        && (a.kind != VarKind::Ordered || u < v)
+        && (a.kind != VarKind::Ordered || d.ordered.windows(2).any(|w| w == [u, v]))
         && !counted(u)
         && !counted(v)
         && accesses(d).iter().all(|l| l.coeff(u) == l.coeff(v) * b.size as i64)
@@ -163,6 +167,7 @@ fn can_collapse(d: &Draft, u: u32, v: u32) -> bool {
 }
 
 fn merge(d: &mut Draft, u: u32, v: u32) {
+    d.ordered.retain(|&x| x != u);
     let size = d.vars[u as usize].size * d.vars[v as usize].size;
     accesses_mut(d).into_iter().for_each(|l| l.set(u, 0));
     d.vars[u as usize].size = 1;
@@ -195,6 +200,7 @@ fn counted(d: &Draft, x: u32) -> bool {
 fn compute(d: &mut Draft, u: u32, v: u32) -> u32 {
     let (a, b) = (d.vars[u as usize], d.vars[v as usize]);
     let w = d.var(a.size * b.size, a.kind);
+    d.ordered.retain(|&x| x != u && x != v);
     d.vars[w as usize].side = a.side;
     for x in [u, v] {
         d.vars[x as usize].size = 1;
@@ -206,6 +212,7 @@ fn compute(d: &mut Draft, u: u32, v: u32) -> u32 {
         name: std::mem::take(&mut d.name),
         vars: std::mem::take(&mut d.vars),
         sizes: std::mem::take(&mut d.sizes),
+        ordered: std::mem::take(&mut d.ordered),
         anchor: d.anchor.take(),
         ..Draft::default()
     };
@@ -279,7 +286,7 @@ fn by_stride(d: &Draft, vars: &[u32]) -> Vec<u32> {
 
 fn choose(d: &mut Draft) -> Result<Loops, ScheduleError> {
     let kept = live_vars(d, VarKind::Kept);
-    let ordered = live_vars(d, VarKind::Ordered);
+    let ordered: Vec<u32> = d.ordered.iter().copied().filter(|&v| d.sizes[v as usize] != 1).collect();
     let reduced = live_vars(d, VarKind::Reduced);
     let mut loops = Loops::default();
     match &d.anchor {
@@ -374,8 +381,10 @@ fn split(d: &Draft, loops: &Loops, rows: &[u64], cols: u64) -> Split {
     let by_cols = cols >= CUT_COLS && !loops.reduce_cols && loops.col.is_some_and(|c| spread(&[c]));
     let by_rows = n_rows > 1 && spread(&row_vars);
     // Each thread packs the right operand of a contraction on its own, so cutting its columns shares that work too.
+    // A small one is packed faster than threads meet at the barriers that cutting columns needs on both sides.
     if matches!(d.anchor, Some(DAnchor::Contract { .. })) && by_cols {
-        return Split::Cols;
+        let k = loops.k.map_or(1, |k| d.sizes[k as usize]);
+        return if by_rows && n_rows >= SHARE_ROWS && k * cols <= PACK { Split::Rows } else { Split::Cols };
     }
     match (by_rows, by_cols) {
         (true, true) if n_rows >= 8 => Split::Rows,

@@ -6,7 +6,7 @@
 
 use super::finish::Lowered;
 use super::{Bug, ScheduleError};
-use crate::kernel::ir::{Arena, Buffer, BufferId, Inst, Kernel, Launch, Role, Segment, Split};
+use crate::kernel::ir::{Access, Anchor, Arena, ArgId, Buffer, BufferId, Inst, Kernel, Launch, Role, Segment, Split};
 use std::collections::{BTreeMap, HashMap};
 
 /// A launch before it is ordered.
@@ -72,6 +72,21 @@ impl Step {
         s
     }
 
+    /// The part of a buffer that row `r` touches, as stride and first: `[(first + r) * stride, (first + r + 1) * stride)`.
+    fn windows(&self, buf: BufferId) -> Option<(i64, i64)> {
+        let [seg] = &self.segments[..] else { return None };
+        let mut found: Option<(i64, i64)> = None;
+        for (i, &b) in seg.buffers.iter().enumerate() {
+            if b == buf {
+                let w = window(&self.kernel, ArgId(i as u32))?;
+                if *found.get_or_insert(w) != w {
+                    return None;
+                }
+            }
+        }
+        found
+    }
+
     fn sets(&mut self) {
         (self.reads, self.writes) = (vec![], vec![]);
         for seg in &self.segments {
@@ -118,9 +133,30 @@ fn edges(steps: &[Step], buffers: &[Buffer]) -> Vec<Vec<usize>> {
     next
 }
 
-/// Between launches that only the first thread runs, program order is enough.
+/// Buffers that one of two steps writes and the other touches.
+fn shared(a: &Step, b: &Step) -> Vec<BufferId> {
+    let both = |x: &[BufferId], y: &[BufferId]| -> Vec<BufferId> {
+        x.iter().copied().filter(|b| y.binary_search(b).is_ok()).collect()
+    };
+    let mut all = both(&a.writes, &b.reads);
+    all.extend(both(&a.writes, &b.writes));
+    all.extend(both(&a.reads, &b.writes));
+    all
+}
+
+/// 0 where program order is enough: what two steps share, each thread reaches in both alike.
 fn weight(a: &Step, b: &Step) -> u32 {
-    u32::from(!(a.kernel.split == Split::None && b.kernel.split == Split::None))
+    let alike = match (a.kernel.split, b.kernel.split) {
+        // The first thread runs both.
+        (Split::None, Split::None) => true,
+        // Rows are cut by their number alone: each must keep to its own part of a shared buffer.
+        (Split::Rows, Split::Rows) if a.kernel.n_rows() == b.kernel.n_rows() => shared(a, b).into_iter().all(|buf| {
+            let (x, y) = (a.windows(buf), b.windows(buf));
+            x.is_some() && x == y
+        }),
+        _ => false,
+    };
+    u32::from(!alike)
 }
 
 /// The earliest round of every step.
@@ -167,8 +203,48 @@ fn sequence(steps: &[Step], next: &[Vec<usize>], round: &[u32]) -> Vec<usize> {
 
 /// Must all threads have finished `a` before `b` starts?
 fn clash(a: &Step, b: &Step) -> bool {
-    let meet = |x: &[BufferId], y: &[BufferId]| x.iter().any(|b| y.binary_search(b).is_ok());
-    weight(a, b) == 1 && (meet(&a.writes, &b.reads) || meet(&a.writes, &b.writes) || meet(&a.reads, &b.writes))
+    !shared(a, b).is_empty() && weight(a, b) == 1
+}
+
+/// See [`Step::windows`], for one formal buffer.
+fn window(k: &Kernel, arg: ArgId) -> Option<(i64, i64)> {
+    let mut found: Option<(i64, i64)> = None;
+    let mut one = |at: &Access, steps: (u64, i64)| -> Option<()> {
+        let (mut stride, mut below) = (None, 1);
+        for (&n, &s) in k.rows.iter().zip(&at.rows).rev().filter(|(n, _)| **n > 1) {
+            if s != *stride.get_or_insert(s) * below {
+                return None;
+            }
+            below *= n as i64;
+        }
+        let stride = stride.filter(|&s| s > 0)?;
+        let (mut low, mut high) = (at.offset, at.offset);
+        for (n, s) in [(k.cols, at.col), steps] {
+            let span = s * (n.max(1) as i64 - 1);
+            low += span.min(0);
+            high += span.max(0);
+        }
+        let w = (stride, low.div_euclid(stride));
+        (high.div_euclid(stride) == w.1 && *found.get_or_insert(w) == w).then_some(())
+    };
+    for p in 0..k.phases.len() {
+        let seq = k.phases[p].seq.unwrap_or(1);
+        for i in &k.insts[k.phase_range(p)] {
+            match i {
+                Inst::Load { arg: a, at } | Inst::Store { arg: a, at, .. } if *a == arg => one(at, (seq, at.seq))?,
+                Inst::LoadAt { arg: a, .. } | Inst::StoreAt { arg: a, .. } if *a == arg => return None,
+                _ => {}
+            }
+        }
+    }
+    if let Some(Anchor::Contract(c)) = &k.anchor {
+        for ((a, at), step) in [(&c.a, c.a_k), (&c.b, c.b_k)] {
+            if *a == arg {
+                one(at, (c.k, step))?;
+            }
+        }
+    }
+    found
 }
 
 /// The kernel with its length left open, if it may run over segments.

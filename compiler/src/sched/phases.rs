@@ -35,7 +35,9 @@ pub fn assign(w: &mut Writer) -> Result<Phased, ScheduleError> {
     let d = w.d;
     let seq = w.loops.seq;
     let written: BTreeSet<BufferId> = d.stores.iter().map(DStore::buf).collect();
-    let up = |p: u32, parity: u32| if seq.is_none() || p % 2 == parity { p } else { p + 1 };
+    // Where the sequence is not a reduction, every step does everything, in the one phase.
+    let one_phase = seq.is_none() || !w.loops.reduce_seq;
+    let up = |p: u32, parity: u32| if one_phase || p % 2 == parity { p } else { p + 1 };
     let mut facts: Vec<Fact> = Vec::with_capacity(d.insts.len());
     for inst in &d.insts {
         let ops = inst.operands();

@@ -11,13 +11,13 @@ use crate::kernel::ir::{Anchor, Split};
 use crate::opt::PASSES;
 use crate::pass::{PassOptions, run_passes};
 
-fn input(b: &mut Builder, name: &str, kind: SlotKind, dtype: DType, shape: &[u64]) -> (ValueId, u32) {
+pub(super) fn input(b: &mut Builder, name: &str, kind: SlotKind, dtype: DType, shape: &[u64]) -> (ValueId, u32) {
     let slot = b.graph().slots.len() as u32;
     let ty = TensorTy::new(dtype, shape.iter().copied());
     (b.input(Slot { name: name.into(), kind, ty }), slot)
 }
 
-fn optimized(g: Graph) -> Graph {
+pub(super) fn optimized(g: Graph) -> Graph {
     run_passes(g, PASSES, &PassOptions::default()).expect("passes keep the graph valid").graph
 }
 
