@@ -178,6 +178,9 @@ impl Elab<'_> {
     /// Calls a function item or method.
     pub fn call_fn(&mut self, f: &Rc<FnValue>, mut args: CallArgs) -> R<Value> {
         let def: &ast::Fn = &f.def;
+        if f.vjp.is_some() {
+            return Err(self.limit(args.callee, "functions with a `vjp` rule"));
+        }
         let name = match &f.owner {
             Some(m) if &*def.name.text == "forward" => m.show(),
             Some(m) => format!("{}.{}", m.show(), def.name.text),

@@ -9,7 +9,6 @@ use super::value::{Dim, DimId, Elem, Tensor, Type, Value};
 use crate::diag::Diagnostic;
 use crate::graph::build::Builder;
 use crate::graph::graph::ValueId;
-use crate::graph::ops::{Literal, Op};
 use crate::graph::ty::{MAX_NUMEL, MAX_RANK, TensorTy};
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast::{Ast, Ident};

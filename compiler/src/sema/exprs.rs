@@ -12,7 +12,7 @@ use super::value::{Closure, Elem, Tensor, Type, Value};
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::{
-    Arg, BinaryOp, Binder, Block, ExprId, ExprKind, Ident, Init, Ix, ListItem, Pat, SetOp, Stmt, StmtKind, Ty, UnaryOp,
+    Arg, BinaryOp, Binder, Block, ExprId, ExprKind, Ident, Ix, ListItem, Stmt, StmtKind, Ty, UnaryOp,
 };
 use nn_runtime::dtype::DType;
 use std::rc::Rc;
@@ -182,7 +182,15 @@ impl Elab<'_> {
         }
     }
 
-    fn binary(&mut self, op: BinaryOp, op_span: Span, lhs: ExprId, rhs: ExprId, span: Span, env: &Env) -> R<Value> {
+    pub(super) fn binary(
+        &mut self,
+        op: BinaryOp,
+        op_span: Span,
+        lhs: ExprId,
+        rhs: ExprId,
+        span: Span,
+        env: &Env,
+    ) -> R<Value> {
         let (ls, rs) = (self.ast.span(lhs), self.ast.span(rhs));
         if op == BinaryOp::Pipe {
             return self.pipe(lhs, rhs, span, env);
@@ -295,8 +303,46 @@ impl Elab<'_> {
         };
         let a = self.args(args, span, self.ast.span(callee), env);
         let (f, mut a) = (f?, a?);
+        if let Value::Fn(f) = &f
+            && &*f.def.name.text == "cross_entropy"
+            && self.is_std(f.def.name.span)
+            && let Some(first) = args.first()
+        {
+            self.softmax_twice(first.value, callee, env);
+        }
         a.expect = expect.cloned();
         self.call_value(&f, a)
+    }
+
+    /// W0501: the scores given to `cross_entropy` went through softmax.
+    fn softmax_twice(&mut self, scores: ExprId, callee: ExprId, env: &Env) {
+        let ExprKind::Call { callee: inner, .. } = &self.ast.expr(scores).kind else { return };
+        let at = self.ast.span(scores);
+        let is_softmax =
+            |v: &Value| matches!(v, Value::Fn(f) if matches!(&*f.def.name.text, "softmax" | "log_softmax"));
+        let last = match self.lookup_quietly(*inner, env) {
+            Some(v) if is_softmax(&v) => Some(at),
+            Some(Value::Instance(m)) if matches!(m.template.kind, TemplateKind::Seq(_)) => match m.members.last() {
+                Some(c) if matches!(&*c.state.borrow(), super::models::MemberState::Done(v) if is_softmax(v)) => {
+                    Some(c.span)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(place) = last {
+            let d = Diagnostic::warning("W0501", place, "softmax is applied twice")
+                .here("remove this softmax")
+                .label(self.ast.span(callee), "expects raw scores and applies log_softmax itself");
+            self.report(d);
+        }
+    }
+
+    fn lookup_quietly(&mut self, e: ExprId, env: &Env) -> Option<Value> {
+        match &self.ast.expr(e).kind {
+            ExprKind::Name(n) => self.lookup(n, self.ast.span(e), env).ok().flatten(),
+            _ => None,
+        }
     }
 
     /// Evaluates arguments; all of them even if one is wrong.
@@ -537,303 +583,6 @@ impl Elab<'_> {
                 self.err("E0201", span, message)
             }
         }
-    }
-
-    /// The elements of a list, tuple, static range or stack.
-    pub fn iterate(&mut self, iter: ExprId, env: &Env) -> R<Vec<Value>> {
-        let span = self.ast.span(iter);
-        let v = self.eval(iter, env)?;
-        match &v {
-            Value::List(l) | Value::Tuple(l) => Ok(l.to_vec()),
-            Value::Range(a, b) if b.saturating_sub(*a) > 1_000_000 => {
-                self.err("E0902", span, "a range of more than 1000000")
-            }
-            Value::Range(a, b) => Ok((*a..*b).map(Value::Int).collect()),
-            Value::Instance(m) if !matches!(m.template.kind, TemplateKind::Item { .. }) => {
-                let m = m.clone();
-                (0..m.members.len()).map(|i| self.member_at(&m, i, span)).collect()
-            }
-            v => {
-                let d =
-                    Diagnostic::error("E0209", span, format!("`for` needs a static range or list, found {}", v.show()));
-                Err(self.error(match v {
-                    Value::Tensor(_) => d.help("`scan` walks along an axis of a tensor"),
-                    _ => d,
-                }))
-            }
-        }
-    }
-
-    /// The value of a block: that of its last statement if it is an expression.
-    pub fn eval_block(&mut self, block: &Block, env: &Env, expect: Option<&Type>) -> R<Value> {
-        let mut scope = Scope::inside(env);
-        let mut last = Value::unit();
-        let mut failed = None;
-        for (i, stmt) in block.stmts.iter().enumerate() {
-            let expect = if i + 1 == block.stmts.len() { expect } else { None };
-            match self.stmt(stmt, &mut scope, expect) {
-                Ok(v) => last = v,
-                // One message per cause: what depends on the broken statement would only repeat it.
-                Err(e) => {
-                    failed = Some(e);
-                    break;
-                }
-            }
-        }
-        failed.map_or(Ok(last), Err)
-    }
-
-    /// Runs a statement; the scope may be replaced by an inner one when a name is bound again.
-    pub fn stmt(&mut self, stmt: &Stmt, scope: &mut Env, expect: Option<&Type>) -> R<Value> {
-        self.tick(stmt.span)?;
-        match &stmt.kind {
-            StmtKind::Expr(e) => return self.eval_as(*e, scope, expect),
-            StmtKind::Let { pat, ty, init } => self.let_stmt(pat, ty.as_ref(), init, false, scope)?,
-            StmtKind::Var { pat, ty, init } => self.let_stmt(pat, ty.as_ref(), init, true, scope)?,
-            StmtKind::Dim { name, value } => {
-                let v = self.eval(*value, scope)?;
-                let mut d = self.as_dim(&v, self.ast.span(*value), "a dim")?;
-                d = self.fresh_dim(d.size, Some(name.text.clone()), Some(self.ast.span(*value)));
-                self.rebind(scope, &name.text);
-                scope.bind(&name.text, Value::Dim(d), false, name.span);
-            }
-            StmtKind::For { pat, iter, body } => {
-                for v in self.iterate(*iter, scope)? {
-                    let inner = Scope::inside(scope);
-                    self.bind_pat(pat, v, false, &inner)?;
-                    self.eval_block(body, &inner, None)?;
-                }
-            }
-            StmtKind::Set { target, op, value } => self.set(*target, *op, *value, stmt.span, scope)?,
-            StmtKind::Assert { cond, message } => self.assert(*cond, message.as_ref(), scope)?,
-            StmtKind::Emit(e) => return Err(self.limit(self.ast.span(*e), "`emit`")),
-            StmtKind::Minimize { .. } => return Err(self.limit(stmt.span, "`minimize` (write `loss = ...`)")),
-            StmtKind::Every { .. } => return Err(self.limit(stmt.span, "`every`")),
-            StmtKind::Penalty(_) => return Err(self.limit(stmt.span, "`penalty`")),
-        }
-        Ok(Value::unit())
-    }
-
-    fn rebind(&self, scope: &mut Env, name: &str) {
-        if scope.own(name).is_some() {
-            *scope = Scope::inside(scope);
-        }
-    }
-
-    fn let_stmt(&mut self, pat: &Pat, ty: Option<&Ty>, init: &Init, mutable: bool, scope: &mut Env) -> R<()> {
-        let span = self.ast.span(init.value);
-        if let Pat::Comp { name, binders, .. } = pat {
-            if init.draw {
-                return self.err(
-                    "E0208",
-                    span,
-                    "a comprehension is defined with `=`, a draw has a type: `let e: [B] ~ normal()`",
-                );
-            }
-            let v = comprehension::comprehension(self, name, binders, ty, init.value, scope)?;
-            self.note_let(&name.text, &v, name.span);
-            self.rebind(scope, &name.text);
-            scope.bind(&name.text, v, mutable, name.span);
-            return Ok(());
-        }
-        let mut v = self.init_value(ty, init, scope, "this")?;
-        if self.st.asserts.is_some()
-            && self.frames.is_empty()
-            && let Pat::Name(n) = pat
-        {
-            v = self.place(v, &n.text, span)?;
-        }
-        let mut names = vec![];
-        pat_names(pat, &mut names);
-        for n in &names {
-            self.rebind(scope, n);
-        }
-        let scope = scope.clone();
-        if let Pat::Name(n) = pat {
-            self.note_let(&n.text, &v, n.span);
-        }
-        self.bind_pat(pat, v, mutable, &scope)
-    }
-
-    /// `: T = e` or `: T ~ dist`.
-    pub fn init_value(&mut self, ty: Option<&Ty>, init: &Init, env: &Env, what: &str) -> R<Value> {
-        let span = self.ast.span(init.value);
-        let ty = match ty {
-            Some(t) => Some(self.ty(t, env)?),
-            None => None,
-        };
-        if !init.draw {
-            let v = self.eval_as(init.value, env, ty.as_ref())?;
-            return match &ty {
-                Some(t) => self.coerce(v, t, span, what),
-                None => Ok(v),
-            };
-        }
-        match &ty {
-            Some(Type::Tensor(t)) if t.known().is_some() => {
-                let dist = self.eval(init.value, env)?;
-                let dims = t.known().unwrap_or_default();
-                self.check_shape(&dims, span)?;
-                Ok(Value::Tensor(super::builtins::draw(self, &dist, t, span)?))
-            }
-            Some(_) => self.err("E0106", span, "a draw needs a type with every size given"),
-            None => {
-                let d = Diagnostic::error("E0106", span, "a draw needs a type: how many numbers, and of what dtype?")
-                    .help("`let eps: [B, Z] ~ normal()`");
-                Err(self.error(d))
-            }
-        }
-    }
-
-    /// Binds the names of a pattern.
-    pub fn bind_pat(&mut self, pat: &Pat, v: Value, mutable: bool, scope: &Env) -> R<()> {
-        match pat {
-            Pat::Name(n) => {
-                if let Value::Tensor(t) = &v
-                    && !self.is_std(n.span)
-                {
-                    self.b.name(t.id, &n.text);
-                }
-                scope.bind(&n.text, v, mutable, n.span);
-                Ok(())
-            }
-            Pat::Wild(_) => Ok(()),
-            Pat::Tuple(pats, span) => {
-                let items = match &v {
-                    Value::Tuple(l) | Value::List(l) if l.len() == pats.len() => l.clone(),
-                    v => {
-                        let message = format!("a pattern of {} names cannot take {}", pats.len(), v.show());
-                        return self.err("E0207", *span, message);
-                    }
-                };
-                for (p, v) in pats.iter().zip(items.iter()) {
-                    self.bind_pat(p, v.clone(), mutable, scope)?;
-                }
-                Ok(())
-            }
-            Pat::Comp { span, .. } => self.err("E0208", *span, "an index is not possible in this place"),
-        }
-    }
-
-    fn set(&mut self, target: ExprId, op: SetOp, value: ExprId, span: Span, env: &Env) -> R<()> {
-        let t = self.ast.expr(target);
-        let arith = match op {
-            SetOp::Add => Some(BinaryOp::Add),
-            SetOp::Sub => Some(BinaryOp::Sub),
-            SetOp::Mul => Some(BinaryOp::Mul),
-            SetOp::Set | SetOp::State => None,
-        };
-        match &t.kind {
-            _ if self.st.selects > 0 => Err(self.limit(span, "assignment under an `if` that is decided at run time")),
-            ExprKind::Name(name) if op == SetOp::State => {
-                let v = self.eval(value, env)?;
-                self.write_state(name, t.span, v, self.ast.span(value), env)
-            }
-            ExprKind::Name(name) => {
-                let mut level = Some(env.clone());
-                let binding = loop {
-                    match level {
-                        None => break None,
-                        Some(l) => match l.own(name) {
-                            Some(b) => break Some(b),
-                            None => level = l.parent.clone(),
-                        },
-                    }
-                };
-                match binding {
-                    Some(b) if b.mutable => {
-                        let new = match arith {
-                            Some(op) => self.binary(op, span, target, value, span, env)?,
-                            None => self.eval(value, env)?,
-                        };
-                        env.set(name, new);
-                        Ok(())
-                    }
-                    Some(b) => {
-                        let d = Diagnostic::error("E0210", t.span, format!("`{name}` cannot be assigned"))
-                            .label(b.span, "bound here by `let`")
-                            .help(format!("bind it with `var {name} = ...`"));
-                        Err(self.error(d))
-                    }
-                    None if self.is_state(name, env) => {
-                        let d = Diagnostic::error("E0210", t.span, format!("`{name}` is state"))
-                            .help(format!("write it with `{name} <- ...`"));
-                        Err(self.error(d))
-                    }
-                    None => Err(self.unknown(name, t.span, env)),
-                }
-            }
-            ExprKind::Tuple(items) if op == SetOp::Set => {
-                let v = self.eval(value, env)?;
-                let parts = match &v {
-                    Value::Tuple(l) | Value::List(l) if l.len() == items.len() => l.clone(),
-                    v => {
-                        let message = format!("{} names cannot take {}", items.len(), v.show());
-                        return self.err("E0207", t.span, message);
-                    }
-                };
-                for (item, part) in items.iter().zip(parts.iter()) {
-                    match &self.ast.expr(*item).kind {
-                        ExprKind::Wild => {}
-                        ExprKind::Name(n) => {
-                            if !env.set(n, part.clone()) {
-                                return Err(self.unknown(n, self.ast.span(*item), env));
-                            }
-                        }
-                        _ => return self.err("E0210", self.ast.span(*item), "only a `var` can be assigned"),
-                    }
-                }
-                Ok(())
-            }
-            ExprKind::Field { base, name } if op == SetOp::State => {
-                let v = self.eval(*base, env)?;
-                if let Value::Instance(m) = &v {
-                    let model = m.template.name().to_owned();
-                    let message = format!("`{}` can only be written by {model}'s own methods", name.text);
-                    let d = Diagnostic::error("E0206", t.span, message)
-                        .help(format!("expose `fn reset() {{ {} <- 0 }}` in {model}", name.text));
-                    return Err(self.error(d));
-                }
-                self.err("E0210", t.span, "only state can be written with `<-`")
-            }
-            ExprKind::Index { .. } => Err(self.limit(span, "assignment to a part of a tensor")),
-            _ => self.err("E0210", t.span, "this cannot be assigned"),
-        }
-    }
-
-    fn assert(&mut self, cond: ExprId, message: Option<&Arc<str>>, env: &Env) -> R<()> {
-        let span = self.ast.span(cond);
-        let v = self.eval(cond, env)?;
-        match v {
-            Value::Bool(true) => Ok(()),
-            Value::Bool(false) if self.st.asserts.is_none() => {
-                let text = message.map_or_else(|| format!("`{}` does not hold", self.text(span)), |m| m.to_string());
-                self.err("E0115", span, text)
-            }
-            v => {
-                let t = self.as_tensor(&v, Some(DType::Bool), span)?;
-                if !t.dims.is_empty() || t.elem.dtype() != DType::Bool {
-                    let message = format!("`assert` needs one bool, found {}", t.show());
-                    return self.err("E0201", span, message);
-                }
-                match &mut self.st.asserts {
-                    Some(list) => {
-                        list.push(super::cx::Assertion { cond: t.id, message: message.cloned(), span });
-                        Ok(())
-                    }
-                    None => Err(self.limit(span, "`assert` on a value known only at run time, outside of a `test`")),
-                }
-            }
-        }
-    }
-}
-
-/// Names that a pattern binds.
-fn pat_names<'p>(pat: &'p Pat, out: &mut Vec<&'p str>) {
-    match pat {
-        Pat::Name(n) => out.push(&n.text),
-        Pat::Tuple(pats, _) => pats.iter().for_each(|p| pat_names(p, out)),
-        Pat::Wild(_) | Pat::Comp { .. } => {}
     }
 }
 

@@ -6,6 +6,7 @@ use super::units::{Options, Program, TrainUnit};
 use crate::diag::Diagnostic;
 use crate::graph::graph::SlotKind;
 use crate::graph::interp;
+use crate::graph::tensor::Tensor;
 use nn_runtime::data::{ColumnSpec, Header, SourceSpec};
 use nn_runtime::dtype::DType;
 use nn_runtime::error::DataError;
@@ -61,11 +62,16 @@ fn examples_elaborate() {
         let u = unit(&p);
         for kind in [Kind::Train, Kind::Eval, Kind::Init, Kind::Result, Kind::Reset] {
             let g = u.graph(&p, kind, 7).unwrap_or_else(|d| panic!("{name} {kind:?}\n{}", show(&p, &d)));
-            eprintln!(
-                "{name} {kind:?} {} nodes {:?}",
-                g.nodes.len(),
-                g.slots.iter().map(|s| s.name.to_string()).collect::<Vec<_>>()
-            );
+            let stored: Vec<_> = g.slots.iter().filter(|s| s.kind == SlotKind::Param).map(|s| &s.name).collect();
+            let all: Vec<_> = u.params.iter().map(|s| &s.name).collect();
+            if matches!(kind, Kind::Train | Kind::Eval | Kind::Init) {
+                assert_eq!(stored, all, "{name} {kind:?}");
+            }
+            for o in &g.outputs {
+                if let Some(slot) = o.assign {
+                    assert_eq!(g.ty(o.value), &g.slots[slot as usize].ty, "{name} {kind:?} {}", o.name);
+                }
+            }
         }
     }
 }
@@ -103,4 +109,124 @@ fn std_tests_hold() {
     }
     assert!(bad.is_empty(), "{bad}");
     assert!(count > 20, "{count} tests in std");
+}
+
+const SMALL: &str = "
+data D {
+  train = table(x: [[1, 2], [3, 4], [5, 6]], y: [1, 0, 1])
+  x: f32[2] = x / 2
+  y: idx<2> = y
+}
+const scale = 0.5
+dim H = 3
+model M[In, F = 4](p = 0.1, layers = 1) {
+  a = Linear[In, H];  b = Linear[H, F] * 1;  c = Linear[F, 2]
+  blocks = [Linear[F, F] for i in 0..layers]
+  fn forward(x: [B, In]) -> [B, 2] = c(blocks(b(a(x * scale))))
+}
+train m: M[2] on D {
+  batch = 2;  epochs = 4;  seed = 5
+  loss = cross_entropy(m(x), y)
+  optimizer = Sgd(lr: 0.1)
+}
+";
+
+fn with(sets: &[(&str, &str)]) -> (Option<TrainUnit>, String) {
+    let sets: Vec<(String, String)> = sets.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
+    let p = load(SMALL);
+    let (units, diags) = check(&p, &options(&sets));
+    (units.into_iter().next(), show(&p, &diags))
+}
+
+#[test]
+fn overrides() {
+    let sizes = |u: &TrainUnit| u.params.iter().map(|p| p.ty.numel()).sum::<u64>();
+    let (plain, said) = with(&[]);
+    let plain = plain.unwrap_or_else(|| panic!("{said}"));
+    assert_eq!((plain.steps, plain.seed, sizes(&plain)), (8, 5, 9 + 16 + 20 + 10));
+    for (sets, steps, seed, size) in [
+        (&[("H", "5")][..], 8, 5, 15 + 24 + 20 + 10),
+        (&[("F", "1")], 8, 5, 9 + 4 + 2 + 4),
+        (&[("m.layers", "2")], 8, 5, 9 + 16 + 40 + 10),
+        (&[("m.In", "2"), ("train.batch", "3")], 4, 5, 55),
+        (&[("train.steps", "3"), ("train.seed", "9")], 3, 9, 55),
+        (&[("train.optimizer.lr", "0.5"), ("scale", "1.0")], 8, 5, 55),
+    ] {
+        let (u, said) = with(sets);
+        let u = u.unwrap_or_else(|| panic!("{sets:?}\n{said}"));
+        assert_eq!((u.steps, u.seed, sizes(&u)), (steps, seed, size), "{sets:?}");
+    }
+    for (set, part) in [
+        (("train.bach", "3"), "did you mean `train.batch`?"),
+        (("scal", "3"), "did you mean `scale`?"),
+        (("H", "wide"), "not a number, bool or string"),
+        (("train.batch", "0"), "at least 1"),
+        (("m.In", "3"), "these layers do not fit"),
+    ] {
+        let (_, said) = with(&[set]);
+        assert!(said.contains(part), "{set:?}\n{said}");
+    }
+}
+
+/// The loss of a batch by the interpreter against the formula, and one step of plain gradient descent.
+#[test]
+fn numbers() {
+    let p = load(
+        "data D {\n  train = table(x: [[1, 2], [3, 4]], y: [1, 0])\n  x: f32[2] = x / 2\n  y: f32 = y\n}\n\
+         model M {\n  param w: [2] = 1\n  fn forward(x: [B, 2]) -> [B] = x @ w\n}\n\
+         train m: M on D {\n  batch = 2;  epochs = 1\n  loss = mse(m(x), y)\n  optimizer = Sgd(lr: 0.1)\n}\n",
+    );
+    let u = unit(&p);
+    let g = u.graph(&p, Kind::Train, 2).unwrap_or_else(|d| panic!("{}", show(&p, &d)));
+    let data = |name: &str| -> Vec<f64> {
+        match name {
+            "w" => vec![1.0, 1.0],
+            "x" => vec![1.0, 2.0, 3.0, 4.0],
+            "y" => vec![1.0, 0.0],
+            _ => vec![1.0],
+        }
+    };
+    let slots = g.slots.iter().map(|s| Tensor::new(s.ty.clone(), data(&s.name))).collect();
+    let out = interp::run(&g, &interp::Feeds { slots, seed: 0, step: 1 }).unwrap();
+    let get = |name: &str| {
+        let i = g.outputs.iter().position(|o| &*o.name == name).unwrap_or_else(|| panic!("no {name}"));
+        out[i].data.to_vec()
+    };
+    // Predictions 1.5 and 3.5 for 1 and 0: squared errors 0.25 and 12.25.
+    assert_eq!(get("loss.num")[0] / get("loss.den")[0], 6.25);
+    // d/dw = mean(2 * error * x) = [0.5 * 0.5 + 3.5 * 1.5, 0.5 * 1 + 3.5 * 2] = [5.5, 7.5]
+    let w = get("w");
+    assert!((w[0] - 0.45).abs() < 1e-7 && (w[1] - 0.25).abs() < 1e-7, "{w:?}");
+}
+
+/// Draws of a `rows` source are functions of the row: the same in any batch, and uniform.
+#[test]
+fn rows_draw_their_data() {
+    let path = format!("{}/../examples/rbfn.nn", env!("CARGO_MANIFEST_DIR"));
+    let p = load(&std::fs::read_to_string(path).unwrap());
+    let u = unit(&p);
+    let draw = |rows: std::ops::Range<u64>, step| -> Vec<f64> {
+        let n = rows.end - rows.start;
+        let g = u.graph(&p, Kind::Eval, n).unwrap();
+        let slots = g
+            .slots
+            .iter()
+            .map(|s| match s.kind {
+                SlotKind::Data => Tensor::new(s.ty.clone(), rows.clone().map(|r| r as f64).collect()),
+                _ => Tensor::splat(s.ty.clone(), 0.0),
+            })
+            .collect();
+        let x = g.values().find(|v| g.node(*v).name.as_deref() == Some("x")).expect("x");
+        interp::run_values(&g, &interp::Feeds { slots, seed: 3, step }, &[x]).unwrap()[0].data.to_vec()
+    };
+    let all = draw(0..1800, 1);
+    assert_eq!(draw(100..107, 9), all[100..107]);
+    let mean = all.iter().sum::<f64>() / 1800.0;
+    let square = all.iter().map(|x| x * x).sum::<f64>() / 1800.0;
+    assert!(all.iter().all(|x| (-3.0..3.0).contains(x)));
+    // Standard errors: 1.73 / sqrt(1800) = 0.041 of the mean, 2.68 / sqrt(1800) = 0.063 of the mean square 3.
+    assert!(mean.abs() < 0.16 && (square - 3.0).abs() < 0.25, "{mean} {square}");
+    // Neighboring rows do not follow each other: a correlation of 1800 pairs has standard error 0.024.
+    let lag = all.windows(2).map(|w| w[0] * w[1]).sum::<f64>() / 1799.0 / square;
+    assert!(lag.abs() < 0.1, "{lag}");
 }

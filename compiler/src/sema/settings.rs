@@ -1,0 +1,318 @@
+//! The settings of a `train` item that are known before its graph: lengths, seeds, what is saved and when to stop.
+//!
+//! In: the item's settings, overrides and the data's row counts. Out: a [`TrainUnit`] without its parameters.
+
+use super::cx::{Elab, Env, R, nearest};
+use super::data::DataPlan;
+use super::units::{BatchSize, Monitor, Options, Save, TrainUnit, literal};
+use super::value::Value;
+use crate::diag::Diagnostic;
+use crate::source::Span;
+use crate::syntax::ast::{self, ExprId, ExprKind, TrainEntry};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Settings that this compiler has.
+const SETTINGS: &[&str] = &[
+    "batch",
+    "epochs",
+    "steps",
+    "seed",
+    "clip",
+    "loss",
+    "metrics",
+    "optimizer",
+    "save",
+    "stop",
+    "load",
+    "freeze",
+    "trainable",
+    "precision",
+    "accumulate",
+];
+/// Settings of the language that are not there yet.
+const LATER: &[&str] =
+    &["validate", "ema", "init", "wrap", "prune", "fake_quant", "class_weight", "sample", "log", "quantize"];
+/// Settings that `--set train.x=..` may change.
+pub(super) const SETTABLE: &[&str] = &["batch", "epochs", "steps", "seed", "clip"];
+
+/// Reports settings that do not exist or are not there yet.
+pub(super) fn settings_known(el: &mut Elab<'_>, train: &ast::Train) -> R<()> {
+    let mut failed = None;
+    let mut seen: Vec<(&str, Span)> = vec![];
+    for e in &train.entries {
+        let TrainEntry::Setting(s) = e else { continue };
+        let name = &*s.name.text;
+        if LATER.contains(&name) {
+            failed = Some(el.limit(s.span, &format!("the setting `{name}`")));
+        } else if !SETTINGS.contains(&name) {
+            let mut d = Diagnostic::error("E0212", s.name.span, format!("`train` has no setting `{name}`"));
+            if let Some(near) = nearest(name, SETTINGS.iter().chain(LATER).copied()) {
+                d = d.help(format!("did you mean `{near}`?"));
+            }
+            failed = Some(el.error(d));
+        } else if !matches!(name, "optimizer" | "load" | "freeze" | "trainable") {
+            if let Some((_, first)) = seen.iter().find(|(n, _)| *n == name) {
+                let d = Diagnostic::error("E0208", s.name.span, format!("`{name}` is set twice"))
+                    .label(*first, "first set here");
+                failed = Some(el.error(d));
+            }
+            seen.push((name, s.name.span));
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The static settings.
+pub(super) fn settings(
+    el: &mut Elab<'_>,
+    train: &ast::Train,
+    plan: &DataPlan,
+    env: &Env,
+    o: &Options<'_>,
+) -> R<TrainUnit> {
+    let find = |name: &str| {
+        train.entries.iter().find_map(|e| match e {
+            TrainEntry::Setting(s) if &*s.name.text == name => Some(s),
+            _ => None,
+        })
+    };
+    let at = el.ast.span(train.on);
+    let number = |el: &mut Elab<'_>, name: &str, least: i64| -> R<Option<u64>> {
+        let over = el.st.find_override(|p| p.strip_prefix("train.") == Some(name));
+        let (v, span) = match (over, find(name)) {
+            (Some(text), s) => {
+                let span = s.map_or(at, |s| s.span);
+                match literal(&text) {
+                    Some(v) => (v, span),
+                    None => return el.err("E0211", span, format!("`--set train.{name}={text}`: not a number")),
+                }
+            }
+            (None, Some(s)) => (el.eval(s.value, env)?, el.ast.span(s.value)),
+            (None, None) => return Ok(None),
+        };
+        let n = el.as_int(&v, span, &format!("`{name}`"))?;
+        if n < least {
+            return el.err("E0212", span, format!("`{name}` must be at least {least}, found {n}"));
+        }
+        Ok(Some(n as u64))
+    };
+    let rows = plan.info.rows.iter().zip(&plan.info.splits).find(|(_, s)| s.name == "train").map_or(0, |(n, _)| *n);
+    let full = match find("batch") {
+        Some(s) => matches!(&el.ast.expr(s.value).kind, ExprKind::Name(n) if &**n == "full"),
+        None => false,
+    } && !el.st.sets.iter().any(|(p, _)| p == "train.batch");
+    let batch = if full {
+        BatchSize::Full
+    } else {
+        match number(el, "batch", 1)? {
+            Some(n) => BatchSize::Rows(n),
+            None => {
+                let d = Diagnostic::error("E0212", at, "`train` needs a batch size")
+                    .help("`batch = 64`, or `batch = full`");
+                return Err(el.error(d));
+            }
+        }
+    };
+    let set = |el: &Elab<'_>, name: &str| el.st.sets.iter().any(|(p, _)| p == name);
+    let mut epochs = number(el, "epochs", 1)?;
+    let mut steps = number(el, "steps", 1)?;
+    match (set(el, "train.epochs"), set(el, "train.steps")) {
+        (true, false) => steps = None,
+        (false, true) => epochs = None,
+        _ => {}
+    }
+    if let (Some(_), Some(_), Some(s)) = (epochs, steps, find("steps")) {
+        return el.err("E0212", s.span, "`epochs` and `steps` both say how long to train: keep one");
+    }
+    let per_epoch = match batch {
+        BatchSize::Full => 1,
+        BatchSize::Rows(n) => rows.div_ceil(n).max(1),
+    };
+    let steps = match (epochs, steps) {
+        (_, Some(n)) => n,
+        (Some(e), None) => e.saturating_mul(per_epoch),
+        (None, None) => {
+            let d = Diagnostic::error("E0212", at, "`train` needs a length").help("`epochs = 10`, or `steps = 1000`");
+            return Err(el.error(d));
+        }
+    };
+    let seed = number(el, "seed", 0)?;
+    let seed = o.seed.or(seed).unwrap_or(0);
+    if let Some(n) = number(el, "accumulate", 1)?
+        && n > 1
+        && let Some(s) = find("accumulate")
+    {
+        return Err(el.limit(s.span, "`accumulate`"));
+    }
+    if let Some(s) = find("precision")
+        && !matches!(&el.ast.expr(s.value).kind, ExprKind::Name(n) if &**n == "f32")
+    {
+        return Err(el.limit(s.span, "`precision` other than f32"));
+    }
+    let int = |n: u64| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+    let mut record = vec![(Arc::from("steps"), int(steps)), (Arc::from("seed"), int(seed))];
+    if let Some(e) = epochs {
+        record.push((Arc::from("epochs"), int(e)));
+    }
+    record.push((Arc::from("batch"), int(if let BatchSize::Rows(n) = batch { n } else { rows })));
+    el.st.train_record = Some(Value::Record(Rc::new(record)));
+    let metrics: Vec<(String, ExprId)> = match find("metrics").map(|s| &el.ast.expr(s.value).kind) {
+        Some(ExprKind::Record(fields)) => fields.iter().map(|(n, e)| (n.text.to_string(), *e)).collect(),
+        _ => vec![],
+    };
+    let save = match find("save") {
+        Some(s) => Some(save(el, s.value, &metrics, env)?),
+        None => None,
+    };
+    let stop = match find("stop") {
+        Some(s) => Some(stop(el, s.value, &metrics, env)?),
+        None => None,
+    };
+    let mut load = vec![];
+    for e in &train.entries {
+        let TrainEntry::Setting(s) = e else { continue };
+        if &*s.name.text == "load" {
+            match &el.ast.expr(s.value).kind {
+                ExprKind::Str(f) if train.binds.len() == 1 => load.push(f.to_string()),
+                _ => return Err(el.limit(s.span, "`load` of anything but one file into one model")),
+            }
+        }
+    }
+    Ok(TrainUnit {
+        name: String::new(),
+        item: 0,
+        data: plan.info.clone(),
+        batch,
+        epochs,
+        steps,
+        seed,
+        save,
+        stop,
+        load,
+        metrics: vec![],
+        params: vec![],
+        states: vec![],
+        predict: None,
+        typed: String::new(),
+        sets: o.sets.to_vec(),
+        seed_option: o.seed,
+    })
+}
+
+/// Name and arguments of a call that is a setting's value.
+fn setting_call<'a>(el: &Elab<'a>, e: ExprId) -> Option<(&'a str, &'a [ast::Arg])> {
+    let ExprKind::Call { callee, args } = &el.ast.expr(e).kind else { return None };
+    let ExprKind::Name(n) = &el.ast.expr(*callee).kind else { return None };
+    Some((n, args))
+}
+
+fn save(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -> R<Save> {
+    let span = el.ast.span(e);
+    let parsed = setting_call(el, e).filter(|(n, _)| matches!(*n, "last" | "best"));
+    let Some((name, args)) = parsed else {
+        let d = Diagnostic::error("E0212", span, "`save` takes `last` or `best`")
+            .help("`save = last(\"model.safetensors\")`, or `best(\"model.safetensors\", on: val.loss)`");
+        return Err(el.error(d));
+    };
+    let mut file = None;
+    let mut on = None;
+    for a in args {
+        match a.name.as_ref().map(|n| &*n.text) {
+            None if file.is_none() => {
+                let v = el.eval(a.value, env)?;
+                file = Some(el.as_str(&v, el.ast.span(a.value), "the file")?.to_string());
+            }
+            Some("on") if name == "best" => on = Some(monitor(el, a.value, metrics)?),
+            Some("every") => return Err(el.limit(span, "`save` with `every:`")),
+            _ => return el.err("E0208", el.ast.span(a.value), "an argument that `save` does not know"),
+        }
+    }
+    let Some(file) = file else {
+        return el.err("E0208", span, "`save` needs the name of a file");
+    };
+    Ok(match name {
+        "last" => Save::Last(file),
+        _ => Save::Best(file, on.unwrap_or_else(Monitor::default)),
+    })
+}
+
+fn stop(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -> R<(u64, Monitor)> {
+    let span = el.ast.span(e);
+    let Some((_, args)) = setting_call(el, e).filter(|(n, _)| *n == "patience") else {
+        let d = Diagnostic::error("E0212", span, "`stop` takes `patience`").help("`stop = patience(3, on: val.loss)`");
+        return Err(el.error(d));
+    };
+    let mut n = None;
+    let mut on = Monitor::default();
+    for a in args {
+        match a.name.as_ref().map(|n| &*n.text) {
+            None if n.is_none() => {
+                let v = el.eval(a.value, env)?;
+                let at = el.ast.span(a.value);
+                let k = el.as_int(&v, at, "the number of epochs")?;
+                if k < 1 {
+                    return el.err("E0212", at, format!("the number of epochs must be at least 1, found {k}"));
+                }
+                n = Some(k as u64);
+            }
+            Some("on") => on = monitor(el, a.value, metrics)?,
+            _ => return el.err("E0208", el.ast.span(a.value), "an argument that `patience` does not know"),
+        }
+    }
+    match n {
+        Some(n) => Ok((n, on)),
+        None => el.err("E0208", span, "`patience` needs a number of epochs"),
+    }
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Monitor { train: false, metric: "loss".into(), maximize: false }
+    }
+}
+
+/// `val.loss`, `train.loss`, `val.acc`
+fn monitor(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)]) -> R<Monitor> {
+    let span = el.ast.span(e);
+    let known = || {
+        let names: Vec<String> = metrics.iter().map(|(n, _)| format!("val.{n}")).collect();
+        format!("there is: val.loss{}{}", if names.is_empty() { "" } else { ", " }, names.join(", "))
+    };
+    if let ExprKind::Field { base, name } = &el.ast.expr(e).kind
+        && let ExprKind::Name(part) = &el.ast.expr(*base).kind
+        && matches!(&**part, "val" | "test" | "train")
+    {
+        let train = &**part == "train";
+        if &*name.text == "loss" {
+            return Ok(Monitor { train, ..Monitor::default() });
+        }
+        if let Some((n, value)) = metrics.iter().find(|(n, _)| **n == *name.text) {
+            if train {
+                let d = Diagnostic::error("E0212", span, "only the loss is known of the training part")
+                    .help(format!("`val.{n}`"));
+                return Err(el.error(d));
+            }
+            let maximize = !is_loss(el, *value);
+            return Ok(Monitor { train, metric: n.clone(), maximize });
+        }
+    }
+    let d = Diagnostic::error("E0212", span, "the name of a loss or metric is expected").note(known());
+    Err(el.error(d))
+}
+
+/// Is a metric a loss function of std, of which less is better?
+fn is_loss(el: &Elab<'_>, e: ExprId) -> bool {
+    match &el.ast.expr(e).kind {
+        ExprKind::Call { callee, .. } => match &el.ast.expr(*callee).kind {
+            ExprKind::Name(n) => el
+                .st
+                .prelude
+                .iter()
+                .any(|&m| el.st.modules[m].name.ends_with("loss.nn") && el.st.modules[m].items.contains_key(n)),
+            _ => false,
+        },
+        ExprKind::Binary { lhs, rhs, .. } => is_loss(el, *lhs) || is_loss(el, *rhs),
+        _ => false,
+    }
+}
