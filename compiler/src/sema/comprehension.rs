@@ -8,8 +8,6 @@
 mod access;
 mod contract;
 mod ranges;
-#[cfg(test)]
-mod tests;
 
 use super::cx::{CallArgs, Elab, Env, R, Scope};
 use super::tensor::{self, Num, OpSpans, dtype, sizes};

@@ -149,8 +149,11 @@ pub fn split(el: &mut Elab<'_>, t: &Tensor, parts: &[Dim], axis: usize) -> Vec<T
     out
 }
 
+/// Graph values with their dims, and the element type they share.
+type Unified = (Vec<(ValueId, Vec<Dim>)>, Elem);
+
 /// Operands of one dtype; an `idx` of one range stays one.
-fn unify(el: &mut Elab<'_>, xs: &[Opd]) -> TR<(Vec<(ValueId, Vec<Dim>)>, Elem)> {
+fn unify(el: &mut Elab<'_>, xs: &[Opd]) -> TR<Unified> {
     let Some((first, rest)) = xs.split_first() else {
         return Ok((vec![], Elem::Plain(super::FLOAT)));
     };

@@ -52,6 +52,27 @@ fn std_examples_hold() {
     assert!(bad.is_empty(), "{bad}");
 }
 
+/// Every item of std says what it is and has an example of its name.
+#[test]
+fn std_items_are_documented() {
+    use crate::syntax::ast::ItemKind;
+    let p = load("");
+    let items: Vec<_> = p.ast.files[..p.std_files].iter().flat_map(|f| &f.items).collect();
+    let tests: Vec<&str> =
+        items.iter().filter_map(|i| if let ItemKind::Test(t) = &i.kind { Some(&*t.name) } else { None }).collect();
+    for item in &items {
+        let name = match &item.kind {
+            ItemKind::Fn(f) => &f.name.text,
+            ItemKind::Model(m) | ItemKind::Optimizer(m) | ItemKind::Metric(m) => &m.name.text,
+            _ => continue,
+        };
+        assert!(item.doc.as_ref().is_some_and(|d| d.len() > 20), "`{name}` has no `##` text");
+        let shown = name.strip_suffix("_at").unwrap_or(name);
+        assert!(tests.contains(&shown), "`{name}` has no example");
+    }
+    assert!(items.len() > 60, "{} items", items.len());
+}
+
 #[test]
 fn rules_hold() {
     let p = load(include_str!("tests/rules.nn"));
