@@ -7,7 +7,7 @@ use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Axes, DotDims, Op};
-use crate::graph::ty::{Shape, TensorTy};
+use crate::graph::ty::{MAX_NUMEL, MAX_RANK, Shape, TensorTy};
 use nn_runtime::dtype::DType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,8 +29,17 @@ pub struct Batch<'m> {
     pub rows: Option<(Arc<str>, u64)>,
 }
 
-/// Replays what `root` needs; the result always has the leading axis. `Err` names what cannot be batched.
-pub fn replay(b: &mut Builder, g: &Graph, root: ValueId, mut batch: Batch<'_>) -> Result<ValueId, &'static str> {
+/// Why a graph cannot be replayed for a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unbatchable {
+    /// An op that has no rule for this.
+    Op(&'static str),
+    /// A value of this type, times the rows, is beyond the limits.
+    TooLarge(TensorTy),
+}
+
+/// Replays what `root` needs; the result always has the leading axis.
+pub fn replay(b: &mut Builder, g: &Graph, root: ValueId, mut batch: Batch<'_>) -> Result<ValueId, Unbatchable> {
     let mut needed = vec![false; g.nodes.len()];
     needed[root.idx()] = true;
     for v in g.values().rev() {
@@ -43,9 +52,13 @@ pub fn replay(b: &mut Builder, g: &Graph, root: ValueId, mut batch: Batch<'_>) -
     let mut map: Vec<Option<Lifted>> = vec![None; g.nodes.len()];
     for v in g.values().filter(|v| needed[v.idx()]) {
         let node = g.node(v);
+        let numel = node.ty.numel().checked_mul(batch.size);
+        if numel.is_none_or(|n| n > MAX_NUMEL) || node.ty.rank() >= MAX_RANK {
+            return Err(Unbatchable::TooLarge(node.ty.clone()));
+        }
         let xs: Vec<Lifted> = node.inputs.iter().filter_map(|i| map[i.idx()]).collect();
         b.span = node.span;
-        let lifted = op(b, g, v, &xs, &mut batch)?;
+        let lifted = op(b, g, v, &xs, &mut batch).map_err(Unbatchable::Op)?;
         if let Some(name) = &node.name
             && !matches!(node.op, Op::Input { .. })
         {
@@ -55,7 +68,7 @@ pub fn replay(b: &mut Builder, g: &Graph, root: ValueId, mut batch: Batch<'_>) -
     }
     match map[root.idx()] {
         Some(x) => Ok(lift(b, x, batch.size)),
-        None => Err("an empty expression"),
+        None => Err(Unbatchable::Op("an empty expression")),
     }
 }
 

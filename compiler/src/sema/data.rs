@@ -3,7 +3,7 @@
 //! In: a `data` item and the headers of its sources. Out: [`DataInfo`] for the runtime, the fields' types, and for every
 //! field a small graph of one example that `batch.rs` replays in each step graph, where it fuses with what follows.
 
-use super::batch::{self, Batch};
+use super::batch::{self, Batch, Unbatchable};
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
 use super::units::{DataInfo, Options};
 use super::value::{DataRef, Dim, Elem, Tensor, Value};
@@ -436,6 +436,8 @@ impl Elab<'_> {
             if c.name == ROW && info.rows_are_numbers() {
                 continue;
             }
+            let dims: Vec<Dim> = c.shape.iter().map(|&n| self.fresh_dim(n, None, Some(name.span))).collect();
+            self.check_shape(&dims, name.span)?;
             let ty = TensorTy::new(c.dtype, c.shape.iter().copied());
             let id = self.b.input(Slot { name: c.name.as_str().into(), kind: SlotKind::Data, ty });
             // Numbers without a type of their own take the field's: f32 unless it is an index or an int.
@@ -444,7 +446,6 @@ impl Elab<'_> {
             } else {
                 (id, c.dtype)
             };
-            let dims = c.shape.iter().map(|&n| self.fresh_dim(n, None, Some(name.span))).collect();
             let t = Tensor { id, elem: Elem::Plain(dtype), dims };
             scope.bind(&c.name.as_str().into(), Value::Tensor(t), false, name.span);
         }
@@ -511,7 +512,11 @@ impl Elab<'_> {
             self.b.span = span;
             let id = match made {
                 Ok(id) => id,
-                Err(what) => return Err(self.limit(f.span, what)),
+                Err(Unbatchable::Op(what)) => return Err(self.limit(f.span, what)),
+                Err(Unbatchable::TooLarge(ty)) => {
+                    let message = format!("field `{}`: {ty} in a batch of {} rows is too large", f.name, rows.size);
+                    return self.err("E0902", f.span, message);
+                }
             };
             let single = full && rows.size == 1;
             let (id, dims) = if single {

@@ -192,7 +192,7 @@ impl<'a> Elab<'a> {
         let mut level = Some(env);
         while let Some(scope) = level {
             if let Some(b) = scope.own(name) {
-                return Ok(Some(self.settled(b)));
+                return if matches!(b.value, Value::Poison) { Err(Reported) } else { Ok(Some(self.settled(b))) };
             }
             match &scope.kind {
                 ScopeKind::Plain => {}

@@ -48,19 +48,36 @@ impl Elab<'_> {
             let expect = if i + 1 == block.stmts.len() { expect } else { None };
             match self.stmt(stmt, &mut scope, expect) {
                 Ok(v) => last = v,
-                // One message per cause: what depends on the broken statement would only repeat it.
                 Err(e) => {
                     failed = Some(e);
-                    break;
+                    self.poison(stmt, &scope);
                 }
             }
         }
         failed.map_or(Ok(last), Err)
     }
 
+    /// Marks the names of a statement that failed: what depends on them would only repeat the message.
+    pub fn poison(&self, stmt: &Stmt, scope: &Env) {
+        if let StmtKind::Let { pat, .. } | StmtKind::Var { pat, .. } = &stmt.kind {
+            let mut names = vec![];
+            super::names::idents(pat, &mut names);
+            for n in names {
+                scope.bind(&n.text, Value::Poison, true, n.span);
+            }
+        }
+        if let StmtKind::Dim { name, .. } = &stmt.kind {
+            scope.bind(&name.text, Value::Poison, false, name.span);
+        }
+    }
+
     /// Runs a statement; the scope may be replaced by an inner one when a name is bound again.
     pub fn stmt(&mut self, stmt: &Stmt, scope: &mut Env, expect: Option<&Type>) -> R<Value> {
         self.tick(stmt.span)?;
+        if let Some(a) = stmt.attrs.first() {
+            let feature = format!("the attribute `@{}`", a.name.text);
+            return Err(self.limit(a.name.span, &feature));
+        }
         match &stmt.kind {
             StmtKind::Expr(e) => return self.eval_as(*e, scope, expect),
             StmtKind::Let { pat, ty, init } => self.let_stmt(pat, ty.as_ref(), init, false, scope)?,

@@ -230,3 +230,115 @@ fn rows_draw_their_data() {
     let lag = all.windows(2).map(|w| w[0] * w[1]).sum::<f64>() / 1799.0 / square;
     assert!(lag.abs() < 0.1, "{lag}");
 }
+
+/// Programs with slips in them end in diagnostics, never in a panic; what passes has graphs.
+///
+/// `NN_MUTATIONS=n` tries more of them, spread over every file.
+#[test]
+fn mutated_programs_are_told_about() {
+    let budget: usize = std::env::var("NN_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    let root = format!("{}/..", env!("CARGO_MANIFEST_DIR"));
+    let mut texts = vec![SMALL.to_owned()];
+    for dir in ["examples", "tests/spec/sema"] {
+        let mut files: Vec<_> =
+            std::fs::read_dir(format!("{root}/{dir}")).unwrap().flatten().map(|e| e.path()).collect();
+        files.sort();
+        let nn = files.iter().filter(|p| p.extension().is_some_and(|e| e == "nn"));
+        texts.extend(nn.map(|p| std::fs::read_to_string(p).unwrap()));
+    }
+    let mut state = 0x2545_F491_4F6C_DD1Du64;
+    let mut random = |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as usize % n.max(1)
+    };
+    for _ in 0..budget {
+        let text = &texts[random(texts.len())];
+        let text = mutate(text, &mut random);
+        let seen = std::panic::catch_unwind(|| {
+            let (p, diags) = Program::load("test.nn", &text, &|path, _| Err(format!("no file {path}")));
+            if crate::report::any_error(&diags) {
+                return;
+            }
+            let (units, diags) = check(&p, &options(&[]));
+            if crate::report::any_error(&diags) {
+                assert!(!show(&p, &diags).is_empty());
+                return;
+            }
+            for u in units {
+                for kind in [Kind::Train, Kind::Eval, Kind::Init, Kind::Result, Kind::Reset] {
+                    u.graph(&p, kind, 1).ok();
+                }
+            }
+        });
+        assert!(seen.is_ok(), "this program panics:\n{text}");
+    }
+}
+
+/// One or two words of a program changed, dropped, doubled or swapped.
+fn mutate(text: &str, random: &mut dyn FnMut(usize) -> usize) -> String {
+    let mut words: Vec<String> = vec![];
+    for c in text.lines().filter(|l| !l.starts_with('#')).flat_map(|l| l.chars().chain(['\n'])) {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        match words.last_mut() {
+            Some(w) if word(c) && w.chars().all(word) => w.push(c),
+            _ => words.push(c.to_string()),
+        }
+    }
+    const NEW: &[&str] = &[
+        "0",
+        "1",
+        "-1",
+        "2.5",
+        "7",
+        "100000",
+        "4000000000",
+        "9223372036854775807",
+        "_",
+        "x",
+        "y",
+        "m",
+        "B",
+        "D",
+        "M",
+        "N",
+        "relu",
+        "softmax",
+        "Linear",
+        "true",
+        "\"s\"",
+        "inf",
+        "[1, 2]",
+        "(1, 2)",
+        "x[0]",
+        "x.T",
+        "x[:, new]",
+        "sum(x)",
+        "mean(x)",
+        "argmax(x)",
+        "|z| z",
+        "seq { relu }",
+        "training",
+        "1 - 1",
+        "ones[3]",
+        "idx<3>",
+        "f64",
+    ];
+    for _ in 0..1 + random(2) {
+        let at = random(words.len());
+        match random(4) {
+            0 => words[at] = NEW[random(NEW.len())].to_owned(),
+            1 => words[at] = String::new(),
+            2 => {
+                let w = words[at].clone();
+                words.insert(at, w);
+            }
+            _ => {
+                let other = random(words.len());
+                words.swap(at, other);
+            }
+        }
+    }
+    words.concat()
+}

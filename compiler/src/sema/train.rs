@@ -317,13 +317,17 @@ impl<'t> Unit<'t> {
     /// `let`s, loss, metrics, and for training the update.
     fn body(&mut self, el: &mut Elab<'_>, unit: &mut TrainUnit) -> R<()> {
         let mut scope = self.scope.clone();
+        let mut failed = false;
         let mut loss = None;
         let mut metrics = None;
         let mut optimizers: Vec<&Setting> = vec![];
         for entry in &self.train.entries {
             match entry {
                 TrainEntry::Let(s) => {
-                    el.stmt(s, &mut scope, None)?;
+                    if el.stmt(s, &mut scope, None).is_err() {
+                        el.poison(s, &scope);
+                        failed = true;
+                    }
                 }
                 TrainEntry::Step(b) => return Err(el.limit(b.span, "`step` blocks (write `loss = ...`)")),
                 TrainEntry::Setting(s) => match &*s.name.text {
@@ -341,8 +345,18 @@ impl<'t> Unit<'t> {
             return Err(el.error(d));
         };
         let span = el.ast.span(loss.value);
-        let v = el.eval(loss.value, &self.scope)?;
-        let (num, den) = self.ratio(el, &v, span, "the loss")?;
+        let v = el.eval(loss.value, &self.scope);
+        let ratio = v.and_then(|v| self.ratio(el, &v, span, "the loss"));
+        if failed || ratio.is_err() {
+            // What is wrong with the metrics is said in the same run.
+            let training = std::mem::replace(&mut el.training, false);
+            metrics.and_then(|m| self.metrics(el, m.value, unit).ok());
+            el.training = training;
+        }
+        let (num, den) = ratio?;
+        if failed {
+            return Err(Reported);
+        }
         unit.predict = match &el.st.predict {
             Some(Value::Tensor(t)) => Some(el.b.ty(t.id).clone()),
             _ => None,
@@ -407,12 +421,16 @@ impl<'t> Unit<'t> {
                 .help("`metrics = { acc: accuracy(m(x), y) }`");
             return Err(el.error(d));
         };
+        let mut failed = Ok(());
         for (name, e) in fields {
             let span = el.ast.span(*e);
             if &*name.text == "loss" || unit.metrics.iter().any(|m| *m.name == *name.text) {
                 return el.err("E0208", name.span, format!("a metric `{}` exists already", name.text));
             }
-            let v = el.eval(*e, &self.scope)?;
+            let Ok(v) = el.eval(*e, &self.scope) else {
+                failed = Err(Reported);
+                continue;
+            };
             let stateful = match &v {
                 Value::Model(t) => {
                     let TemplateKind::Item { role: Role::Metric, def } = &t.kind else {
@@ -450,7 +468,7 @@ impl<'t> Unit<'t> {
             };
             unit.metrics.push(MetricInfo { name: name.text.to_string(), stateful });
         }
-        Ok(())
+        failed
     }
 
     /// Assigns the states that have changed.

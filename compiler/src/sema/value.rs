@@ -142,6 +142,8 @@ pub enum Value {
     Dist(Rc<Dist>),
     /// A dim that is not known yet.
     Hole(Rc<DimVar>),
+    /// What could not be evaluated: the reason is reported, uses of it say nothing more.
+    Poison,
     /// A module: `use "f.nn" as m`.
     Module(usize),
     /// A `data` item.
@@ -253,6 +255,7 @@ impl Value {
             Value::Model(m) => format!("{} `{}`", m.kind_name(), m.name()),
             Value::Instance(m) => format!("layer `{}`", m.show()),
             Value::Dist(d) => format!("the distribution `{}`", d.name),
+            Value::Poison => "an error".into(),
             Value::Module(_) => "a module".into(),
             Value::Data(d) => format!("data `{}`", d.def.name.text),
             Value::Hole(v) => format!("the undecided dim `{}`", v.name),
