@@ -40,7 +40,10 @@ pub fn legalize(g: &Graph) -> (Option<Graph>, Vec<ValueId>) {
     for v in g.values() {
         if let Op::Dot(_) = g.op(v) {
             for &x in g.inputs(v) {
-                if is_view(g.op(x)) && address(g, x, &fresh(&g.ty(x).shape).0, &g.ty(x).shape).is_none() {
+                let made_in_place = matches!(g.op(x), Op::Const(Literal::Scalar(..)) | Op::Iota { .. });
+                if (is_view(g.op(x)) || made_in_place)
+                    && address(g, x, &fresh(&g.ty(x).shape).0, &g.ty(x).shape).is_none()
+                {
                     forced.push(x);
                 }
             }

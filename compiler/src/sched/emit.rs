@@ -118,22 +118,25 @@ fn scatter(plan: &Plan, places: &Places, v: ValueId) -> Res<Vec<Draft>> {
 /// A name for people: where it comes from, and up to three ops.
 fn name(plan: &Plan, group: &Group) -> String {
     let g = plan.nodes.g;
-    let mut ops: Vec<String> = vec![];
-    let mut scope = None;
+    let mut ops: Vec<&str> = vec![];
     for &v in group.members.keys() {
         let op = match g.op(v) {
-            Op::Ew(e) => e.spec().name.to_owned(),
-            op => op.spec().name.to_owned(),
+            Op::Ew(e) => e.spec().name,
+            op => op.spec().name,
         };
         if !ops.contains(&op) && ops.len() < 3 {
             ops.push(op);
         }
-        if let Some(n) = &g.node(v).name {
-            scope = Some(n.clone());
-        }
     }
     let ops = if group.update { "update".to_owned() } else { ops.join("_") };
-    match scope {
+    let anchor = match group.anchor {
+        Some(Anchor::Dot(v) | Anchor::Rng(v) | Anchor::Order(v) | Anchor::Scatter(v)) => Some(v),
+        None => None,
+    };
+    // Updates of all layers become one launch, which is no layer's.
+    let scope = anchor.into_iter().chain(group.members.keys().copied()).find_map(|v| g.node(v).scope.clone());
+    let named = group.members.keys().rev().find_map(|&v| g.node(v).name.clone());
+    match scope.or(named).filter(|_| !group.update) {
         Some(s) => format!("{s}.{ops}"),
         None => ops,
     }

@@ -1,10 +1,13 @@
 //! The whole of fusion and scheduling against the reference interpreter, and the structure of what comes out.
 
 use super::{Layout, bound, memory, schedule};
-use crate::graph::graph::{Graph, SlotKind};
+use crate::grad::grad;
+use crate::graph::build::Builder;
+use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::interp::{self, Feeds};
-use crate::graph::ops::EvalCx;
-use crate::graph::random::random;
+use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::{EvalCx, Op, ReduceKind, ScatterKind};
+use crate::graph::random::{random, random_where};
 use crate::graph::sampler::feeds;
 use crate::graph::tensor::Tensor;
 use crate::kernel::interp::{self as kinterp, Arenas};
@@ -115,6 +118,59 @@ fn random_graphs_agree_with_the_reference() {
             failures.iter().map(|(s, why)| format!("{s}: {}\n", why.lines().next().unwrap_or(""))).collect();
         panic!("{} of {} failed:\n{all}seed {seed}: {why}\n{}\n{ir}", failures.len(), iterations(), nodes(&g));
     }
+}
+
+/// Gradients of random smooth graphs, after the optimizer, which makes denser graphs than the generator alone.
+#[test]
+fn gradients_of_random_graphs_agree_with_the_reference() {
+    let smooth = |op: &Op| match op {
+        Op::Ew(e) => e.spec().smooth && e.spec().vjp.is_some(),
+        Op::Reduce { kind, .. } | Op::Cumulate { kind, .. } => *kind == ReduceKind::Sum,
+        Op::Rng { .. } | Op::ArgReduce { .. } | Op::Cast(_) | Op::Scatter { kind: ScatterKind::Max, .. } => false,
+        _ => true,
+    };
+    let mut checked = 0;
+    for seed in 0..iterations() / 2 {
+        let g = random_where(seed, smooth);
+        let floats = |v: &ValueId| g.ty(*v).dtype == DType::F32;
+        let xs: Vec<ValueId> = g.values().filter(|v| matches!(g.op(*v), Op::Input { .. }) && floats(v)).collect();
+        let ys: Vec<ValueId> = g.outputs.iter().map(|o| o.value).filter(floats).collect();
+        let name = g.name.clone();
+        let mut b = Builder::default();
+        let to = append(&mut b, &g);
+        let mut total = b.scalar(DType::F32, 0.0);
+        for y in &ys {
+            let axes: Vec<u32> = (0..g.ty(*y).rank() as u32).collect();
+            let s = b.reduce(ReduceKind::Sum, to[y.idx()], &axes);
+            total = b.ew(Ew::Add, &[total, s]);
+        }
+        let xs: Vec<ValueId> = xs.iter().map(|x| to[x.idx()]).collect();
+        b.output("total", total);
+        for (i, d) in grad(&mut b, total, &xs).into_iter().enumerate() {
+            if let Some(d) = d {
+                b.output(&format!("d{i}"), d);
+                checked += 1;
+            }
+        }
+        let g = structure::optimized(b.finish());
+        if let Err(why) = differ(&g, &feeds(&g, seed)) {
+            panic!("{name}: {why}\n{}", nodes(&g));
+        }
+    }
+    assert!(checked as u64 > iterations() / 4, "only {checked} gradients");
+}
+
+/// Appends all nodes of a graph to a builder.
+fn append(b: &mut Builder, g: &Graph) -> Vec<ValueId> {
+    let mut to: Vec<ValueId> = vec![];
+    for n in &g.nodes {
+        let inputs: Vec<ValueId> = n.inputs.iter().map(|x| to[x.idx()]).collect();
+        to.push(match &n.op {
+            Op::Input { slot } => b.input(g.slots[*slot as usize].clone()),
+            op => b.op(op.clone(), &inputs),
+        });
+    }
+    to
 }
 
 /// Seeds that once failed: a scatter whose index and update are the same in every step; random bits in a permuted buffer;

@@ -43,6 +43,18 @@ fn softmax(b: &mut Builder, x: ValueId, axis: u32) -> ValueId {
 }
 
 #[test]
+fn a_dtype_without_lanes_is_a_limit_that_names_it() {
+    let mut b = Builder::new("wide");
+    let (x, _) = input(&mut b, "x", SlotKind::Data, F, &[3]);
+    let y = b.cast(x, DType::F64);
+    let y = b.ew(Ew::Exp, &[y]);
+    b.output("y", y);
+    let g = b.finish();
+    let error = schedule(&g, &Layout::of(&g)).expect_err("f64 has no lanes");
+    assert_eq!(error.to_string(), "`cast` on f64 is not supported by the CPU back end");
+}
+
+#[test]
 fn softmax_over_rows_is_one_kernel() {
     let mut b = Builder::new("softmax");
     let (x, _) = input(&mut b, "x", SlotKind::Data, F, &[3, 5, 37]);
@@ -255,6 +267,10 @@ fn degenerate_contractions() {
     let none = b.dot(e, e, dims(&[1], &[1]));
     // Contracted axes that no single stride walks.
     let tangled = b.dot(c, c, dims(&[0, 2], &[0, 2]));
+    // Operands that are in no memory.
+    let two = b.scalar(F, 2.0);
+    let free = b.dot(two, x, dims(&[], &[]));
+    b.output("free", free);
     for (n, v) in [("xx", xx), ("outer", outer), ("mv", mv), ("vm", vm), ("none", none), ("tangled", tangled)] {
         b.output(n, v);
     }

@@ -197,3 +197,22 @@ fn scheduling_is_fast() {
         println!("{best:?} for {} nodes", g.nodes.len());
     }
 }
+
+/// Time grows with the graph, not with its square: 24 layers against 3.
+#[test]
+fn scheduling_scales() {
+    let time = |layers: usize| {
+        let g = mlp(16, &vec![32; layers + 1]);
+        let layout = Layout::of(&g);
+        let start = std::time::Instant::now();
+        let p = schedule(&g, &layout).expect("schedules");
+        (start.elapsed(), g.nodes.len(), p.launches.len())
+    };
+    time(3);
+    let (small, large) = (time(3), time(24));
+    let (nodes, took) = (large.1 as f64 / small.1 as f64, large.0.as_secs_f64() / small.0.as_secs_f64());
+    assert!(took < 6.0 * nodes, "{small:?} {large:?}");
+    if std::env::var("NN_SHOW").is_ok() {
+        println!("{small:?} {large:?}");
+    }
+}
