@@ -1,14 +1,14 @@
 //! Kernel programs and compiled bodies to the plain-data [`Program`] that the runtime runs.
 //!
-//! In: one kernel program per entry, and the tensors that persist. Out: a program. Kernels that are equal, also across
-//! entries, are compiled once.
+//! In: one kernel program per entry, and the tensors that persist. Out: a program. Kernels whose
+//! bodies are equal, also across entries, are compiled once.
 
-use super::{Error, compile};
+use super::{Error, compile_for};
 use crate::kernel::ir::{self, Access, Inst, Kernel, KernelProgram};
 use nn_runtime::program::{
     Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, Launch, Program, Segment, Split, TensorSpec,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What an entry is made of.
@@ -32,21 +32,22 @@ pub fn emit(
     state: Vec<TensorSpec>,
     sources: &[Source<'_>],
 ) -> Result<Program, Error> {
-    let mut distinct: Vec<Kernel> = vec![];
-    let mut index: HashMap<&Kernel, usize> = HashMap::new();
-    let mut numbers: Vec<Vec<usize>> = vec![];
+    let kernels: Vec<Kernel> = sources.iter().flat_map(|s| s.program.kernels.iter().cloned()).collect();
+    let mut several = vec![false; kernels.len()];
+    let mut first = vec![];
+    let mut count = 0;
     for s in sources {
-        let of = s.program.kernels.iter().map(|k| {
-            *index.entry(k).or_insert_with(|| {
-                distinct.push(k.clone());
-                distinct.len() - 1
-            })
-        });
-        numbers.push(of.collect());
+        first.push(count);
+        for l in s.program.launches.iter().filter(|l| l.segments.len() > 1) {
+            if let Some(flag) = several.get_mut(count + l.kernel as usize) {
+                *flag = true;
+            }
+        }
+        count += s.program.kernels.len();
     }
-    let compiled = compile(&distinct)?;
+    let compiled = compile_for(&kernels, &several)?;
     let mut entries = vec![];
-    for (s, numbers) in sources.iter().zip(&numbers) {
+    for (s, &first) in sources.iter().zip(&first) {
         for b in &s.program.buffers {
             let specs = match b.arena {
                 ir::Arena::Param => &params,
@@ -59,9 +60,9 @@ pub fn emit(
         }
         let mut e = entry(s)?;
         for l in &s.program.launches {
-            let i = numbers[l.kernel as usize];
-            e.launches.push(launch(s.program, l, compiled.bodies[i])?);
-            e.scratch_bytes = e.scratch_bytes.max(compiled.scratch_bytes[i]);
+            let i = first + l.kernel as usize;
+            e.launches.push(launch(s.program, l, compiled.bodies.get(i).copied().flatten())?);
+            e.scratch_bytes = e.scratch_bytes.max(compiled.scratch_bytes.get(i).copied().unwrap_or(0));
         }
         entries.push(e);
     }

@@ -23,6 +23,7 @@ use cranelift_codegen::{CodegenError, Context};
 use cranelift_frontend::FunctionBuilderContext;
 use nn_runtime::program::{BodyFn, Code};
 use plan::Plan;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,43 +49,57 @@ pub struct Compiled {
     pub scratch_bytes: Vec<u64>,
 }
 
-/// Compiles kernels for this machine.
+/// Compiles kernels for this machine. Flat kernels may be launched with several segments.
 pub fn compile(kernels: &[Kernel]) -> Result<Compiled, Error> {
+    compile_for(kernels, &vec![true; kernels.len()])
+}
+
+/// Compiles kernels, knowing which of them are launched with several segments.
+fn compile_for(kernels: &[Kernel], several: &[bool]) -> Result<Compiled, Error> {
     let isa = host()?;
-    let plans: Vec<Plan> = kernels.iter().map(Plan::new).collect();
-    let wanted: Vec<usize> = (0..kernels.len()).filter(|&i| !is_plain_store(&kernels[i])).collect();
-    let results: Vec<Result<Vec<u8>, Error>> = compile_all(&isa, kernels, &plans, &wanted);
-    let functions = results.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let (code, addresses) = code::place(isa.clone(), &signature(&isa), &functions).map_err(Error::Bug)?;
-    let mut bodies = vec![None; kernels.len()];
-    for (&i, f) in wanted.iter().zip(addresses) {
-        bodies[i] = Some(f);
+    // Kernels whose bodies would be the same share one.
+    let mut distinct: Vec<(Kernel, Plan)> = vec![];
+    let mut index: HashMap<Kernel, usize> = HashMap::new();
+    let mut body_of = vec![None; kernels.len()];
+    let mut scratch_bytes = vec![0; kernels.len()];
+    for (i, (k, &several)) in kernels.iter().zip(several).enumerate() {
+        check(k)?;
+        if is_plain_store(k) {
+            continue;
+        }
+        let essence = plan::essence(k, several);
+        let plan = Plan::new(&essence, several);
+        scratch_bytes[i] = plan.scratch_bytes(k);
+        let mut named = essence.clone();
+        body_of[i] = Some(*index.entry(essence).or_insert_with(|| {
+            named.name.clone_from(&k.name);
+            distinct.push((named, plan));
+            distinct.len() - 1
+        }));
     }
-    let scratch_bytes = kernels.iter().zip(&plans).map(|(k, p)| p.scratch_bytes(k)).collect();
+    let functions = compile_all(&isa, &distinct)?;
+    let (code, addresses) = code::place(isa.clone(), &signature(&isa), &functions).map_err(Error::Bug)?;
+    let bodies = body_of.iter().map(|b| b.and_then(|b| addresses.get(b).copied())).collect();
     Ok(Compiled { code, bodies, scratch_bytes })
 }
 
-/// Compiles the wanted kernels, on two threads where there is enough to do. The order of results is that of `wanted`.
-fn compile_all(
-    isa: &OwnedTargetIsa,
-    kernels: &[Kernel],
-    plans: &[Plan],
-    wanted: &[usize],
-) -> Vec<Result<Vec<u8>, Error>> {
-    let one = |ctx: &mut FunctionBuilderContext, i: usize| {
-        generate(isa, &kernels[i], &plans[i], ctx, false).and_then(|c| machine_code(&kernels[i], &c))
-    };
+/// Compiles bodies, on two threads where there is enough to do.
+fn compile_all(isa: &OwnedTargetIsa, kernels: &[(Kernel, Plan)]) -> Result<Vec<Vec<u8>>, Error> {
+    // The longest first, so that both threads end together.
+    let mut order: Vec<usize> = (0..kernels.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(kernels[i].0.insts.len()));
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut ctx = FunctionBuilderContext::new();
+        let mut frontend = FunctionBuilderContext::new();
         let mut done = vec![];
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&i) = wanted.get(n) else { return done };
-            done.push((n, one(&mut ctx, i)));
+        while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (k, plan) = &kernels[i];
+            let code = generate(isa, k, plan, &mut frontend, false).and_then(|c| machine_code(k, &c));
+            done.push((i, code));
         }
+        done
     };
-    let mut all = if wanted.len() < 4 {
+    let mut all = if kernels.len() < 4 {
         work()
     } else {
         std::thread::scope(|s| {
@@ -95,22 +110,24 @@ fn compile_all(
             mine
         })
     };
-    all.sort_by_key(|(n, _)| *n);
+    all.sort_by_key(|(i, _)| *i);
     all.into_iter().map(|(_, r)| r).collect()
 }
 
 /// The Cranelift IR of a kernel's body, before optimization.
 pub fn clif_text(kernel: &Kernel) -> Result<String, Error> {
     let isa = host()?;
+    check(kernel)?;
     let mut ctx = Context::new();
-    build(&isa, kernel, &Plan::new(kernel), &mut ctx, &mut FunctionBuilderContext::new())?;
+    build(&isa, kernel, &Plan::new(kernel, false), &mut ctx, &mut FunctionBuilderContext::new())?;
     Ok(format!("; @{}\n{}", kernel.name, ctx.func.display()))
 }
 
 /// The machine code of a kernel's body as text.
 pub fn asm_text(kernel: &Kernel) -> Result<String, Error> {
     let isa = host()?;
-    let ctx = generate(&isa, kernel, &Plan::new(kernel), &mut FunctionBuilderContext::new(), true)?;
+    check(kernel)?;
+    let ctx = generate(&isa, kernel, &Plan::new(kernel, false), &mut FunctionBuilderContext::new(), true)?;
     let text = ctx.compiled_code().and_then(|c| c.vcode.clone()).unwrap_or_default();
     Ok(format!("; @{}\n{text}", kernel.name))
 }
@@ -185,7 +202,6 @@ fn build(
     ctx: &mut Context,
     frontend: &mut FunctionBuilderContext,
 ) -> Result<(), Error> {
-    check(kernel)?;
     ctx.func.signature = signature(isa);
     ctx.func.name = UserFuncName::user(0, 0);
     body::build(kernel, plan, isa.as_ref(), &mut ctx.func, frontend)

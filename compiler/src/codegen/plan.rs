@@ -1,6 +1,6 @@
 //! What code generation decides about a kernel before it writes any: the shape of the loops and where values live.
 
-use crate::kernel::ir::{ArgId, Index, Inst, Kernel};
+use crate::kernel::ir::{Access, Anchor, ArgId, Contract, Index, Inst, Kernel, Split};
 use crate::kernel::uses::kept;
 use crate::lanes::LaneOp;
 
@@ -21,9 +21,9 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Decides.
-    pub(super) fn new(k: &Kernel) -> Plan {
-        let flat = is_flat(k);
+    /// Decides. `several`: launches may have several segments, if the kernel is flat.
+    pub(super) fn new(k: &Kernel, several: bool) -> Plan {
+        let flat = several && is_flat(k);
         let single = k.cols <= 16 && !flat;
         let kept = kept(k);
         let mut slots = vec![None; k.insts.len()];
@@ -52,6 +52,39 @@ impl Plan {
     pub(super) fn scratch_bytes(&self, k: &Kernel) -> u64 {
         self.slots.iter().flatten().count() as u64 * k.cols.next_multiple_of(16) * 4
     }
+}
+
+/// The kernel as far as its body depends on it: kernels that are equal here share their code. The number of rows, where the
+/// anchor's values come from, how threads share the kernel and its name do not enter a body, nor does the length of an
+/// argument without computed indices, nor the number of columns where it varies by segment.
+pub(super) fn essence(k: &Kernel, several: bool) -> Kernel {
+    let mut e = k.clone();
+    e.name = String::new();
+    e.split = Split::None;
+    for (i, a) in e.args.iter_mut().enumerate() {
+        let computed = k.insts.iter().any(|inst| match inst {
+            Inst::LoadAt { arg, .. } | Inst::StoreAt { arg, .. } => arg.0 as usize == i,
+            _ => false,
+        });
+        if !computed {
+            a.len = 1;
+        }
+    }
+    if let Some(n) = e.rows.first_mut() {
+        *n = (*n).min(2);
+    }
+    let nowhere = || (ArgId(0), Access::default());
+    e.anchor = match k.anchor {
+        None => None,
+        Some(Anchor::Rng { .. }) => Some(Anchor::Rng { site: 0 }),
+        Some(Anchor::Contract(_)) => {
+            Some(Anchor::Contract(Contract { k: 0, a: nowhere(), a_k: 0, b: nowhere(), b_k: 0 }))
+        }
+    };
+    if several && k.cols > 0 && is_flat(k) {
+        e.cols = 16;
+    }
+    e
 }
 
 fn is_stored(k: &Kernel, a: ArgId) -> bool {

@@ -51,7 +51,9 @@ fn same(d: DType, a: u32, b: u32) -> bool {
 
 /// Runs the program both ways from the same random contents; compares every byte of every buffer.
 pub(super) fn differ(p: &KernelProgram, seed: u64) -> Result<(), String> {
-    let compiled = compile(&p.kernels).map_err(|e| e.to_string())?;
+    // Flat kernels both ways: for one length, and for any.
+    let several = vec![seed % 2 == 0; p.kernels.len()];
+    let compiled = compile_for(&p.kernels, &several).map_err(|e| e.to_string())?;
     let mut r = Rand(seed);
     let mut want = Arenas::new(p);
     for b in &p.buffers {
@@ -325,4 +327,22 @@ fn emitted_programs_run_in_the_runtime() {
     session.run(0, 0, 0);
     run_launch(&p, &p.launches[0], &mut want, 0, 0).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(session.output(0, "y"), Some(want.bytes(&p.buffers[2])));
+}
+
+#[test]
+fn kernels_with_the_same_body_share_it() {
+    let text = |name: &str, rows: u64, k: u64| {
+        let k = format!(
+            "kernel @{name} {{ args %0: f32[{a}] in, %1: f32[{b}] in, %2: f32[{c}] out rows {rows} cols 24 split rows
+             contract k {k} a %0[{k}*r0 + k] b %1[24*k + c]
+             phase {{ %x = acc %y = fneg %x store %2[24*r0 + c], %y }} }}",
+            a = rows * k,
+            b = 24 * k,
+            c = rows * 24,
+        );
+        parse::kernel(&k).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let c = compile(&[text("x", 64, 7), text("y", 32, 9)]).unwrap_or_else(|e| panic!("{e}"));
+    let address = |i: usize| c.bodies[i].map(|b| b as usize);
+    assert!(address(0).is_some() && address(0) == address(1));
 }
