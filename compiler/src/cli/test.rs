@@ -66,7 +66,7 @@ fn outcome(t: &TestUnit, program: &units::Program, ui: &Ui) -> Option<String> {
         Ok(values) => values,
         Err(why) => return Some(why),
     };
-    let bad = t.checks.iter().zip(&values).find(|(_, v)| v.data.iter().any(|x| *x == 0.0))?.0;
+    let bad = t.checks.iter().zip(&values).find(|(_, v)| v.data.contains(&0.0))?.0;
     let text = program.sources.text(bad.span).to_owned();
     let why = bad.message.as_ref().map(|m| format!(" ({m})")).unwrap_or_default();
     Some(format!("`{text}` is false{why}, at {}", program.sources.locate(bad.span)))

@@ -228,7 +228,7 @@ impl Body<'_> {
         if self.plan.flat {
             return self.lane_by_lane(p, end);
         }
-        if self.k.cols % 16 == 0 {
+        if self.k.cols.is_multiple_of(16) {
             return Ok(());
         }
         // Only the last columns of the kernel make a short strip, so its length is known.

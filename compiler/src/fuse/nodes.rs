@@ -111,11 +111,15 @@ impl<'g> Nodes<'g> {
 
     /// One result element from single elements of the operands, with no state across iterations.
     pub fn pointwise(&self, v: ValueId) -> bool {
-        match self.g.op(v) {
-            Op::Rng { .. } | Op::Dot(_) | Op::Reduce { .. } | Op::ArgReduce { .. } => false,
-            Op::Scatter { .. } | Op::Cumulate { .. } => false,
-            _ => true,
-        }
+        !matches!(
+            self.g.op(v),
+            Op::Rng { .. }
+                | Op::Dot(_)
+                | Op::Reduce { .. }
+                | Op::ArgReduce { .. }
+                | Op::Scatter { .. }
+                | Op::Cumulate { .. }
+        )
     }
 
     /// Everything that a member reads.

@@ -92,6 +92,7 @@ pub enum Index {
 
 /// One instruction of a kernel. Values are numbered over the whole kernel, across phases.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "fields are named for what they hold; the variant says the rest")]
 pub enum Inst {
     /// A pure lane op (never [`LaneOp::Arg`]).
     Lane(LaneOp),

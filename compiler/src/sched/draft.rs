@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 /// An instruction with a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "fields are named for what they hold; the variant says the rest")]
 pub enum DInst {
     /// A lane op.
     Lane(LaneOp),
@@ -62,6 +63,7 @@ impl DInst {
 
 /// A store.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "fields are named for what they hold; the variant says the rest")]
 pub enum DStore {
     /// At an affine element.
     At { buf: BufferId, at: Lin, value: LaneId },
@@ -113,6 +115,7 @@ pub struct Var {
 
 /// The anchor with its operands.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "fields are named for what they hold; the variant says the rest")]
 pub enum DAnchor {
     /// A contraction.
     Contract { a: (BufferId, Lin), b: (BufferId, Lin) },

@@ -465,7 +465,7 @@ impl Elab<'_> {
             self.init_value(Some(ty), init, &scope, &what)?
         } else {
             let v = self.eval(init.value, &scope)?;
-            let v = self.to_index(v, ty, init.value, &scope, info)?;
+            let v = self.class_ids(v, ty, init.value, &scope, info)?;
             self.match_ty(ty, v, env, span, &what)?
         };
         let dtype = match self.ty(ty, env)? {
@@ -478,7 +478,7 @@ impl Elab<'_> {
     }
 
     /// `y: idx<10> = label`: whole numbers become class numbers; a plain column is checked when it is decoded.
-    fn to_index(&mut self, v: Value, ty: &Ty, e: ExprId, env: &Env, info: &mut DataInfo) -> R<Value> {
+    fn class_ids(&mut self, v: Value, ty: &Ty, e: ExprId, env: &Env, info: &mut DataInfo) -> R<Value> {
         let TyKind::Tensor { dtype: Some(DtypeName::Idx(size)), .. } = &ty.kind else { return Ok(v) };
         let Value::Tensor(t) = &v else { return Ok(v) };
         let Elem::Plain(d) = t.elem else { return Ok(v) };

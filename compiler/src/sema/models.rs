@@ -389,7 +389,7 @@ impl Elab<'_> {
         };
         match (segments(a), segments(b)) {
             (Some(x), Some(y)) => {
-                self.st.ties.insert(x.into(), (y.into(), self.ast.span(a)));
+                self.st.ties.insert(x, (y.into(), self.ast.span(a)));
             }
             _ => {
                 self.err::<()>(

@@ -279,10 +279,14 @@ impl<'a> Elab<'a> {
             }
             let mut names: Vec<String> = settings.iter().map(|s| format!("train.{s}")).collect();
             if let Some(m) = self.st.modules.get(self.st.root) {
-                names.extend(m.items.iter().filter_map(|(n, item)| {
-                    matches!(item, super::names::ItemRef::Const(_) | super::names::ItemRef::Dim(..))
-                        .then(|| n.to_string())
-                }));
+                names.extend(
+                    m.items
+                        .iter()
+                        .filter(|&(_n, item)| {
+                            matches!(item, super::names::ItemRef::Const(_) | super::names::ItemRef::Dim(..))
+                        })
+                        .map(|(n, _item)| n.to_string()),
+                );
             }
             let mut d = Diagnostic::new(
                 "E0211",

@@ -171,7 +171,9 @@ impl Gen {
 
 fn random_kernel(seed: u64) -> Kernel {
     let mut r = Rand(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    (0..4).for_each(|_| drop(r.next()));
+    for _ in 0..4 {
+        r.next();
+    }
     let cols = [1, 2, 3, 7, 15, 16, 17, 31, 32, 50, 64, 65, 129][r.below(13) as usize];
     let rows: Vec<u64> = (0..r.below(4)).map(|_| 1 + u64::from(r.below(4))).collect();
     let split = match r.below(3) {
@@ -207,7 +209,7 @@ fn random_kernel(seed: u64) -> Kernel {
         let start = g.k.list.len();
         g.usable = later.clone();
         let mut out: Vec<LaneId> = vec![];
-        let mut index = |g: &mut Gen, i: Index| {
+        let index = |g: &mut Gen, i: Index| {
             let v = g.k.push(Inst::Index(i), LaneTy::I32);
             g.usable.push(v);
         };
