@@ -25,6 +25,15 @@ pub const FEW_COLS: u64 = 256;
 /// Rounds of cheap lane ops that may be done again instead of keeping a value of a row in scratch memory.
 pub const REMATERIALIZE: u32 = 6;
 
+/// Elements from which joining or padding is done part by part: each part runs along memory at full speed, while one
+/// kernel for all would fetch every element by a computed index, some ten times slower, but in one launch.
+pub const ASSEMBLE: u64 = 4096;
+
+/// Is the value put together from parts, one launch each?
+pub fn assembled(nodes: &Nodes, v: ValueId) -> bool {
+    matches!(nodes.g.op(v), Op::Concat { .. } | Op::Pad { .. }) && nodes.g.ty(v).numel() >= ASSEMBLE
+}
+
 /// Should a consumer move into its producer's kernel?
 pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
     // R9: updates stay apart, so that those of all parameters become one launch.
@@ -33,6 +42,9 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
     }
     // R3 for scatters would put work into an ordered loop.
     if matches!(a.anchor, Some(Anchor::Scatter(_))) || matches!(b.anchor, Some(Anchor::Scatter(_))) {
+        return false;
+    }
+    if [a, b].iter().any(|g| g.members.keys().any(|&v| assembled(nodes, v))) {
         return false;
     }
     let reduces = |g: &Group| g.reduced.contains(&true);

@@ -234,7 +234,9 @@ impl<'g> Fuser<'g> {
         let roots: BTreeSet<ValueId> =
             self.nodes.g.outputs.iter().filter(|o| o.assign.is_some()).map(|o| o.value).collect();
         for root in roots.into_iter().rev() {
-            let simple = |f: &Self, v: ValueId| f.nodes.role[v.idx()] == Role::Compute && f.nodes.pointwise(v);
+            let simple = |f: &Self, v: ValueId| {
+                f.nodes.role[v.idx()] == Role::Compute && f.nodes.pointwise(v) && !cost::assembled(&f.nodes, v)
+            };
             if !simple(self, root) || self.of(root).is_some_and(|g| self.get(g).update) {
                 continue;
             }
@@ -316,7 +318,10 @@ impl<'g> Fuser<'g> {
     fn side_by_side(&mut self) {
         let mut by_space: BTreeMap<(Vec<u64>, Vec<bool>), Vec<u32>> = BTreeMap::new();
         for (i, g) in self.groups.iter().enumerate() {
-            if let Some(g) = g.as_ref().filter(|g| g.anchor.is_none() && !g.update) {
+            let joins = |g: &&Group| {
+                g.anchor.is_none() && !g.update && !g.members.keys().any(|&v| cost::assembled(&self.nodes, v))
+            };
+            if let Some(g) = g.as_ref().filter(joins) {
                 by_space.entry((g.sizes.clone(), g.reduced.clone())).or_default().push(i as u32);
             }
         }

@@ -26,6 +26,9 @@ pub fn group(plan: &Plan, places: &Places, group: &Group) -> Res<Vec<Draft>> {
     if let Some(Anchor::Scatter(v)) = group.anchor {
         return scatter(plan, places, v);
     }
+    if let Some(&v) = group.members.keys().find(|&&v| cost::assembled(&plan.nodes, v)) {
+        return assemble(plan, places, v);
+    }
     let mut e = Emit::new(plan, places, Some(group));
     for (&n, &r) in group.sizes.iter().zip(&group.reduced) {
         e.d.var(n, if r { VarKind::Reduced } else { VarKind::Kept });
@@ -73,6 +76,47 @@ pub fn copy_buffer(places: &Places, from: BufferId, to: BufferId) -> Draft {
     let value = d.inst(DInst::Load { buf: from, dtype: b.dtype, at: at.clone() });
     d.stores.push(DStore::At { buf: to, at, value });
     d
+}
+
+/// Every part is stored where it belongs; for padding, over the filling.
+fn assemble(plan: &Plan, places: &Places, v: ValueId) -> Res<Vec<Draft>> {
+    let node = plan.nodes.g.node(v);
+    let shape = &node.ty.shape;
+    let one = || -> SmallVec<[i64; 4]> { SmallVec::from_elem(1, shape.len()) };
+    let none = || -> SmallVec<[i64; 4]> { SmallVec::from_elem(0, shape.len()) };
+    // For each part: its value, its shape, and start and step on every axis.
+    let mut parts = vec![];
+    match &node.op {
+        Op::Concat { axis } => {
+            let mut from = none();
+            for &x in &node.inputs {
+                let part = &plan.nodes.g.ty(x).shape;
+                parts.push((x, part.clone(), from.clone(), one()));
+                from[*axis as usize] += part[*axis as usize] as i64;
+            }
+        }
+        Op::Pad { lo, interior, .. } => {
+            let (x, fill) = (node.inputs[0], node.inputs[1]);
+            parts.push((fill, shape.clone(), none(), one()));
+            let step = interior.iter().map(|&i| i as i64 + 1).collect();
+            parts.push((x, plan.nodes.g.ty(x).shape.clone(), lo.iter().map(|&l| l as i64).collect(), step));
+        }
+        op => return Err(bug(format!("{op:?} has no parts"))),
+    }
+    let mut drafts = vec![];
+    for (buf, stride) in &places.dests[v.idx()] {
+        for (x, shape, from, step) in parts.iter().filter(|p| !p.1.contains(&0)) {
+            let mut e = Emit::new(plan, places, None);
+            let at = e.axes(shape, VarKind::Kept);
+            let scalar = plan.nodes.g.ty(*x).rank() == 0;
+            let value = e.value(*x, &if scalar { Map::new() } else { at.clone() })?;
+            let place: Map = at.iter().zip(from).zip(step).map(|((ix, &f), &s)| affine(&mut e, ix, s, f)).collect();
+            e.store(*buf, &place, stride, value)?;
+            e.d.name = format!("{}.part", places.buffers[buf.0 as usize].name);
+            drafts.push(e.d);
+        }
+    }
+    Ok(drafts)
 }
 
 /// The base is copied into place, then updates are combined in, in index order.

@@ -4,6 +4,7 @@
 //! state; and the copies for what cannot.
 
 use super::{Layout, scalar};
+use crate::fuse::cost;
 use crate::fuse::group::{Anchor, Plan};
 use crate::fuse::index::{Lin, Marks, strides};
 use crate::fuse::nodes::{Role, lins_or_none};
@@ -202,7 +203,8 @@ fn readers_of(plan: &Plan, slot: u32) -> Vec<u32> {
 fn in_place(plan: &Plan, v: ValueId, slot: u32) -> bool {
     let g = plan.nodes.g;
     let Some(group) = plan.group_of[v.idx()].map(|i| &plan.groups[i as usize]) else { return false };
-    if group.reduced.contains(&true) || matches!(group.anchor, Some(Anchor::Order(_) | Anchor::Scatter(_))) {
+    let parts = cost::assembled(&plan.nodes, v);
+    if parts || group.reduced.contains(&true) || matches!(group.anchor, Some(Anchor::Order(_) | Anchor::Scatter(_))) {
         return false;
     }
     let flat = |map: &[Lin], shape: &[u64]| {

@@ -306,3 +306,25 @@ fn scatters_of_every_kind_meet_in_order() {
     }
     run(b);
 }
+
+#[test]
+fn large_joins_and_pads_go_part_by_part() {
+    let mut b = Builder::new("parts");
+    let (x, sx) = input(&mut b, "x", SlotKind::State, F, &[40, 50]);
+    let (y, _) = input(&mut b, "y", SlotKind::Data, F, &[40, 60]);
+    let (w, sw) = input(&mut b, "w", SlotKind::State, F, &[83, 52]);
+    let half = b.splat_like(y, 0.5);
+    let h = b.ew(Ew::Mul, &[y, half]);
+    let j = b.concat(&[x, h, x], 1);
+    let r = b.ew(Ew::Tanh, &[j]);
+    b.output("joined", r);
+    let fill = b.scalar(F, -1.5);
+    let p = b.pad(x, fill, &[1, 0], &[3, 2], &[1, 0]);
+    b.assign(sw, p);
+    let small = b.slice(w, &[0, 0], &[40, 50], &[1, 1]);
+    b.assign(sx, small);
+    let p = run(b);
+    let computed =
+        p.kernels.iter().flat_map(|k| &k.insts).filter(|i| matches!(i, crate::kernel::ir::Inst::LoadAt { .. }));
+    assert_eq!(computed.count(), 0, "{}", print::program(&p));
+}
