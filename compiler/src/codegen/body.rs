@@ -17,7 +17,7 @@ use cranelift_codegen::ir::types::{F32X4, I32, I32X4, I64};
 use cranelift_codegen::ir::{Block, BlockArg, Function, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem::offset_of;
 
 use nn_runtime::program::TileArgs;
@@ -51,6 +51,8 @@ pub(super) struct Body<'a> {
     pub(super) c0: Value,
     c1: Value,
     values: Vec<Subs>,
+    /// Where accesses of the strip at hand start.
+    pub(super) addresses: HashMap<(ArgId, Access), Value>,
     sink: Option<StackSlot>,
 }
 
@@ -91,6 +93,7 @@ pub(super) fn build(
         c0,
         c1,
         values: vec![[None; 4]; k.insts.len()],
+        addresses: HashMap::new(),
         sink: None,
     };
     body.rows(r0, r1, acc, acc_ld)?;
@@ -287,6 +290,7 @@ impl Body<'_> {
 
     /// One strip of a phase.
     fn strip(&mut self, p: usize, strip: &Strip, accs: &mut Accs) -> Result<(), String> {
+        self.addresses.clear();
         let Some(steps) = self.k.phases[p].seq else { return self.insts(p, strip, accs) };
         let range = self.k.phase_range(p);
         let mut running = Accs::new();
@@ -331,7 +335,9 @@ impl Body<'_> {
                     self.values[i][sub] = Some(v[sub]);
                 }
             }
+            self.addresses.clear();
             self.insts(p, &Strip { seq: Some(s), ..strip.clone() }, accs)?;
+            self.addresses.clear();
             for (&i, v) in &mut running {
                 for sub in 0..live {
                     v[sub] = self.values[i][sub].unwrap_or(v[sub]);
@@ -387,7 +393,7 @@ impl Body<'_> {
                 let ty = self.k.ty(v).ok_or("the value of a store")?;
                 self.kept(slot, ty, strip, sub)
             }
-            None if self.plan.again[i] => self.value(i, strip, sub)?,
+            None if self.plan.again[i] => return self.once(i, strip, sub),
             None => return Err(format!("%v{i} has no value here")),
         };
         self.values[i][sub] = Some(x);
@@ -427,14 +433,23 @@ impl Body<'_> {
                 self.values[i][sub] = Some(self.bin(op, acc, v, None, form));
             }
             _ => {
-                let x = self.value(i, strip, sub)?;
-                self.values[i][sub] = Some(x);
+                let x = self.once(i, strip, sub)?;
                 if let Some(slot) = self.plan.slots[i] {
                     self.keep(slot, x, strip, sub);
                 }
             }
         }
         Ok(())
+    }
+
+    /// The value of an instruction on a sub-vector, which a uniform one makes for all of the strip at the first.
+    fn once(&mut self, i: usize, strip: &Strip, sub: usize) -> Result<Value, String> {
+        let x = match self.values[i][0] {
+            Some(x) if sub > 0 && self.plan.uniform[i] => x,
+            _ => self.value(i, strip, sub)?,
+        };
+        self.values[i][sub] = Some(x);
+        Ok(x)
     }
 
     /// An instruction that makes a value from its operands, the indices or memory.

@@ -26,38 +26,44 @@ impl Body<'_> {
         }
     }
 
-    /// The address of column 0 and step 0 of the row at hand.
-    fn row_address(&mut self, arg: ArgId, at: &Access) -> (Value, i64) {
+    /// `v * n`, without an instruction where there is nothing to do.
+    fn scaled(&mut self, v: Value, n: i64) -> Value {
+        if n == 1 { v } else { self.b.ins().imul_imm_s(v, n) }
+    }
+
+    /// The address of lane 0 of the strip's first vector without its constant part.
+    fn strip_address(&mut self, arg: ArgId, at: &Access, strip: &Strip) -> Value {
         let size = self.k.args[arg.0 as usize].dtype.bytes() as i64;
         let mut p = self.bufs[arg.0 as usize];
         for (i, &s) in at.rows.iter().enumerate() {
             if s != 0 && self.k.rows[i] > 1 {
-                let r = self.row[i];
-                let d = self.b.ins().imul_imm_s(r, s * size);
+                let d = self.scaled(self.row[i], s * size);
                 p = self.b.ins().iadd(p, d);
             }
         }
-        (p, at.offset * size)
+        for (index, stride) in [(strip.seq, at.seq), (strip.col, at.col)] {
+            if stride != 0
+                && let Some(v) = index
+            {
+                let d = self.scaled(v, stride * size);
+                p = self.b.ins().iadd(p, d);
+            }
+        }
+        p
     }
 
     /// The address of lane 0 of a sub-vector, and a constant to add.
     fn address(&mut self, arg: ArgId, at: &Access, strip: &Strip, sub: usize) -> (Value, i64) {
         let size = self.k.args[arg.0 as usize].dtype.bytes() as i64;
-        let (mut p, mut offset) = self.row_address(arg, at);
-        if at.seq != 0
-            && let Some(s) = strip.seq
-        {
-            let d = self.b.ins().imul_imm_s(s, at.seq * size);
-            p = self.b.ins().iadd(p, d);
-        }
-        if at.col != 0 {
-            if let Some(c) = strip.col {
-                let d = self.b.ins().imul_imm_s(c, at.col * size);
-                p = self.b.ins().iadd(p, d);
+        let p = match self.addresses.get(&(arg, at.clone())) {
+            Some(&p) => p,
+            None => {
+                let p = self.strip_address(arg, at, strip);
+                self.addresses.insert((arg, at.clone()), p);
+                p
             }
-            offset += sub as i64 * 4 * at.col * size;
-        }
-        self.small(p, offset)
+        };
+        self.small(p, (at.offset + sub as i64 * 4 * at.col) * size)
     }
 
     /// Keeps the constant part within what an instruction can hold, with room for the lanes.

@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) slots: Vec<Option<u32>>,
     /// Values that a later phase makes again instead.
     pub(super) again: Vec<bool>,
+    /// Values that are the same in every column of a row (and step), made once for the four vectors of a strip.
+    pub(super) uniform: Vec<bool>,
 }
 
 impl Plan {
@@ -45,7 +47,7 @@ impl Plan {
                 }
             }
         }
-        Plan { single, flat, by_instruction: lanes_meet(k), slots, again }
+        Plan { single, flat, by_instruction: lanes_meet(k), slots, again, uniform: uniform(k) }
     }
 
     /// Bytes of scratch that a thread needs.
@@ -87,6 +89,21 @@ pub(super) fn essence(k: &Kernel, several: bool) -> Kernel {
     e
 }
 
+fn uniform(k: &Kernel) -> Vec<bool> {
+    let mut uniform: Vec<bool> = vec![];
+    for inst in &k.insts {
+        let operands = inst.operands().iter().all(|v| uniform[v.0 as usize]);
+        uniform.push(match inst {
+            Inst::Lane(_) => operands,
+            Inst::Index(Index::Row(_) | Index::Seq) | Inst::Reduce { .. } => true,
+            Inst::Load { arg, at } => at.col == 0 && !is_stored(k, *arg),
+            Inst::LoadAt { arg, .. } => operands && !is_stored(k, *arg),
+            _ => false,
+        });
+    }
+    uniform
+}
+
 fn is_stored(k: &Kernel, a: ArgId) -> bool {
     k.insts.iter().any(|i| matches!(i, Inst::Store { arg, .. } | Inst::StoreAt { arg, .. } if *arg == a))
 }
@@ -111,11 +128,12 @@ fn lanes_meet(k: &Kernel) -> bool {
         Inst::StoreAt { .. } => true,
         Inst::LoadAt { arg, .. } => is_stored(k, *arg),
         Inst::Load { arg, at } | Inst::Store { arg, at, .. } if is_stored(k, *arg) => {
-            at.col == 0
-                || k.insts.iter().any(|j| match j {
-                    Inst::Store { arg: a, at: b, .. } | Inst::Load { arg: a, at: b } => a == arg && at != b,
-                    _ => false,
-                })
+            // Stores of all columns to one element leave the last column's value in either order, if nothing reads it.
+            k.insts.iter().any(|j| match j {
+                Inst::Load { arg: a, at: b } => a == arg && (at != b || at.col == 0),
+                Inst::Store { arg: a, at: b, .. } => a == arg && at != b,
+                _ => false,
+            })
         }
         _ => false,
     })
