@@ -162,25 +162,40 @@ impl<'a> Verifier<'a> {
         })
     }
 
-    /// P4, by 64-byte lines: each belongs to the buffer that was last written there.
+    /// P4, by the pieces that the buffers' ends cut the arena into: each belongs to the buffer last written there.
     fn temporaries(&mut self) {
         let p = self.p;
-        let mut owner: Vec<Option<BufferId>> = vec![None; p.temp_bytes.div_ceil(64) as usize];
+        let ends = |b: &Buffer| [b.offset / 64, (b.offset + bytes(b)).div_ceil(64)];
+        let mut cuts: Vec<u64> = p
+            .buffers
+            .iter()
+            .filter(|b| b.arena == Arena::Temp)
+            .flat_map(ends)
+            .filter(|&c| c * 64 <= p.temp_bytes + 63)
+            .collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let piece = |line: u64| cuts.binary_search(&line).unwrap_or(usize::MAX - 1);
+        let mut owner: Vec<Option<BufferId>> = vec![None; cuts.len().saturating_sub(1)];
         for (n, l) in p.launches.iter().enumerate() {
             let uses: Vec<Use<'a>> = self.uses(l).filter(|u| u.buffer.arena == Arena::Temp).collect();
-            let lines = |b: &Buffer| (b.offset / 64) as usize..(b.offset + bytes(b)).div_ceil(64) as usize;
+            let pieces = |b: &Buffer| {
+                let [from, to] = ends(b).map(piece);
+                // Past the arena there is one piece that nobody owns.
+                if to > owner.len() { usize::MAX - 1..usize::MAX } else { from..to }
+            };
             for u in uses.iter().filter(|u| u.reads) {
-                if lines(u.buffer).any(|at| owner.get(at) != Some(&Some(u.id))) {
+                if pieces(u.buffer).any(|at| owner.get(at) != Some(&Some(u.id))) {
                     let (k, b) = (&u.kernel.name, &u.buffer.name);
                     self.err(format!("launch {n} (@{k}): reads %{b} where it is not"));
                 }
             }
-            for u in uses.iter().filter(|u| u.writes) {
-                lines(u.buffer).for_each(|at| {
-                    if let Some(o) = owner.get_mut(at) {
-                        *o = Some(u.id);
-                    }
-                });
+            let written: Vec<_> =
+                uses.iter().filter(|u| u.writes).flat_map(|u| pieces(u.buffer).map(|at| (at, u.id))).collect();
+            for (at, id) in written {
+                if let Some(o) = owner.get_mut(at) {
+                    *o = Some(id);
+                }
             }
         }
     }

@@ -52,7 +52,7 @@ fn same(d: DType, a: u32, b: u32) -> bool {
 /// Runs the program both ways from the same random contents; compares every byte of every buffer.
 pub(super) fn differ(p: &KernelProgram, seed: u64) -> Result<(), String> {
     // Flat kernels both ways: for one length, and for any.
-    let several = vec![seed % 2 == 0; p.kernels.len()];
+    let several = vec![seed.is_multiple_of(2); p.kernels.len()];
     let compiled = compile_for(&p.kernels, &several).map_err(|e| e.to_string())?;
     let mut r = Rand(seed);
     let mut want = Arenas::new(p);
