@@ -231,6 +231,127 @@ fn rows_draw_their_data() {
     assert!(lag.abs() < 0.1, "{lag}");
 }
 
+/// Files used by files: names, everything, an alias, what is missing, a circle.
+#[test]
+fn files() {
+    let read = |path: &str, _: &str| -> Result<(String, String), String> {
+        let text = match path {
+            "a.nn" => "use \"b.nn\" as b\nmodel A = seq { b.Half, Linear[2, W] }\ndim W = b.W\n",
+            "b.nn" => {
+                "dim W = 3\nmodel Half {\n  fn forward(x: [..S]) -> [..S] = half(x)\n}\nfn half(x: [..S]) -> [..S] = x / 2\n"
+            }
+            "round.nn" => "use \"round.nn\"\n",
+            _ => return Err(format!("no file `{path}`")),
+        };
+        Ok((path.to_owned(), text.to_owned()))
+    };
+    let tail = "
+data D {
+  train = table(x: [[1, 2], [3, 4]], y: [1, 0])
+  x: f32[2] = x
+  y: idx<3> = y
+}
+train m: A on D {
+  batch = 2;  epochs = 1
+  loss = cross_entropy(m(x), y)
+  optimizer = Sgd(lr: 0.1)
+}
+";
+    let go = |head: &str| {
+        let (p, mut diags) = Program::load("main.nn", &format!("{head}\n{tail}"), &read);
+        if !crate::report::any_error(&diags) {
+            diags = check(&p, &options(&[])).1;
+        }
+        show(&p, &diags)
+    };
+    assert_eq!(go("use \"a.nn\".{A}"), "");
+    assert_eq!(go("use \"a.nn\""), "");
+    assert_eq!(go("use \"a.nn\" as a\nmodel A = seq { a.A }"), "");
+    for (head, part) in [
+        ("use \"a.nn\".{AA}", "`a.nn` has no `AA`"),
+        ("use \"a.nn\" as a\nmodel A = seq { a.AB }", "has no `AB`"),
+        ("use \"c.nn\"", "no file `c.nn`"),
+        ("use \"round.nn\"", "`round.nn` is used by itself"),
+        ("use std.vision.ResNet", "std has no `ResNet`"),
+    ] {
+        let said = go(head);
+        assert!(said.contains(part), "{head}\n{said}");
+    }
+}
+
+/// One graph as data: sizes solved from the file, exported, and no batch axis.
+#[test]
+fn sizes_from_the_header() {
+    let p = load(
+        "
+data G {
+  source = npz(\"g.npz\")
+  x: f32[N, F] = x
+  src: idx<N>[E] = edges[0]
+  y: idx<4>[N] = y
+}
+model M[F, C] {
+  fc = Linear[F, C]
+  fn forward(x: [N, F], src: idx<N>[E]) -> [N, C] = fc(x) + mean(x[src])
+}
+train m: M[G.F, 4] on G {
+  batch = full;  steps = 5
+  loss = cross_entropy(m(x, src), y)
+  optimizer = Sgd(lr: 0.1)
+}
+",
+    );
+    let header = |_: &SourceSpec| {
+        let column = |name: &str, dtype, shape: &[u64]| ColumnSpec { name: name.into(), dtype, shape: shape.to_vec() };
+        let columns = vec![
+            column("x", DType::F32, &[20, 7]),
+            column("edges", DType::I32, &[2, 50]),
+            column("y", DType::I32, &[20]),
+        ];
+        Ok(Header { rows: 1, columns })
+    };
+    let o = Options { sets: &[], seed: None, header: &header };
+    let (units, diags) = check(&p, &o);
+    assert!(diags.is_empty(), "{}", show(&p, &diags));
+    let u = &units[0];
+    assert_eq!(u.params[0].ty.shape.as_slice(), [4, 7]);
+    assert_eq!(u.predict.as_ref().map(|t| t.shape.to_vec()), Some(vec![20, 4]));
+    assert!(u.typed.contains("src: idx<N>[E]"), "{}", u.typed);
+}
+
+/// Two models, parameters by path, some of them frozen, one optimizer each.
+#[test]
+fn owners_of_parameters() {
+    let p = load(
+        "
+data D {
+  train = table(x: [[1, 2], [3, 4]])
+  x: f32[2] = x
+}
+train g: Linear[2, 2], d: Residual(seq { a: Linear[2, 2], relu, b: Linear[_, 2] }) on D {
+  batch = 2;  epochs = 1
+  loss = mean(d(g(x))**2)
+  optimizer g = Adam(lr: 0.1)
+  optimizer d = Sgd(lr: 0.1, momentum: 0.9)
+  freeze = [d.a, g.bias]
+}
+",
+    );
+    let u = unit(&p);
+    let names = |x: &[super::units::StoredInfo]| x.iter().map(|p| p.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&u.params), ["g.weight", "g.bias", "d.a.weight", "d.a.bias", "d.b.weight", "d.b.bias"]);
+    assert_eq!(
+        names(&u.states),
+        ["optimizer.g.weight.m", "optimizer.g.weight.v", "optimizer.d.b.weight.m", "optimizer.d.b.bias.m"]
+    );
+    let trainable: Vec<bool> = u.params.iter().map(|p| p.trainable).collect();
+    assert_eq!(trainable, [true, false, false, false, true, true]);
+    let g = u.graph(&p, Kind::Train, 2).unwrap_or_else(|d| panic!("{}", show(&p, &d)));
+    let assigned: Vec<String> = g.outputs.iter().filter(|o| o.assign.is_some()).map(|o| o.name.to_string()).collect();
+    let params: Vec<&String> = assigned.iter().filter(|n| !n.starts_with("optimizer.")).collect();
+    assert_eq!(params, ["g.weight", "d.b.weight", "d.b.bias"]);
+}
+
 /// Programs with slips in them end in diagnostics, never in a panic; what passes has graphs.
 ///
 /// `NN_MUTATIONS=n` tries more of them, spread over every file.

@@ -582,7 +582,7 @@ pub(super) fn slot_number(b: &Builder, name: &str) -> Option<u32> {
 fn stored(el: &Elab<'_>, name: &Arc<str>) -> Option<StoredInfo> {
     let p = el.st.params.get(name)?;
     let ty = el.b.ty(p.tensor.id).clone();
-    Some(StoredInfo { name: name.clone(), ty, role: StoredRole::Param, trainable: true })
+    Some(StoredInfo { name: name.clone(), ty, role: StoredRole::Param, trainable: !el.st.frozen.contains(name) })
 }
 
 impl Elab<'_> {

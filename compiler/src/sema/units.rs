@@ -221,6 +221,8 @@ pub struct State<'a> {
     pub used: RefCell<Vec<bool>>,
     /// Lines of the typed view.
     pub typed: Vec<TypedLine>,
+    /// Parameters that are not trained.
+    pub frozen: Vec<Arc<str>>,
     /// Metrics with state: name, instance, place.
     pub metric_instances: Vec<(Arc<str>, Rc<Instance>, Span)>,
 }

@@ -35,6 +35,7 @@ impl<'t> Unit<'t> {
         let paths: Vec<String> = order.iter().map(|n| full(n)).collect();
         let split: Vec<Vec<&str>> = paths.iter().map(|p| p.split('.').collect()).collect();
         let frozen = self.frozen(el, &names, &split)?;
+        el.st.frozen = order.iter().zip(&frozen).filter(|(_, f)| **f).map(|(n, _)| n.clone()).collect();
         let owner = self.owners(el, optimizers, &names, &split)?;
         let mut xs = vec![];
         for (i, name) in order.iter().enumerate() {
