@@ -304,6 +304,20 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
     Ok(Compiled { program: Arc::new(program), batches, info })
 }
 
+/// A program of one entry that makes the fields of drawn data for all rows.
+fn fields(project: &Project, unit: &TrainUnit, rows: u64) -> Result<Arc<Program>, Failure> {
+    let s = stages(project, unit, Kind::Fields, rows)?;
+    let source = emit::Source {
+        name: s.kind.name().to_owned(),
+        batch: rows,
+        program: &s.kernels,
+        shapes: shapes(&s.ran.graph),
+        flops: flops::of(&s.ran.graph),
+    };
+    let program = emit::emit(&unit.name, vec![], vec![], &[source]).map_err(codegen_failure)?;
+    Ok(Arc::new(program))
+}
+
 fn all_stages(project: &Project, unit: &TrainUnit, wanted: &[(Kind, u64)]) -> Result<Vec<Stages>, Failure> {
     let next = AtomicUsize::new(0);
     let work = || {

@@ -11,9 +11,9 @@ use crate::sema::units::{BatchSize, Monitor, Save, TrainUnit};
 use nn_runtime::arena;
 use nn_runtime::checkpoint::Identity;
 use nn_runtime::data::split::Dataset;
-use nn_runtime::data::{self, Opened};
+use nn_runtime::data::{self, Column, Opened};
 use nn_runtime::error::{DataError, RuntimeError, codes};
-use nn_runtime::exec::Session;
+use nn_runtime::exec::{self, Gather, Session};
 use nn_runtime::stepper::ProgramStepper;
 use nn_runtime::train::{self, Length, TrainPlan};
 use nn_runtime::weights::{self, Wanted};
@@ -42,7 +42,10 @@ pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> R
         (data, compiled)
     });
     let Compiled { program, batches, info } = compiled?;
-    let data = data?;
+    let mut data = data?;
+    if unit.data.drawn {
+        draw_fields(project, unit, threads, &mut data)?;
+    }
     if let Some(free) = arena::available().filter(|&free| free < info.arena_bytes) {
         let gib = |n: u64| n as f64 / (1u64 << 30) as f64;
         let why = format!(
@@ -101,6 +104,41 @@ pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> R
         run.load_weights(&project.paths.resolve(file)?)?;
     }
     Ok(run)
+}
+
+/// Drawn data: the fields of all rows, made once by a program of their own, join the row numbers as columns.
+fn draw_fields(project: &Project, unit: &TrainUnit, threads: Option<usize>, data: &mut Dataset) -> Result<(), Failure> {
+    for (source, header) in unit.data.headers.iter().enumerate() {
+        let program = super::fields(project, unit, header.rows)?;
+        let mut session = Session::new(program.clone(), threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
+        let Some((e, entry)) = program.entries.iter().enumerate().next() else { continue };
+        let all: Vec<u32> = (0..header.rows as u32).collect();
+        let column = |name: &str| data.sources[source].iter().find(|c| c.name == name);
+        let columns: Option<Vec<exec::Column<'_>>> = entry
+            .data
+            .iter()
+            .map(|t| column(&t.name).map(|c| exec::Column { bytes: &c.bytes, row_bytes: c.row_bytes() }))
+            .collect();
+        let Some(columns) = columns else {
+            return Err(Failure::Bug("drawn fields read a column that is not there".to_owned()));
+        };
+        session
+            .run_batch(e, unit.seed, 0, &Gather { columns: &columns, rows: &all })
+            .map_err(|e| Failure::Bug(e.to_string()))?;
+        let made: Vec<Column> = entry
+            .outputs
+            .iter()
+            .map(|t| Column {
+                name: t.name.clone(),
+                dtype: t.dtype,
+                shape: t.shape.get(1..).unwrap_or_default().to_vec(),
+                rows: header.rows,
+                bytes: session.output(e, &t.name).unwrap_or_default().to_vec(),
+            })
+            .collect();
+        data.sources[source].extend(made);
+    }
+    Ok(())
 }
 
 /// Opens and decodes the data of a unit.

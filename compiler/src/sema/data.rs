@@ -109,6 +109,7 @@ impl Elab<'_> {
             splits: parts.splits,
             rows,
             checks: vec![],
+            drawn: false,
         };
         let mut fields: Vec<Field> = vec![];
         let mut names: BTreeMap<Arc<str>, Span> = BTreeMap::new();
@@ -505,6 +506,16 @@ impl Elab<'_> {
     pub fn bind_fields(&mut self, plan: &DataPlan, rows: &Dim, full: bool, scope: &Env) -> R<()> {
         let mut columns = BTreeMap::new();
         for f in &plan.fields {
+            // Drawn fields are made once, for all rows; a step reads them as columns.
+            if plan.rows_seed.is_some() && !self.st.making_fields && !(full && rows.size == 1) {
+                let shape = std::iter::once(rows.size).chain(f.value.dims.iter().map(|d| d.size));
+                let ty = crate::graph::ty::TensorTy::new(f.value.elem.dtype(), shape);
+                let id = self.b.input(Slot { name: f.name.clone(), kind: SlotKind::Data, ty });
+                let dims = std::iter::once(rows.clone()).chain(f.value.dims.iter().cloned()).collect();
+                let t = Tensor { id, elem: f.value.elem.clone(), dims };
+                scope.bind(&f.name, Value::Tensor(t), false, f.span);
+                continue;
+            }
             let batch =
                 Batch { size: rows.size, columns: &mut columns, rows: plan.rows_seed.map(|s| (Arc::from(ROW), s)) };
             let span = self.b.span;
@@ -528,6 +539,9 @@ impl Elab<'_> {
                 (id, dims)
             };
             self.b.name(id, &f.name);
+            if self.st.making_fields {
+                self.b.output(&f.name, id);
+            }
             let t = Tensor { id, elem: f.value.elem.clone(), dims };
             scope.bind(&f.name, Value::Tensor(t), false, f.span);
         }

@@ -207,7 +207,7 @@ fn rows_draw_their_data() {
     let u = unit(&p);
     let draw = |rows: std::ops::Range<u64>, step| -> Vec<f64> {
         let n = rows.end - rows.start;
-        let g = u.graph(&p, Kind::Eval, n).unwrap();
+        let g = u.graph(&p, Kind::Fields, n).unwrap();
         let slots = g
             .slots
             .iter()

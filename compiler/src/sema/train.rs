@@ -34,6 +34,8 @@ pub enum Kind {
     Result,
     /// Metric states back to their initial values.
     Reset,
+    /// The fields of drawn data for all rows at once, computed before training.
+    Fields,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Init => "init",
             Kind::Result => "result",
             Kind::Reset => "reset",
+            Kind::Fields => "fields",
         }
     }
 }
@@ -272,7 +275,14 @@ impl<'t> Unit<'t> {
         let scope = Scope::new(Some(merge(el, &env, &scope)), ScopeKind::Plain);
         scope.bind(&name_b, Value::Dim(dim.clone()), false, on_span);
         let mut u = Unit { train, kind, env, scope, models: vec![], rows: dim };
-        el.bind_fields(&plan, &u.rows.clone(), unit.batch == BatchSize::Full, &u.scope)?;
+        unit.data.drawn = plan.rows_seed.is_some();
+        el.st.making_fields = kind == Kind::Fields;
+        let full = unit.batch == BatchSize::Full && kind != Kind::Fields;
+        el.bind_fields(&plan, &u.rows.clone(), full, &u.scope)?;
+        if kind == Kind::Fields {
+            unit.name = train.binds.first().map(|b| b.name.text.to_string()).unwrap_or_default();
+            return Ok((unit, vec![]));
+        }
         u.bind_models(el)?;
         unit.name = u.models[0].0.to_string();
         u.body(el, &mut unit)?;
@@ -507,7 +517,7 @@ impl<'t> Unit<'t> {
             .collect();
         self.typed(el, unit);
         match self.kind {
-            Kind::Train | Kind::Eval => Ok(()),
+            Kind::Train | Kind::Eval | Kind::Fields => Ok(()),
             Kind::Init => self.initial(el, order, |_| true),
             Kind::Reset => self.initial(el, &[], |n| role(n) == StoredRole::Metric),
             Kind::Result => self.results(el),

@@ -189,6 +189,8 @@ pub struct State<'a> {
     pub depth: usize,
     /// Branches of `if`s decided at run time that are under evaluation.
     pub selects: u32,
+    /// The fields of drawn data are being made.
+    pub making_fields: bool,
     /// Instances under construction.
     pub nesting: usize,
     /// Instances made.
@@ -418,6 +420,8 @@ pub struct DataInfo {
     pub rows: Vec<u64>,
     /// Checks to make when the data are decoded.
     pub checks: Vec<RangeCheck>,
+    /// The fields are drawn once for all rows, by [`super::train::Kind::Fields`]; steps read them as columns.
+    pub drawn: bool,
 }
 
 /// A `train` item, checked.
