@@ -12,8 +12,10 @@ use crate::lanes::{LaneBin, LaneBuilder, LaneId};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
-/// Columns below which lanes are mostly idle; a longer axis is then worth strided access.
+/// Columns of a contraction below which a longer axis is worth strided access.
 const FEW_COLS: u64 = 8;
+/// The same for other kernels.
+const FEW_LANES: u64 = 5;
 /// Columns that are worth cutting among threads: the runtime cuts at multiples of 64.
 const CUT_COLS: u64 = 128;
 /// Elements of a right operand that every thread may pack for itself: a few microseconds.
@@ -276,6 +278,16 @@ fn best(d: &Draft, vars: &[u32]) -> Option<u32> {
     vars.iter().copied().max_by_key(|&v| (score(d, v), d.sizes[v as usize], v))
 }
 
+/// The columns, or if they are fewer than `few`, another variable that fills lanes: strided access costs less than lanes
+/// that stand idle and a row's overhead for every few elements.
+fn wide(d: &Draft, col: Option<u32>, vars: &[u32], few: u64) -> Option<u32> {
+    if col.is_some_and(|c| d.sizes[c as usize] >= few) {
+        return col;
+    }
+    let long: Vec<u32> = vars.iter().copied().filter(|&v| d.sizes[v as usize] >= 16).collect();
+    best(d, &long).or(col)
+}
+
 /// Variables by how far a step moves in memory, farthest first.
 fn by_stride(d: &Draft, vars: &[u32]) -> Vec<u32> {
     let reach = |v: u32| accesses(d).iter().map(|l| l.coeff(v).unsigned_abs()).max().unwrap_or(0);
@@ -301,7 +313,7 @@ fn choose(d: &mut Draft) -> Result<Loops, ScheduleError> {
         None => {}
     }
     if !ordered.is_empty() {
-        loops.col = best(d, &kept);
+        loops.col = wide(d, best(d, &kept), &kept, FEW_LANES);
         loops.seq = flatten(d, &ordered);
     } else if !reduced.is_empty() {
         let (r, k) = (best(d, &reduced), best(d, &kept));
@@ -320,7 +332,7 @@ fn choose(d: &mut Draft) -> Result<Loops, ScheduleError> {
         }
         loops.reduce_seq = loops.seq.is_some();
     } else {
-        loops.col = best(d, &kept);
+        loops.col = wide(d, best(d, &kept), &kept, FEW_LANES);
     }
     let rest: Vec<u32> = kept.into_iter().filter(|&v| Some(v) != loops.col).collect();
     loops.rows = by_stride(d, &rest).into_iter().map(Some).collect();
@@ -330,14 +342,8 @@ fn choose(d: &mut Draft) -> Result<Loops, ScheduleError> {
 /// Columns are the free axis that stores run along; the operand that has it is the right one.
 fn contract(d: &mut Draft, kept: Vec<u32>) -> Result<Loops, ScheduleError> {
     let free: Vec<u32> = kept.iter().copied().filter(|&v| [1, 2].contains(&d.vars[v as usize].side)).collect();
-    let mut col = best(d, &free);
-    if let Some(c) = col {
-        if d.sizes[c as usize] < FEW_COLS {
-            // A tile is 16 wide whatever is in it.
-            let wide = free.iter().copied().filter(|&v| d.sizes[v as usize] >= 2 * FEW_COLS).collect::<Vec<_>>();
-            col = best(d, &wide).or(col);
-        }
-    }
+    // A tile is 16 wide whatever is in it.
+    let col = wide(d, best(d, &free), &free, FEW_COLS);
     if col.is_some_and(|c| d.vars[c as usize].side == 1) {
         if let Some(DAnchor::Contract { a, b }) = &mut d.anchor {
             std::mem::swap(a, b);

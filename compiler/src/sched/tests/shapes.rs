@@ -328,3 +328,15 @@ fn large_joins_and_pads_go_part_by_part() {
         p.kernels.iter().flat_map(|k| &k.insts).filter(|i| matches!(i, crate::kernel::ir::Inst::LoadAt { .. }));
     assert_eq!(computed.count(), 0, "{}", print::program(&p));
 }
+
+#[test]
+fn few_columns_give_way_to_many_rows() {
+    let mut b = Builder::new("pixels");
+    let (x, _) = input(&mut b, "x", SlotKind::Data, DType::U8, &[100, 3]);
+    let (m, _) = input(&mut b, "m", SlotKind::Param, F, &[3]);
+    let f = b.cast(x, F);
+    let y = over(&mut b, Ew::Mul, f, m, &[1]);
+    b.output("y", y);
+    let p = run(b);
+    assert_eq!((p.kernels[0].rows[..].to_vec(), p.kernels[0].cols), (vec![3], 100), "{}", print::program(&p));
+}
