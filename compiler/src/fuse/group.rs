@@ -10,7 +10,7 @@ use super::index::{Lin, Marks};
 use super::legality;
 use super::nodes::{Nodes, Role};
 use crate::graph::graph::{Graph, ValueId};
-use crate::graph::ops::Op;
+use crate::graph::ops::{Class, Op};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -173,8 +173,6 @@ impl<'g> Fuser<'g> {
 
     /// Is there a way from `a` to `b` through a third group?
     fn detour(&mut self, a: u32, b: u32) -> bool {
-        let last = self.get(b).members.keys().next_back().copied();
-        let Some(last) = last else { return false };
         let start: Vec<ValueId> = self.get(a).members.keys().copied().collect();
         let mut todo: Vec<ValueId> = vec![];
         self.stamp += 1;
@@ -206,7 +204,6 @@ impl<'g> Fuser<'g> {
                 }
             }
         }
-        let _ = last;
         false
     }
 
@@ -280,7 +277,7 @@ impl<'g> Fuser<'g> {
     }
 
     fn anchored(&self, v: ValueId) -> bool {
-        self.nodes.role[v.idx()] == Role::Compute && matches!(self.nodes.g.op(v), Op::Dot(_))
+        self.nodes.role[v.idx()] == Role::Compute && self.nodes.g.op(v).class() == Class::Contract
     }
 
     /// Producers and consumers, in topological order.

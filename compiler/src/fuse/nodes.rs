@@ -6,7 +6,7 @@
 use super::group::Member;
 use super::index::{Arith, COMPUTED, Ix, Lin, Map, affine, is_view, through};
 use crate::graph::graph::{Graph, ValueId};
-use crate::graph::ops::{Literal, Op};
+use crate::graph::ops::{Class, Literal, Op};
 use smallvec::SmallVec;
 
 /// What a value is to the grouper.
@@ -111,15 +111,12 @@ impl<'g> Nodes<'g> {
 
     /// One result element from single elements of the operands, with no state across iterations.
     pub fn pointwise(&self, v: ValueId) -> bool {
-        !matches!(
-            self.g.op(v),
-            Op::Rng { .. }
-                | Op::Dot(_)
-                | Op::Reduce { .. }
-                | Op::ArgReduce { .. }
-                | Op::Scatter { .. }
-                | Op::Cumulate { .. }
-        )
+        match self.g.op(v).class() {
+            Class::Elementwise | Class::Movement => true,
+            Class::Source => !matches!(self.g.op(v), Op::Rng { .. }),
+            Class::Index => !matches!(self.g.op(v), Op::Scatter { .. }),
+            Class::Reduce | Class::Contract | Class::Order => false,
+        }
     }
 
     /// Everything that a member reads.
