@@ -1,4 +1,5 @@
-//! Every function against the f64 one: dense samples of all exponents, or all 2^32 arguments with `NN_EXHAUSTIVE=1`.
+//! Every function against the f64 one: dense samples of all exponents, as many as `NN_SAMPLES` says, or all
+//! 2^32 arguments with `NN_EXHAUSTIVE=1`.
 
 use super::*;
 use crate::lanes::{LaneProgram, LaneTy};
@@ -45,13 +46,16 @@ fn check(name: &str, f: fn(&mut dyn LaneBuilder, LaneId) -> LaneId, want: fn(f64
     } else {
         // A step prime to 2^32: all exponents, both signs, and mantissas spread evenly.
         let mut bits = 0u32;
-        for _ in 0..100_000 {
+        let samples = std::env::var("NN_SAMPLES").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000u64);
+        for _ in 0..samples {
             one(bits);
             bits = bits.wrapping_add(0x9e37_79b1);
         }
         for x in [0.0f32, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE] {
             one(x.to_bits());
         }
+        // Near a multiple of pi / 2, where the reduction cancels down to its last part.
+        one(0xc631_8c90);
         // Densely where the functions bend.
         for i in -20_000..20_000 {
             one((i as f32 * 0.006).to_bits());

@@ -80,11 +80,11 @@ fn circular(k: &mut dyn LaneBuilder, x: LaneId, quarter: i32) -> LaneId {
 fn reduce_small(k: &mut dyn LaneBuilder, x: LaneId) -> (LaneId, LaneId, LaneId) {
     let (n, i) = k.round_scaled(x, TWO_OVER_PI);
     let r0 = k.fmac(n, -PIO2[0], x); // exact
-    let r = k.fmac(n, -PIO2[1], r0);
-    // What that rounding lost: n c is exact in two parts, and the rest is a two-sum.
+    // n c = p + p_lo exactly, and r0 + p as a two-sum: r may cancel down to the size of p_lo.
     let p = k.fmulc(n, -PIO2[1]);
     let np = k.fneg(p);
     let p_lo = k.fmac(n, -PIO2[1], np);
+    let r = k.fadd(r0, p);
     let v = k.fsub(r, r0);
     let back = k.fsub(r, v);
     let d0 = k.fsub(r0, back);
