@@ -13,6 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+/// Lets the calling thread, and threads that it starts from now on, yield to the others of the process: decoding data in
+/// the background must not slow down the compiler that the user waits for. Does nothing where the system has no such thing.
+pub fn run_in_background() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call takes numbers only; 0 means the calling thread. A failure leaves the priority as it is.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
+}
+
 /// Threads that this process can use: its affinity mask and its control group's quota.
 pub fn usable() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())

@@ -15,6 +15,7 @@ use nn_runtime::data::{self, Column, Opened};
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::exec::{self, Gather, Session};
 use nn_runtime::stepper::ProgramStepper;
+use nn_runtime::threads;
 use nn_runtime::train::{self, Length, TrainPlan};
 use nn_runtime::weights::{self, Wanted};
 use std::path::{Path, PathBuf};
@@ -31,9 +32,12 @@ pub struct Run {
 }
 
 /// Compiles a unit, loads its data, makes its initial weights.
-pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> Result<Run, Failure> {
+pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) -> Result<Run, Failure> {
     let (data, compiled) = std::thread::scope(|s| {
-        let loading = s.spawn(|| load(project, unit));
+        let loading = s.spawn(|| {
+            threads::run_in_background();
+            load(project, unit)
+        });
         let compiled = compile(project, unit);
         let data = match loading.join() {
             Ok(data) => data,
@@ -44,7 +48,7 @@ pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> R
     let Compiled { program, batches, info } = compiled?;
     let mut data = data?;
     if unit.data.drawn {
-        draw_fields(project, unit, threads, &mut data)?;
+        draw_fields(project, unit, n_threads, &mut data)?;
     }
     if let Some(free) = arena::available().filter(|&free| free < info.arena_bytes) {
         let gib = |n: u64| n as f64 / (1u64 << 30) as f64;
@@ -55,7 +59,7 @@ pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> R
         );
         return Err(RuntimeError::Limit(why).into());
     }
-    let session = Session::new(program, threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
+    let session = Session::new(program, n_threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
     let train_names = vec!["loss".to_owned()];
     let eval_names: Vec<String> =
         std::iter::once("loss".to_owned()).chain(unit.metrics.iter().map(|m| m.name.clone())).collect();
@@ -107,10 +111,15 @@ pub fn prepare(project: &Project, unit: &TrainUnit, threads: Option<usize>) -> R
 }
 
 /// Drawn data: the fields of all rows, made once by a program of their own, join the row numbers as columns.
-fn draw_fields(project: &Project, unit: &TrainUnit, threads: Option<usize>, data: &mut Dataset) -> Result<(), Failure> {
+fn draw_fields(
+    project: &Project,
+    unit: &TrainUnit,
+    n_threads: Option<usize>,
+    data: &mut Dataset,
+) -> Result<(), Failure> {
     for (source, header) in unit.data.headers.iter().enumerate() {
         let program = super::fields(project, unit, header.rows)?;
-        let mut session = Session::new(program.clone(), threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
+        let mut session = Session::new(program.clone(), n_threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
         let Some((e, entry)) = program.entries.iter().enumerate().next() else { continue };
         let all: Vec<u32> = (0..header.rows as u32).collect();
         let column = |name: &str| data.sources[source].iter().find(|c| c.name == name);
