@@ -72,7 +72,7 @@ pub struct Common {
     /// Only errors and results.
     #[arg(short, long)]
     pub quiet: bool,
-    /// More: timings of the compiler's passes.
+    /// More: timings of the compiler's passes, files saved, places in the source (ir).
     #[arg(short, long)]
     pub verbose: bool,
     /// JSON lines on standard output; text for people on standard error.

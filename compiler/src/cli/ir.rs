@@ -2,7 +2,8 @@
 
 use super::args::{EntryName, IrArgs, Stage};
 use super::ui::{Ui, table};
-use crate::driver::{self, Failure};
+use crate::driver::{self, Failure, Project};
+use crate::graph::graph::Graph;
 use crate::graph::print;
 use crate::sema::train::Kind;
 use crate::{codegen, fuse, kernel, opt};
@@ -40,7 +41,7 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
     };
     if matches!(args.stage, Stage::Graph | Stage::Grad) {
         let graph = driver::graph(&project, unit, kind, rows)?;
-        ui.text(print::to_text(&graph).trim_end());
+        ui.text(text(&graph, ui, &project).trim_end());
         return Ok(());
     }
     let stages = driver::stages(&project, unit, kind, rows)?;
@@ -57,7 +58,7 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
     }
     let text = match args.stage {
         Stage::Ast | Stage::Typed | Stage::Graph | Stage::Grad => String::new(),
-        Stage::Opt => print::to_text(&stages.ran.graph),
+        Stage::Opt => text(&stages.ran.graph, ui, &project),
         Stage::Fused => fuse::print::text(&stages.ran.graph),
         Stage::Kernel => kernel::print::program(&stages.kernels),
         Stage::Clif | Stage::Asm => {
@@ -72,4 +73,10 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
     };
     ui.text(text.trim_end());
     Ok(())
+}
+
+/// A graph as text; with `--verbose` each line says where in the source it comes from.
+fn text(g: &Graph, ui: &Ui, project: &Project) -> String {
+    let sources = ui.verbose.then(|| project.sources());
+    print::to_text_with(g, print::PrintOptions { sources, ..print::PrintOptions::default() })
 }

@@ -85,7 +85,9 @@ pub fn predict(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
 
 /// Compiles a program and loads its weights.
 fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
-    let project = super::open(&args.file, &args.common, ui)?;
+    let mut project = super::open(&args.file, &args.common, ui)?;
+    let held_out = super::unit(&project)?.data.splits.iter().any(|s| s.name != "train");
+    project.options.eval_train = args.split.map_or(!held_out, |s| s == SplitName::Train);
     let unit = super::unit(&project)?;
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);

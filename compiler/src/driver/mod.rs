@@ -68,6 +68,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// How passes run.
     pub passes: PassOptions,
+    /// Is the training part evaluated too? Its last partial batch is an entry of its own.
+    pub eval_train: bool,
 }
 
 /// A program that was read and checked.
@@ -211,7 +213,7 @@ const EVAL_ROWS: u64 = 256;
 
 /// The batch sizes of a unit.
 pub fn batches(unit: &TrainUnit) -> Batches {
-    let rows = |part: &str| unit.data.splits.iter().position(|s| s.name == part).map_or(0, |i| unit.data.rows[i]);
+    let rows = |part: &str| unit.data.rows_of(part);
     let n = rows("train");
     let train = match unit.batch {
         units::BatchSize::Rows(b) => b.min(n.max(1)),
@@ -265,7 +267,13 @@ pub struct Info {
 /// Compiles every entry of a unit: `init`, `train` and `eval` for each batch size, metric results and resets. Entries are
 /// independent, so two threads share them.
 pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure> {
-    let batches = batches(unit);
+    let mut batches = batches(unit);
+    if project.options.eval_train {
+        let rest = unit.data.rows_of("train") % batches.eval.max(1);
+        if rest > 0 && !batches.eval_all.contains(&rest) {
+            batches.eval_all.push(rest);
+        }
+    }
     let mut wanted = vec![];
     wanted.extend(batches.train_all.iter().map(|&n| (Kind::Train, n)));
     wanted.extend(batches.eval_all.iter().map(|&n| (Kind::Eval, n)));

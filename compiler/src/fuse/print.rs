@@ -46,13 +46,9 @@ fn one(plan: &Plan<'_>, i: usize, n: usize, g: &Graph, names: &[String]) -> Stri
         let node = g.node(*v);
         let inputs: Vec<String> = node.inputs.iter().map(|a| format!("%{}", names[a.idx()])).collect();
         let stored = if plan.stored[v.idx()] { "   // stored" } else { "" };
-        out.push_str(&format!(
-            "    %{}: {} = {} {}{stored}\n",
-            names[v.idx()],
-            node.ty,
-            node.op.name(),
-            inputs.join(", ")
-        ));
+        let operands = if inputs.is_empty() { String::new() } else { format!(" {}", inputs.join(", ")) };
+        let attrs = print::attrs_text(&node.op, true);
+        out.push_str(&format!("    %{}: {} = {}{operands}{attrs}{stored}\n", names[v.idx()], node.ty, node.op.name()));
     }
     out.push_str("  }\n");
     out

@@ -68,7 +68,7 @@ impl State {
                 self.stage = Stage::Inside;
             }
             Stage::Inside if c.eat_word("slot") => self.slot(&mut c)?,
-            Stage::Inside if c.eat_word("return") => self.returns(&mut c)?,
+            Stage::Inside | Stage::Returned if c.eat_word("return") => self.returns(&mut c)?,
             Stage::Inside => self.value(&mut c)?,
             Stage::Returned => {
                 c.symbol('}')?;

@@ -7,7 +7,8 @@
 //!   %x: f32[2,3] = input {slot=0}
 //!   %w: f32[3] = input {slot=1}
 //!   %h: f32[2] = dot %x, %w {batch=[], with=[], contract=[1], over=[0]}  // mlp.nn:7:9
-//!   return h = %h, w <- %w
+//!   return h = %h
+//!   return w <- %w
 //! }
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! exact. Locations stand in trailing comments only.
 
 use super::graph::{Graph, SlotKind, ValueId};
+use super::ops::Op;
 use super::ops::attr::Attr;
 use crate::source::SourceMap;
 use nn_runtime::dtype::DType;
@@ -54,13 +56,7 @@ pub fn to_text_with(g: &Graph, options: PrintOptions<'_>) -> String {
         for (i, &x) in node.inputs.iter().enumerate() {
             let _ = write!(line, "{}%{}", if i == 0 { " " } else { ", " }, name(x));
         }
-        let attrs = (node.op.spec().attrs)(&node.op);
-        for (i, (key, value)) in attrs.iter().enumerate() {
-            let _ = write!(line, "{}{key}={}", if i == 0 { " {" } else { ", " }, attr_text(value, options.short));
-        }
-        if !attrs.is_empty() {
-            line.push('}');
-        }
+        line.push_str(&attrs_text(&node.op, options.short));
         if let (Some(sources), Some(span)) = (options.sources, node.span) {
             let _ = write!(line, "  // {}", sources.locate(span));
         }
@@ -70,16 +66,33 @@ pub fn to_text_with(g: &Graph, options: PrintOptions<'_>) -> String {
             let _ = writeln!(out, "  ^ {remark}");
         }
     }
-    let results = g.outputs.iter().map(|o| match o.assign {
-        Some(slot) => {
-            let to = g.slots.get(slot as usize).map_or_else(|| format!("?{slot}"), |s| word(&s.name));
-            format!("{to} <- %{}", name(o.value))
-        }
-        None => format!("{} = %{}", word(&o.name), name(o.value)),
-    });
-    let results: Vec<String> = results.collect();
-    let _ = write!(out, "  return{}{}\n}}\n", if results.is_empty() { "" } else { " " }, results.join(", "));
+    out.push_str("  return");
+    for (i, o) in g.outputs.iter().enumerate() {
+        // Results share a line as long as no assignment comes between; every assignment has its own.
+        let together = i > 0 && o.assign.is_none() && g.outputs[i - 1].assign.is_none();
+        out.push_str(match (i, together) {
+            (0, _) => " ",
+            (_, true) => ", ",
+            _ => "\n  return ",
+        });
+        let value = name(o.value);
+        let _ = match o.assign {
+            Some(slot) => {
+                let to = g.slots.get(slot as usize).map_or_else(|| format!("?{slot}"), |s| word(&s.name));
+                write!(out, "{to} <- %{value}")
+            }
+            None => write!(out, "{} = %{value}", word(&o.name)),
+        };
+    }
+    out.push_str("\n}\n");
     out
+}
+
+/// The attributes of an op after its operands, ` {axes=[1]}`.
+pub fn attrs_text(op: &Op, short: bool) -> String {
+    let attrs = (op.spec().attrs)(op);
+    let all: Vec<String> = attrs.iter().map(|(key, value)| format!("{key}={}", attr_text(value, short))).collect();
+    if all.is_empty() { String::new() } else { format!(" {{{}}}", all.join(", ")) }
 }
 
 /// A unique printed name for every value, without `%`.

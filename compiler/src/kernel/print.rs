@@ -67,7 +67,7 @@ fn write_program(s: &mut String, p: &KernelProgram) -> fmt::Result {
         }
         write!(s, "    launch @{}", kernels[l.kernel as usize])?;
         for (i, seg) in l.segments.iter().enumerate() {
-            s.push_str(if i > 0 { ", (" } else { "(" });
+            s.push_str(if i > 0 { ",\n      (" } else { "(" });
             for (j, b) in seg.buffers.iter().enumerate() {
                 write!(s, "{}%{}", if j > 0 { ", " } else { "" }, buffers[b.0 as usize])?;
             }

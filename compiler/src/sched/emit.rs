@@ -181,6 +181,8 @@ fn name(plan: &Plan, group: &Group) -> String {
     let scope = anchor.into_iter().chain(group.members.keys().copied()).find_map(|v| g.node(v).scope.clone());
     let named = group.members.keys().rev().find_map(|&v| g.node(v).name.clone());
     match scope.or(named).filter(|_| !group.update) {
+        // Single numbers of all kinds of layers are computed together.
+        Some(_) if anchor.is_none() && group.sizes.is_empty() && group.members.len() > 1 => format!("scalars.{ops}"),
         Some(s) => format!("{s}.{ops}"),
         None => ops,
     }

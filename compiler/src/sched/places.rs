@@ -10,6 +10,7 @@ use crate::fuse::index::{Lin, Marks, strides};
 use crate::fuse::nodes::{Role, lins_or_none};
 use crate::graph::graph::{SlotKind, ValueId};
 use crate::graph::ops::{Axes, Literal, Op};
+use crate::graph::print;
 use crate::kernel::ir::{Arena, Buffer, BufferId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -70,7 +71,8 @@ pub fn assign(plan: &Plan, layout: &Layout) -> Places {
         }
     }
     results(plan, &mut p);
-    assignments(plan, &slots, &mut p);
+    let names = print::value_names(g);
+    assignments(plan, &slots, &mut p, &names);
     for v in g.values() {
         if plan.stored[v.idx()] && p.home[v.idx()].is_none() {
             let assigned = g.outputs.iter().any(|o| o.value == v && o.assign.is_some());
@@ -79,7 +81,7 @@ pub fn assign(plan: &Plan, layout: &Layout) -> Places {
                 p.strides[v.idx()] = layout_of(plan, v);
             }
             if read || p.dests[v.idx()].is_empty() {
-                p.temp(plan, v);
+                p.temp(plan, v, &names);
             }
         }
     }
@@ -97,10 +99,17 @@ impl Places {
     }
 
     /// A temporary that is the value's home.
-    fn temp(&mut self, plan: &Plan, v: ValueId) -> BufferId {
-        let node = plan.nodes.g.node(v);
-        let name = node.name.as_ref().map_or(format!("v{}", v.0), |n| format!("{n}.v{}", v.0));
-        let id = self.buffer(name, Arena::Temp, node.ty.dtype, node.ty.numel());
+    fn temp(&mut self, plan: &Plan, v: ValueId, names: &[String]) -> BufferId {
+        let ty = &plan.nodes.g.node(v).ty;
+        // As the graph prints the value; a number alone is no name.
+        let mut name = names[v.idx()].clone();
+        if name.bytes().all(|b| b.is_ascii_digit()) {
+            name.insert(0, 'v');
+        }
+        if self.buffers.iter().any(|b| b.name == name) {
+            name = format!("{name}.v{}", v.0);
+        }
+        let id = self.buffer(name, Arena::Temp, ty.dtype, ty.numel());
         self.home[v.idx()] = Some(id);
         let strides = self.strides[v.idx()].clone();
         self.dests[v.idx()].push((id, strides));
@@ -156,7 +165,7 @@ fn results(plan: &Plan, p: &mut Places) {
 }
 
 /// Assignments store straight into the slot where no one reads the old value afterwards.
-fn assignments(plan: &Plan, slots: &[BufferId], p: &mut Places) {
+fn assignments(plan: &Plan, slots: &[BufferId], p: &mut Places, names: &[String]) {
     let g = plan.nodes.g;
     // Groups that must run before another for the sake of an old value, beyond what values already say.
     let mut before: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -181,7 +190,7 @@ fn assignments(plan: &Plan, slots: &[BufferId], p: &mut Places) {
         } else {
             let from = match p.home[v.idx()] {
                 Some(b) => b,
-                None => p.temp(plan, v),
+                None => p.temp(plan, v, names),
             };
             p.copies.push(Copy { from, to });
         }

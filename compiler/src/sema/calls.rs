@@ -120,6 +120,7 @@ impl Elab<'_> {
     pub fn call_instance(&mut self, m: &Rc<Instance>, args: CallArgs) -> R<Value> {
         m.called.set(true);
         let scope = self.b.scope.clone();
+        let in_fn = std::mem::replace(&mut self.in_fn, false);
         if !m.path.is_empty() {
             self.b.scope = Some(m.path.clone());
         }
@@ -137,7 +138,7 @@ impl Elab<'_> {
             }
             _ => self.call_seq(m, args),
         };
-        self.b.scope = scope;
+        (self.b.scope, self.in_fn) = (scope, in_fn);
         if self.st.predict.is_none()
             && self.st.trained.contains(&m.uid)
             && let Ok(v) = &r
@@ -186,6 +187,12 @@ impl Elab<'_> {
             Some(m) => format!("{}.{}", m.show(), def.name.text),
             None => def.name.text.to_string(),
         };
+        // Ops are named after the outermost function, `fc1.gelu`: what it calls in turn is its own business.
+        let (place, in_fn) = (self.b.scope.clone(), self.in_fn);
+        if f.owner.is_none() && !in_fn {
+            self.b.scope = Some(place.as_ref().map_or(name.clone(), |p| format!("{p}.{name}")).into());
+            self.in_fn = true;
+        }
         let scope = Scope::inside(&f.env);
         let uid = f.owner.as_ref().map_or(0, |m| m.uid);
         let comp = self.comp.take();
@@ -202,6 +209,7 @@ impl Elab<'_> {
         self.st.callee = before;
         self.frames.pop();
         self.comp = comp;
+        (self.b.scope, self.in_fn) = (place, in_fn);
         result
     }
 

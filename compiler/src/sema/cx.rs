@@ -194,6 +194,8 @@ pub struct Elab<'a> {
     pub training: bool,
     /// Set while the body of a comprehension is evaluated.
     pub comp: Option<comprehension::Frame>,
+    /// Is a function running that ops are named after?
+    pub in_fn: bool,
     /// Calls under way, outermost first.
     pub frames: Vec<Frame>,
     /// Everything else; see `units.rs`.
@@ -214,6 +216,7 @@ impl<'a> Elab<'a> {
             diags: vec![],
             training,
             comp: None,
+            in_fn: false,
             frames: vec![],
             st,
             dims: vec![DimInfo::default()],

@@ -518,9 +518,9 @@ impl Elab<'_> {
             }
             let batch =
                 Batch { size: rows.size, columns: &mut columns, rows: plan.rows_seed.map(|s| (Arc::from(ROW), s)) };
-            let span = self.b.span;
+            let (span, place) = (self.b.span, self.b.scope.replace(f.name.clone()));
             let made = batch::replay(&mut self.b, &f.graph, f.value.id, batch);
-            self.b.span = span;
+            (self.b.span, self.b.scope) = (span, place);
             let id = match made {
                 Ok(id) => id,
                 Err(Unbatchable::Op(what)) => return Err(self.limit(f.span, what)),

@@ -101,7 +101,10 @@ fn start(
     // The draws of a parameter depend on its name, not on what else the model has.
     el.set_site(name_hash(name));
     el.b.span = Some(span);
-    let t = el.initial_value(ty, init, &owner.env, name)?;
+    let (place, in_fn) = (el.b.scope.replace(name.clone()), std::mem::replace(&mut el.in_fn, true));
+    let t = el.initial_value(ty, init, &owner.env, name);
+    (el.b.scope, el.in_fn) = (place, in_fn);
+    let t = t?;
     let dims = ty.known().unwrap_or_default();
     let slot = TensorTy::new(ty.elem_or_f32().dtype(), dims.iter().map(|d| d.size));
     let n = el.b.slot(Slot { name: name.clone(), kind, ty: slot });

@@ -19,7 +19,16 @@ impl Elab<'_> {
         if let TemplateKind::Item { .. } = m.template.kind {
             dims = m.dims.clone();
         }
-        writeln!(out, "{pad}{name}: {label}{}", self.show_vars(&dims)).ok();
+        // Hyperparameters have decided values by now.
+        let hyper: Vec<String> = match &m.template.kind {
+            TemplateKind::Item { def, .. } => def.params.iter().map(|p| &p.name.text).collect::<Vec<_>>(),
+            _ => vec![],
+        }
+        .into_iter()
+        .filter_map(|n| m.env.own(n).map(|b| format!("{n}: {}", b.value.show())))
+        .collect();
+        let hyper = if hyper.is_empty() { String::new() } else { format!("({})", hyper.join(", ")) };
+        writeln!(out, "{pad}{name}: {label}{}{hyper}", self.show_vars(&dims)).ok();
         for c in &m.members {
             let state = c.state.borrow().clone();
             let value = match &state {

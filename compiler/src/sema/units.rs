@@ -424,6 +424,13 @@ pub struct DataInfo {
     pub drawn: bool,
 }
 
+impl DataInfo {
+    /// Rows of a part; 0 if there is no such part.
+    pub fn rows_of(&self, part: &str) -> u64 {
+        self.splits.iter().position(|s| s.name == part).map_or(0, |i| self.rows[i])
+    }
+}
+
 /// A `train` item, checked.
 #[derive(Clone, Debug)]
 pub struct TrainUnit {
