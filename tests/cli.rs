@@ -330,7 +330,8 @@ fn the_standard_library_formats_and_its_tests_pass() {
 #[test]
 fn failing_tests_of_a_file_are_exit_code_1() {
     let dir = folder();
-    let program = "test \"sums\" {\n  assert sum([1.0, 2.0]) == 3.0\n}\n\ntest \"wrong\" {\n  assert sum([1.0, 2.0]) == 4.0\n}\n";
+    let program =
+        "test \"sums\" {\n  assert sum([1.0, 2.0]) == 3.0\n}\n\ntest \"wrong\" {\n  assert sum([1.0, 2.0]) == 4.0\n}\n";
     fs::write(dir.path().join("t.nn"), program).expect("written");
     let ran = nnc(dir.path(), &["test", "t.nn"]);
     assert_eq!(ran.code, 1, "{}", ran.err);

@@ -102,17 +102,16 @@ fn interrupted_and_resumed_is_as_uninterrupted() {
     let (text, data) = digits();
     // Long enough that the signal comes in the middle.
     fs::write(dir.path().join("p.nn"), text.replace("epochs = 3", "epochs = 150")).expect("written");
-    let args = |out: &'static str| ["train", "p.nn", "--json", "--threads", "2", "--data", &data, "--out", out].map(str::to_owned);
+    let args = |out: &'static str| {
+        ["train", "p.nn", "--json", "--threads", "2", "--data", &data, "--out", out].map(str::to_owned)
+    };
     let whole = args("whole");
     nnc(dir.path(), &whole.iter().map(String::as_str).collect::<Vec<_>>()).ok();
 
     let cut = args("cut");
     let cut: Vec<&str> = cut.iter().map(String::as_str).collect();
-    let mut child = common::command(dir.path(), &cut)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("nnc starts");
+    let mut child =
+        common::command(dir.path(), &cut).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nnc starts");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut epochs = 0;
     while epochs < 3 {
@@ -163,8 +162,11 @@ fn training_goes_on_from_loaded_weights() {
     assert!(weights(&dir.path().join("q")) == before, "loaded weights changed");
     assert_eq!(again["test"], first["test"]);
     // With a real one it gets better than it was.
-    fs::write(dir.path().join("r.nn"), still.replace("Sgd(lr: 0.0)", "Adam(lr: 1e-3)").replace("epochs = 1", "epochs = 5"))
-        .expect("written");
+    fs::write(
+        dir.path().join("r.nn"),
+        still.replace("Sgd(lr: 0.0)", "Adam(lr: 1e-3)").replace("epochs = 1", "epochs = 5"),
+    )
+    .expect("written");
     let more = nnc(dir.path(), &["train", "r.nn", "--json", "--data", &data, "--out", "r"]).ok().one("done");
     let loss = |v: &serde_json::Value| v["test"]["loss"].as_f64().expect("a loss");
     assert!(loss(&more) < loss(&first), "{more} after {first}");

@@ -25,7 +25,9 @@ impl Elab<'_> {
             _ => vec![],
         }
         .into_iter()
-        .filter_map(|n| m.env.own(n).map(|b| format!("{n}: {}", b.value.show())))
+        .filter_map(|n| {
+            m.env.own(n).or_else(|| m.env.parent.as_ref()?.own(n)).map(|b| format!("{n}: {}", b.value.show()))
+        })
         .collect();
         let hyper = if hyper.is_empty() { String::new() } else { format!("({})", hyper.join(", ")) };
         writeln!(out, "{pad}{name}: {label}{}{hyper}", self.show_vars(&dims)).ok();
