@@ -165,12 +165,11 @@ fn draw(files: &mut Files, d: &Diagnostic, first: &Label, labels: &[&Label], col
     order.sort_by_key(|(_, l)| (l.span.file != first.span.file, l.span.file, l.span.end));
     for (i, l) in order {
         files.prepare(l.span.file);
-        let mut label =
+        let label =
             ariadne::Label::new((l.span.file, files.range(l.span))).with_color(if i == 0 { main } else { Color::Blue });
-        if !l.message.is_empty() {
-            label = label.with_message(escaped(&l.message));
-        }
-        report = report.with_label(label);
+        // Only labels with a text are underlined.
+        let text = if l.message.is_empty() { "here" } else { &l.message };
+        report = report.with_label(label.with_message(escaped(text)));
     }
     for n in &d.notes {
         report = report.with_note(escaped(n));

@@ -226,8 +226,15 @@ impl<'a> Elab<'a> {
         }
     }
 
-    /// Records a finding. A place inside std gets the user's call as a further place.
+    /// Records a finding. A place inside std gets the user's call as a further place; `{0}` and `{1}` in a help become the
+    /// source text of that label, in parentheses if it is more than a name, a call or an access.
     pub fn error(&mut self, mut d: Diagnostic) -> Reported {
+        for (i, l) in d.labels.iter().enumerate().take(2) {
+            let key = format!("{{{i}}}");
+            for h in d.help.iter_mut().filter(|h| h.contains(&key)) {
+                *h = h.replace(&key, &operand_text(self.text(l.span)));
+            }
+        }
         if d.labels.first().is_some_and(|l| self.is_std(l.span))
             && let Some(f) = self.frames.iter().rev().find(|f| !self.is_std(f.span))
         {
@@ -437,4 +444,19 @@ pub fn distance(a: &str, b: &str) -> usize {
         before = std::mem::replace(&mut last, row);
     }
     last[b.len()]
+}
+
+/// An operand as it can stand before `[..]` or `as`; `..` for a long one.
+fn operand_text(text: &str) -> String {
+    let mut depth = 0i32;
+    let simple = text.chars().all(|c| {
+        depth += i32::from(matches!(c, '(' | '[' | '{')) - i32::from(matches!(c, ')' | ']' | '}'));
+        depth > 0 || c.is_alphanumeric() || matches!(c, '_' | '.' | ')' | ']' | '}')
+    });
+    match text.len() {
+        _ if text.contains('\n') => "..".to_owned(),
+        0 | 41.. => "..".to_owned(),
+        _ if simple => text.to_owned(),
+        _ => format!("({text})"),
+    }
 }

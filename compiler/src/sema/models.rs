@@ -148,9 +148,14 @@ pub enum MemberState {
 }
 
 impl Instance {
-    /// As messages show it: its path, or its model's name.
+    /// As messages show it: its path, or its model's name; `3: Linear` for an entry of `seq`, which has a number only.
     pub fn show(&self) -> String {
-        if self.path.is_empty() { self.template.name().to_owned() } else { self.path.to_string() }
+        let number = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        match self.path.rsplit('.').next() {
+            None | Some("") => self.template.name().to_owned(),
+            Some(last) if number(last) => format!("{}: {}", self.path, self.template.name()),
+            Some(_) => self.path.to_string(),
+        }
     }
 }
 
@@ -280,6 +285,7 @@ impl Elab<'_> {
                     let blanks = vec!["_"; all.len()].join(", ");
                     let message = format!("`{name}` needs its dims: {name}[{}]", all.join(", "));
                     let d = Diagnostic::error("E0106", t.span, message)
+                        .here("dims are missing")
                         .label(p.name.span, format!("`{}` has no default", p.name.text))
                         .help(format!("`{name}[{blanks}]` infers them from the first call"));
                     return Err(self.error(d));

@@ -417,7 +417,9 @@ impl<'t> Unit<'t> {
             Value::Tensor(t) => {
                 let text = el.text(span).to_owned();
                 let message = format!("{what} must be one number, found {}", t.show());
-                let d = Diagnostic::error("E0203", span, message).help(format!("`mean({text})`"));
+                let d = Diagnostic::error("E0203", span, message)
+                    .here(format!("this is {}", t.show()))
+                    .help(format!("`mean({text})`"));
                 Err(el.error(d))
             }
             v => el.err("E0203", span, format!("{what} must be one number, found {}", v.show())),

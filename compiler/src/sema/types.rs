@@ -329,8 +329,11 @@ impl Elab<'_> {
                 Elem::Idx(m) if m.size == n.size => return Ok(Tensor { elem: Elem::Idx(n.clone()), ..t }),
                 Elem::Idx(m) => {
                     let message = format!("index space mismatch: idx<{}> where {what} is idx<{}>", m.show(), n.show());
-                    let mut d = Diagnostic::error("E0111", span, message);
-                    d = label_origins(d, span, m, n);
+                    let mut d = Diagnostic::error("E0111", span, message).here(format!("this is idx<{}>", m.show()));
+                    d = label_origins(d, span, m, n).help(format!("give both the same size: {} or {}", m.size, n.size));
+                    if m.size > n.size {
+                        d = d.note(format!("ids up to {} would be outside of {} classes", m.size - 1, n.size));
+                    }
                     return Err(self.error(d));
                 }
                 Elem::Plain(_) if tensor::constant_within(self, &t, n.size) => {
@@ -466,7 +469,7 @@ impl Elab<'_> {
                     if let Some(o) = dim.origin
                         && !self.is_std(o)
                     {
-                        d = d.label(o, dim.show());
+                        d = d.label(o, format!("{} comes from here", dim.show()));
                     }
                 }
                 d
@@ -511,7 +514,7 @@ fn label_origins(mut d: Diagnostic, at: Span, have: &Dim, want: &Dim) -> Diagnos
             && o != at
             && !d.labels.iter().any(|l| l.span == o)
         {
-            d = d.label(o, dim.show());
+            d = d.label(o, format!("{} comes from here", dim.show()));
         }
     }
     d

@@ -55,7 +55,7 @@ impl<'t> Unit<'t> {
         if grads.iter().all(Option::is_none) {
             let name = &names[0];
             let message = format!("the loss does not depend on any trainable parameter of `{name}`");
-            let mut d = Diagnostic::error("E0204", span, message);
+            let mut d = Diagnostic::error("E0204", span, message).here("the loss");
             if let Some(v) = grad::path_ends_at(el.b.graph(), y, &ids)
                 && let Some(at) = el.b.graph().node(v).span
                 && !el.is_std(at)

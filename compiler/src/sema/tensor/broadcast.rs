@@ -88,7 +88,8 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
     let label = |d: Diagnostic| {
         d.here(format!("this is {}", sized(a.dims))).label(b.span, format!("this is {}", sized(b.dims)))
     };
-    let (long, short) = if a.dims.len() >= b.dims.len() { (a, b) } else { (b, a) };
+    let ordered = a.dims.len() >= b.dims.len();
+    let (long, short) = if ordered { (a, b) } else { (b, a) };
     if let Some(got) = numpy(a.dims, b.dims) {
         let got = show_dims(&got);
         let d = Diagnostic::error(
@@ -105,10 +106,12 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
                 long.dims.iter().map(|d| if d.size == 1 && d.stretches { "0" } else { ":" }).collect();
             let add: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
             d.note("an operand may gain leading axes or stretch a written 1, but not both").help(format!(
-                "drop the extra axis of {}: `[{}]`; or make it explicit on {}: `[{}]`",
+                "drop the extra axis of {}: `{}[{}]`; or make it explicit on {}: `{}[{}]`",
                 show_dims(long.dims),
+                if ordered { "{0}" } else { "{1}" },
                 drop.join(", "),
                 show_dims(short.dims),
+                if ordered { "{1}" } else { "{0}" },
                 add.join(", ")
             ))
         });
@@ -139,7 +142,8 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
     let leading = lead > 0 && short.dims.iter().zip(long.dims).all(|(x, y)| x.size == y.size);
     Box::new(if leading {
         let ix: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
-        d.help(format!("to align the leading axes, write `[{}]` after the smaller operand", ix.join(", ")))
+        let smaller = if ordered { "{1}" } else { "{0}" };
+        d.help(format!("to align the leading axes, write `{smaller}[{}]`", ix.join(", ")))
     } else {
         d.help("say which axes belong together: `let y[i, j] = a[i, j] + b[j]`")
     })

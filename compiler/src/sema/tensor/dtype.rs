@@ -37,8 +37,8 @@ fn mix(a: &Opd, b: &Opd) -> Fail {
         _ => None,
     };
     d = match (target(a), target(b)) {
-        (Some(t), None) => d.help(format!("convert the right operand: `.. as {t}`")),
-        (None, Some(t)) => d.help(format!("convert the left operand: `.. as {t}`")),
+        (Some(t), None) => d.help(format!("convert the right operand: `{{1}} as {t}`")),
+        (None, Some(t)) => d.help(format!("convert the left operand: `{{0}} as {t}`")),
         _ => d.help("convert one of them with `as`"),
     };
     Box::new(d.note("floats widen and bools count as 0 and 1 by themselves; every other conversion is written"))
