@@ -8,10 +8,14 @@ use super::plan::{self, LEFT_FLOATS, MAX_KC, Plan, SWAP_ROWS, Shape};
 use super::simd::Simd;
 use super::tile::TileArgs;
 
-/// Floats of packing memory: tiles of the left operand, one panel of the right, a swapped result, slack for full stores.
-pub const SCRATCH_FLOATS: usize = LEFT_FLOATS + MAX_KC * PANEL + SWAP_ROWS * PANEL + PANEL;
 /// Columns of the widest panel of any instruction set.
 const PANEL: usize = 64;
+/// Where the panel of the right operand begins: behind the tiles of the left one, with slack for full stores.
+const PANEL_AT: usize = LEFT_FLOATS + PANEL;
+/// Where a swapped result begins: behind the panel.
+const SWAPPED_AT: usize = PANEL_AT + MAX_KC * PANEL;
+/// Floats of packing memory: the three parts, and slack for full stores.
+pub const SCRATCH_FLOATS: usize = SWAPPED_AT + SWAP_ROWS * PANEL + PANEL;
 
 /// The last plan: consecutive rectangles are mostly alike, and small ones take less time than planning does.
 #[derive(Clone, Copy, Default)]
@@ -43,13 +47,14 @@ pub unsafe fn run<S: Simd>(
         *last = Last { width: S::LANES, shape: s, plan: plan::plan::<S>(s) };
     }
     let p = last.plan;
+    const { assert!(S::MAX_NV * S::LANES <= PANEL) };
     // SAFETY: the parts of the scratch are disjoint and sum to its size; the rest is the caller's contract.
     unsafe {
         if !p.swap {
             block::<S>(s, p, l, r, c, ldc, scratch);
             return;
         }
-        let t = scratch.add(LEFT_FLOATS + MAX_KC * PANEL);
+        let t = scratch.add(SWAPPED_AT);
         let s = s.swapped();
         let (l, r) = (r, l);
         let width = S::MAX_NV * S::LANES;
@@ -87,7 +92,7 @@ unsafe fn block<S: Simd>(s: Shape, p: Plan, l: *const f32, r: *const f32, c: *mu
             unsafe {
                 let l = l.offset(m0 as isize * s.lm + k0 as isize * s.lk);
                 let packed_l = scratch;
-                let panel = scratch.add(LEFT_FLOATS + PANEL);
+                let panel = scratch.add(PANEL_AT);
                 if p.pack_l {
                     each_tile(m, mr_first, |i, rows| {
                         pack::left::<S>(l.offset(i as isize * s.lm), s.lm, s.lk, rows, k, packed_l.add(i * k));

@@ -90,7 +90,19 @@ fn small_shapes_of_all_layouts() {
 
 #[test]
 fn blocked_shapes_of_all_layouts() {
-    for (m, n, k) in [(64, 10, 128), (10, 128, 64), (70, 130, 1030), (300, 65, 520), (65, 300, 700), (1, 200, 1100)] {
+    // The last four fill the packing memory to the brim: blocks of k of the greatest length.
+    for (m, n, k) in [
+        (64, 10, 128),
+        (10, 128, 64),
+        (70, 130, 1030),
+        (300, 65, 520),
+        (65, 300, 700),
+        (1, 200, 1100),
+        (64, 256, 512),
+        (49, 30, 1024),
+        (100, 300, 1023),
+        (512, 64, 512),
+    ] {
         for layouts in 0..9 {
             check(m, n, k, layouts / 3, layouts % 3);
         }
