@@ -31,7 +31,7 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
         ui.text(unit.typed.trim_end());
         return Ok(());
     }
-    let batches = driver::batches(unit);
+    let batches = unit.batches();
     let (kind, rows) = match args.entry {
         // The forward computation alone is what evaluation runs.
         EntryName::Train if args.stage == Stage::Graph => (Kind::Eval, batches.train),

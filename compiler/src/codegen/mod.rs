@@ -105,8 +105,10 @@ fn compile_all(isa: &OwnedTargetIsa, kernels: &[(Kernel, Plan)]) -> Result<Vec<V
         std::thread::scope(|s| {
             let other = s.spawn(work);
             let mut mine = work();
-            // Panics of Cranelift are caught inside, so the thread comes back.
-            mine.extend(other.join().unwrap_or_default());
+            match other.join() {
+                Ok(more) => mine.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
             mine
         })
     };

@@ -10,14 +10,14 @@ pub use run::{Run, first_non_finite, prepare};
 use crate::codegen;
 use crate::codegen::emit;
 use crate::diag::{Diagnostic, Severity};
-use crate::graph::flops;
 use crate::graph::graph::{Graph, Slot, SlotKind};
+use crate::graph::{flops, print};
 use crate::kernel::ir::KernelProgram;
 use crate::opt;
 use crate::pass::{self, PassOptions, Ran};
 use crate::sched;
 use crate::sema::train::{self, Kind};
-use crate::sema::units::{self, TrainUnit};
+use crate::sema::units::{self, Batches, TrainUnit};
 use crate::source::SourceMap;
 use crate::syntax::source_from_bytes;
 use nn_runtime::data::{self, Header, SourceSpec};
@@ -189,52 +189,11 @@ pub fn stages(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Res
 /// A graph of a unit as elaborated. The unit was checked, so what is found here is a limit or a defect.
 pub fn graph(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Graph, Failure> {
     // Entries without data are elaborated for a whole batch all the same: sizes that depend on it must work out.
-    let rows = if rows == 0 { batches(unit).train } else { rows };
+    let rows = if rows == 0 { unit.batches().train } else { rows };
     unit.graph(&project.program, kind, rows).map_err(|diags| {
         let text: Vec<String> = diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         Failure::Bug(format!("the {} graph of a checked program: {}", kind.name(), text.join("; ")))
     })
-}
-
-/// The sizes of batches that a unit's runs meet: whole ones and the last partial one of each part.
-pub struct Batches {
-    /// Rows of a training step.
-    pub train: u64,
-    /// Rows of an evaluation step.
-    pub eval: u64,
-    /// All sizes of training steps.
-    pub train_all: Vec<u64>,
-    /// All sizes of evaluation steps.
-    pub eval_all: Vec<u64>,
-}
-
-/// Rows of an evaluation step where there are enough: results do not depend on it, and larger ones are faster.
-const EVAL_ROWS: u64 = 256;
-
-/// The batch sizes of a unit.
-pub fn batches(unit: &TrainUnit) -> Batches {
-    let rows = |part: &str| unit.data.rows_of(part);
-    let n = rows("train");
-    let train = match unit.batch {
-        units::BatchSize::Rows(b) => b.min(n.max(1)),
-        units::BatchSize::Full => n,
-    };
-    let parts = ["val", "test", "train"].map(rows);
-    let largest = parts.into_iter().max().unwrap_or(1);
-    let eval = match unit.batch {
-        units::BatchSize::Rows(b) => b.max(EVAL_ROWS).min(largest.max(1)),
-        units::BatchSize::Full => n,
-    };
-    let sizes = |batch: u64, n: u64| [if n >= batch { batch } else { 0 }, n % batch.max(1)];
-    let mut train_all: Vec<u64> = sizes(train, n).into_iter().filter(|&n| n > 0).collect();
-    let mut eval_all: Vec<u64> = ["val", "test"].iter().flat_map(|p| sizes(eval, rows(p))).filter(|&n| n > 0).collect();
-    eval_all.push(eval);
-    for all in [&mut train_all, &mut eval_all] {
-        all.sort_unstable();
-        all.dedup();
-        all.reverse();
-    }
-    Batches { train, eval, train_all, eval_all }
 }
 
 /// A compiled program and what is to be said about it.
@@ -245,6 +204,8 @@ pub struct Compiled {
     pub batches: Batches,
     /// Facts for people.
     pub info: Info,
+    /// Tells programs apart: a checkpoint belongs to one.
+    pub fingerprint: String,
 }
 
 /// Facts about a compilation.
@@ -267,7 +228,7 @@ pub struct Info {
 /// Compiles every entry of a unit: `init`, `train` and `eval` for each batch size, metric results and resets. Entries are
 /// independent, so two threads share them.
 pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure> {
-    let mut batches = batches(unit);
+    let mut batches = unit.batches();
     if project.options.eval_train {
         let rest = unit.data.rows_of("train") % batches.eval.max(1);
         if rest > 0 && !batches.eval_all.contains(&rest) {
@@ -309,7 +270,17 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
         arena_bytes: program.param_bytes + program.state_bytes + own,
         stages: vec![("elaborate", stage(0)), ("passes", stage(1)), ("schedule", stage(2)), ("code", code_ms)],
     };
-    Ok(Compiled { program: Arc::new(program), batches, info })
+    Ok(Compiled { program: Arc::new(program), batches, info, fingerprint: fingerprint(&all) })
+}
+
+/// A checksum of the text of all entries: what is computed, not how long or where it is saved.
+fn fingerprint(all: &[Stages]) -> String {
+    // FNV-1a, 64 bits: equal programs must agree, others must differ but for accidents.
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for b in all.iter().flat_map(|s| print::to_text(&s.ran.graph).into_bytes()) {
+        hash = (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    format!("{hash:016x}")
 }
 
 /// A program of one entry that makes the fields of drawn data for all rows.

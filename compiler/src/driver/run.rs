@@ -11,9 +11,9 @@ use crate::sema::units::{BatchSize, Monitor, Save, TrainUnit};
 use nn_runtime::arena;
 use nn_runtime::checkpoint::Identity;
 use nn_runtime::data::split::Dataset;
-use nn_runtime::data::{self, Column, Opened};
+use nn_runtime::data::{self, Column, Opened, SourceSpec};
 use nn_runtime::error::{DataError, RuntimeError, codes};
-use nn_runtime::exec::{self, Gather, Session};
+use nn_runtime::exec::Session;
 use nn_runtime::stepper::ProgramStepper;
 use nn_runtime::threads;
 use nn_runtime::train::{self, Length, TrainPlan};
@@ -45,7 +45,7 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
         };
         (data, compiled)
     });
-    let Compiled { program, batches, info } = compiled?;
+    let Compiled { program, batches, info, fingerprint } = compiled?;
     let mut data = data?;
     if unit.data.drawn {
         draw_fields(project, unit, n_threads, &mut data)?;
@@ -74,7 +74,7 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
         maximize: m.maximize,
     };
     let identity = Identity {
-        program: unit.name.clone(),
+        program: fingerprint,
         data: if unit.save.is_some() { data.fingerprint() } else { 0 },
         seed: unit.seed,
         batch: batches.train,
@@ -110,30 +110,19 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
     Ok(run)
 }
 
-/// Drawn data: the fields of all rows, made once by a program of their own, join the row numbers as columns.
+/// Drawn data: the fields of all rows, made once by a program of their own, are the columns.
 fn draw_fields(
     project: &Project,
     unit: &TrainUnit,
     n_threads: Option<usize>,
     data: &mut Dataset,
 ) -> Result<(), Failure> {
-    for (source, header) in unit.data.headers.iter().enumerate() {
-        let program = super::fields(project, unit, header.rows)?;
+    for (source, spec) in unit.data.sources.iter().enumerate() {
+        let SourceSpec::Rows { n, seed } = *spec else { continue };
+        let program = super::fields(project, unit, n)?;
         let mut session = Session::new(program.clone(), n_threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
         let Some((e, entry)) = program.entries.iter().enumerate().next() else { continue };
-        let all: Vec<u32> = (0..header.rows as u32).collect();
-        let column = |name: &str| data.sources[source].iter().find(|c| c.name == name);
-        let columns: Option<Vec<exec::Column<'_>>> = entry
-            .data
-            .iter()
-            .map(|t| column(&t.name).map(|c| exec::Column { bytes: &c.bytes, row_bytes: c.row_bytes() }))
-            .collect();
-        let Some(columns) = columns else {
-            return Err(Failure::Bug("drawn fields read a column that is not there".to_owned()));
-        };
-        session
-            .run_batch(e, unit.seed, 0, &Gather { columns: &columns, rows: &all })
-            .map_err(|e| Failure::Bug(e.to_string()))?;
+        session.run(e, seed, 0);
         let made: Vec<Column> = entry
             .outputs
             .iter()
@@ -141,7 +130,7 @@ fn draw_fields(
                 name: t.name.clone(),
                 dtype: t.dtype,
                 shape: t.shape.get(1..).unwrap_or_default().to_vec(),
-                rows: header.rows,
+                rows: n,
                 bytes: session.output(e, &t.name).unwrap_or_default().to_vec(),
             })
             .collect();
@@ -220,7 +209,7 @@ impl Run {
         let program = self.stepper.session.program().clone();
         let wanted: Vec<Wanted<'_>> =
             program.params.iter().map(|p| Wanted { name: &p.name, shape: &p.shape }).collect();
-        let tensors = file.fit(&self.plan.identity.program, &wanted)?;
+        let tensors = file.fit(&program.name, &wanted)?;
         for (i, bytes) in tensors.iter().enumerate() {
             train::Stepper::set(&mut self.stepper, train::Part::Params, i, bytes);
         }

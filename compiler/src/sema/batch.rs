@@ -5,10 +5,8 @@
 
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
-use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Axes, DotDims, Op};
 use crate::graph::ty::{MAX_NUMEL, MAX_RANK, Shape, TensorTy};
-use nn_runtime::dtype::DType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,8 +23,6 @@ pub struct Batch<'m> {
     pub size: u64,
     /// Columns already declared in the batched graph, by name.
     pub columns: &'m mut BTreeMap<Arc<str>, ValueId>,
-    /// Draws depend on the row number in this column and on this seed, not on the step: the draws are the data.
-    pub rows: Option<(Arc<str>, u64)>,
 }
 
 /// Why a graph cannot be replayed for a batch.
@@ -93,10 +89,7 @@ fn op(b: &mut Builder, g: &Graph, v: ValueId, xs: &[Lifted], batch: &mut Batch<'
             return Ok(Lifted { id, batched: true });
         }
         Op::Rng { site, shape } => {
-            let id = match batch.rows.clone() {
-                Some((name, seed)) => row_bits(b, batch, &name, seed, *site, shape),
-                None => b.op(Op::Rng { site: *site, shape: with(n, shape) }, &[]),
-            };
+            let id = b.op(Op::Rng { site: *site, shape: with(n, shape) }, &[]);
             return Ok(Lifted { id, batched: true });
         }
         _ => {}
@@ -172,48 +165,4 @@ pub fn column(b: &mut Builder, batch: &mut Batch<'_>, name: &Arc<str>, ty: &Tens
     let v = b.input(Slot { name: name.clone(), kind: SlotKind::Data, ty });
     batch.columns.insert(name.clone(), v);
     v
-}
-
-/// Random bits that are a function of seed, site, row and element alone: two rounds of a 32-bit integer hash.
-fn row_bits(b: &mut Builder, batch: &mut Batch<'_>, name: &Arc<str>, seed: u64, site: u32, shape: &Shape) -> ValueId {
-    let full = with(batch.size, shape);
-    let row = column(b, batch, name, &TensorTy::scalar(DType::I32));
-    let row = b.cast(row, DType::U32);
-    let row = b.broadcast(row, &full, &[0]);
-    let numel: u64 = shape.iter().product();
-    let element = b.iota(&[numel], 0);
-    let element = b.cast(element, DType::U32);
-    let element = b.reshape(element, shape);
-    let axes: Vec<u32> = (1..=shape.len() as u32).collect();
-    let element = b.broadcast(element, &full, &axes);
-    let ty = TensorTy { dtype: DType::U32, shape: full };
-    let k = |b: &mut Builder, x: u32| b.splat(&ty, f64::from(x));
-    // Weyl steps spread neighboring rows and elements before mixing.
-    let c = k(b, 0x9E37_79B9);
-    let x = b.ew(Ew::Mul, &[row, c]);
-    let s = k(b, (seed as u32) ^ site.wrapping_mul(0x85EB_CA6B));
-    let x = b.ew(Ew::Add, &[x, s]);
-    let x = mix(b, &ty, x);
-    let c = k(b, 0xC2B2_AE35);
-    let e = b.ew(Ew::Mul, &[element, c]);
-    let x = b.ew(Ew::Add, &[x, e]);
-    let s = k(b, ((seed >> 32) as u32).wrapping_add(site));
-    let x = b.ew(Ew::Xor, &[x, s]);
-    let x = mix(b, &ty, x);
-    mix(b, &ty, x)
-}
-
-/// The finalizer of a 32-bit hash (lowbias32): every input bit moves every output bit.
-fn mix(b: &mut Builder, ty: &TensorTy, x: ValueId) -> ValueId {
-    let mut x = x;
-    for (shift, factor) in [(16, Some(0x7FEB_352Du32)), (15, Some(0x846C_A68B)), (16, None)] {
-        let s = b.splat(ty, f64::from(shift));
-        let y = b.ew(Ew::Shr, &[x, s]);
-        x = b.ew(Ew::Xor, &[x, y]);
-        if let Some(f) = factor {
-            let f = b.splat(ty, f64::from(f));
-            x = b.ew(Ew::Mul, &[x, f]);
-        }
-    }
-    x
 }

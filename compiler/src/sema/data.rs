@@ -20,9 +20,6 @@ use nn_runtime::dtype::DType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The column of row numbers that a `rows` source has.
-const ROW: &str = "row";
-
 /// A field: what one example of it is computed by.
 pub struct Field {
     /// Its name.
@@ -43,8 +40,8 @@ pub struct DataPlan {
     pub fields: Vec<Field>,
     /// Dims, functions and exported sizes.
     pub env: Env,
-    /// Set for a `rows` source: draws are functions of the row and this seed.
-    pub rows_seed: Option<u64>,
+    /// The data are drawn (`rows`): fields are made once for all rows of each source, with the source's seed.
+    pub drawn: bool,
 }
 
 /// Settings of `data`.
@@ -61,7 +58,7 @@ struct Parts {
     spans: Vec<Span>,
     splits: Vec<SplitSpec>,
     places: Vec<Span>,
-    rows_seed: Option<u64>,
+    drawn: bool,
 }
 
 impl Elab<'_> {
@@ -128,7 +125,7 @@ impl Elab<'_> {
         }
         match failed {
             Some(e) => Err(e),
-            None => Ok(DataPlan { info, fields, env, rows_seed: parts.rows_seed }),
+            None => Ok(DataPlan { info, fields, env, drawn: parts.drawn }),
         }
     }
 
@@ -337,11 +334,8 @@ impl Elab<'_> {
                 if n > 1 << 24 {
                     return self.err("E0902", self.ast.span(e), format!("{n} rows; at most {} are possible", 1 << 24));
                 }
-                parts.rows_seed = Some(self.seed_arg(a.named("seed"), env)?);
-                // Fields compute what they draw from the number of the row.
-                let values = (0..n).map(|i| i as f64).collect();
-                let row = TableColumn { name: ROW.into(), dtype: DType::I32, shape: vec![n], values };
-                SourceSpec::Table { columns: vec![row] }
+                parts.drawn = true;
+                SourceSpec::Rows { n, seed: self.seed_arg(a.named("seed"), env)? }
             }
             _ => {
                 let mut columns = vec![];
@@ -434,9 +428,6 @@ impl Elab<'_> {
         let counts = takes_ints(ty);
         let columns = info.headers.first().map(|h| h.columns.clone()).unwrap_or_default();
         for c in &columns {
-            if c.name == ROW && info.rows_are_numbers() {
-                continue;
-            }
             let dims: Vec<Dim> = c.shape.iter().map(|&n| self.fresh_dim(n, None, Some(name.span))).collect();
             self.check_shape(&dims, name.span)?;
             let ty = TensorTy::new(c.dtype, c.shape.iter().copied());
@@ -506,22 +497,7 @@ impl Elab<'_> {
     pub fn bind_fields(&mut self, plan: &DataPlan, rows: &Dim, full: bool, scope: &Env) -> R<()> {
         let mut columns = BTreeMap::new();
         for f in &plan.fields {
-            // Drawn fields are made once, for all rows; a step reads them as columns.
-            if plan.rows_seed.is_some() && !self.st.making_fields && !(full && rows.size == 1) {
-                let shape = std::iter::once(rows.size).chain(f.value.dims.iter().map(|d| d.size));
-                let ty = crate::graph::ty::TensorTy::new(f.value.elem.dtype(), shape);
-                let id = self.b.input(Slot { name: f.name.clone(), kind: SlotKind::Data, ty });
-                let dims = std::iter::once(rows.clone()).chain(f.value.dims.iter().cloned()).collect();
-                let t = Tensor { id, elem: f.value.elem.clone(), dims };
-                scope.bind(&f.name, Value::Tensor(t), false, f.span);
-                continue;
-            }
-            let batch =
-                Batch { size: rows.size, columns: &mut columns, rows: plan.rows_seed.map(|s| (Arc::from(ROW), s)) };
-            let (span, place) = (self.b.span, self.b.scope.replace(f.name.clone()));
-            let made = batch::replay(&mut self.b, &f.graph, f.value.id, batch);
-            (self.b.span, self.b.scope) = (span, place);
-            let id = match made {
+            let id = match self.field_value(plan, f, rows, &mut columns) {
                 Ok(id) => id,
                 Err(Unbatchable::Op(what)) => return Err(self.limit(f.span, what)),
                 Err(Unbatchable::TooLarge(ty)) => {
@@ -547,11 +523,24 @@ impl Elab<'_> {
         }
         Ok(())
     }
-}
 
-impl DataInfo {
-    fn rows_are_numbers(&self) -> bool {
-        matches!(self.sources.first(), Some(SourceSpec::Table { columns }) if columns.len() == 1 && columns[0].name == ROW)
+    /// A field for the whole batch. Drawn fields are made once, for all rows; a step reads them as columns.
+    fn field_value(
+        &mut self,
+        plan: &DataPlan,
+        f: &Field,
+        rows: &Dim,
+        columns: &mut BTreeMap<Arc<str>, ValueId>,
+    ) -> Result<ValueId, Unbatchable> {
+        if plan.drawn && !self.st.making_fields {
+            let shape = std::iter::once(rows.size).chain(f.value.dims.iter().map(|d| d.size));
+            let ty = TensorTy::new(f.value.elem.dtype(), shape);
+            return Ok(self.b.input(Slot { name: f.name.clone(), kind: SlotKind::Data, ty }));
+        }
+        let (span, place) = (self.b.span, self.b.scope.replace(f.name.clone()));
+        let made = batch::replay(&mut self.b, &f.graph, f.value.id, Batch { size: rows.size, columns });
+        (self.b.span, self.b.scope) = (span, place);
+        made
     }
 }
 

@@ -82,6 +82,18 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             unit.predict = eval.predict;
             unit.typed = eval.typed;
             unit.states.extend(eval.states.into_iter().filter(|s| s.role == StoredRole::Metric));
+            // The last batch of a part can be shorter: what fails there fails here, not during the run.
+            let whole = unit.batches();
+            let mut sizes: Vec<u64> = whole.train_all.iter().chain(&whole.eval_all).copied().collect();
+            sizes.sort_unstable();
+            sizes.dedup();
+            for size in sizes.into_iter().filter(|&n| n != whole.train) {
+                let (_, found) = run(p, o, item, Kind::Eval, Some(size), &mut used);
+                let note = |d: Diagnostic| {
+                    d.note(format!("in a batch of {size} rows, the last or a larger one for evaluation"))
+                };
+                add(found.into_iter().filter(|d| d.severity == Severity::Error).map(note).collect());
+            }
             units.push(unit);
         }
     }
@@ -275,7 +287,7 @@ impl<'t> Unit<'t> {
         let scope = Scope::new(Some(merge(el, &env, &scope)), ScopeKind::Plain);
         scope.bind(&name_b, Value::Dim(dim.clone()), false, on_span);
         let mut u = Unit { train, kind, env, scope, models: vec![], rows: dim };
-        unit.data.drawn = plan.rows_seed.is_some();
+        unit.data.drawn = plan.drawn;
         el.st.making_fields = kind == Kind::Fields;
         let full = unit.batch == BatchSize::Full && kind != Kind::Fields;
         el.bind_fields(&plan, &u.rows.clone(), full, &u.scope)?;

@@ -469,3 +469,47 @@ pub struct TrainUnit {
     /// `--seed`
     pub seed_option: Option<u64>,
 }
+
+/// The sizes of batches that a unit's runs meet: whole ones and the last partial one of each part.
+pub struct Batches {
+    /// Rows of a training step.
+    pub train: u64,
+    /// Rows of an evaluation step.
+    pub eval: u64,
+    /// All sizes of training steps.
+    pub train_all: Vec<u64>,
+    /// All sizes of evaluation steps.
+    pub eval_all: Vec<u64>,
+}
+
+/// Rows of an evaluation step where there are enough: results do not depend on it, and larger ones are faster.
+const EVAL_ROWS: u64 = 256;
+
+impl TrainUnit {
+    /// The batch sizes of a self.
+    pub fn batches(&self) -> Batches {
+        let rows = |part: &str| self.data.rows_of(part);
+        let n = rows("train");
+        let train = match self.batch {
+            BatchSize::Rows(b) => b.min(n.max(1)),
+            BatchSize::Full => n,
+        };
+        let parts = ["val", "test", "train"].map(rows);
+        let largest = parts.into_iter().max().unwrap_or(1);
+        let eval = match self.batch {
+            BatchSize::Rows(b) => b.max(EVAL_ROWS).min(largest.max(1)),
+            BatchSize::Full => n,
+        };
+        let sizes = |batch: u64, n: u64| [if n >= batch { batch } else { 0 }, n % batch.max(1)];
+        let mut train_all: Vec<u64> = sizes(train, n).into_iter().filter(|&n| n > 0).collect();
+        let mut eval_all: Vec<u64> =
+            ["val", "test"].iter().flat_map(|p| sizes(eval, rows(p))).filter(|&n| n > 0).collect();
+        eval_all.push(eval);
+        for all in [&mut train_all, &mut eval_all] {
+            all.sort_unstable();
+            all.dedup();
+            all.reverse();
+        }
+        Batches { train, eval, train_all, eval_all }
+    }
+}

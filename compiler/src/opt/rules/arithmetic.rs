@@ -94,7 +94,9 @@ pub fn cast_chain(b: &mut Builder, at: &At) -> Option<ValueId> {
     let Op::Cast(mid) = g.op(at.x[0]) else { return None };
     let inner = g.inputs(at.x[0])[0];
     let from = g.ty(inner).dtype;
-    let lossless = matches!((from, mid), (Bool, I32 | F32 | U8) | (U8, I32 | F32));
+    // Ints wrap where floats saturate, so a float on the way matters to a narrow int.
+    let lossless =
+        matches!((from, mid), (Bool, I32 | F32 | U8) | (U8, I32)) || (from, *mid) == (U8, F32) && to.is_float();
     (lossless && (*to != Bool || from == Bool)).then(|| b.cast(inner, *to))
 }
 
