@@ -101,7 +101,7 @@ fn interrupted_and_resumed_is_as_uninterrupted() {
     let dir = folder();
     let (text, data) = digits();
     // Long enough that the signal comes in the middle.
-    fs::write(dir.path().join("p.nn"), text.replace("epochs = 3", "epochs = 150")).expect("written");
+    fs::write(dir.path().join("p.nn"), text.replace("epochs = 3", "epochs = 200")).expect("written");
     let args = |out: &'static str| {
         ["train", "p.nn", "--json", "--threads", "2", "--data", &data, "--out", out].map(str::to_owned)
     };
@@ -132,7 +132,7 @@ fn interrupted_and_resumed_is_as_uninterrupted() {
     assert!(dir.path().join("cut/digits.ckpt").exists());
 
     let resumed = nnc(dir.path(), &[&cut[..], &["--resume"]].concat()).ok();
-    assert!(resumed.all("epoch").len() < 150, "it started again");
+    assert!(resumed.all("epoch").len() < 200, "it started again");
     assert!(weights(&dir.path().join("cut")) == end, "resumed weights differ");
 }
 

@@ -72,8 +72,24 @@ fn named(el: &mut Elab<'_>, t: &Tensor, dim: &Dim, span: Span, what: &str) -> R<
             let count = if hits.len() == 2 { "two".to_owned() } else { hits.len().to_string() };
             Diagnostic::error("E0109", span, format!("`{what}`: {name} names {count} axes of {shape}"))
                 .here(format!("axis {a} and axis {b} both have size {name}"))
-                .help("use an index: `let m[i] = sum[j](x[i, j])`, or an axis number")
+                .help(match with_index(what, t.dims.len(), b) {
+                    Some(text) => format!("use an index: `{text}`, or an axis number"),
+                    None => format!("give the number of the axis: {a} or {b}"),
+                })
         }
     };
     Err(el.error(d))
+}
+
+/// `mean(s, D)` along an axis, written with indices: `let r[i] = mean[j](s[i, j])`.
+fn with_index(what: &str, rank: usize, axis: usize) -> Option<String> {
+    let (name, args) = what.strip_suffix(')')?.split_once('(')?;
+    let operand = args.split_once(',')?.0;
+    let letters = ["i", "j", "k", "l", "m", "n"].get(..rank)?;
+    let word = operand.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if !word || !matches!(name, "sum" | "mean" | "max") {
+        return None;
+    }
+    let kept: Vec<&str> = (0..rank).filter(|&i| i != axis).map(|i| letters[i]).collect();
+    Some(format!("let r[{}] = {name}[{}]({operand}[{}])", kept.join(", "), letters[axis], letters.join(", ")))
 }

@@ -133,7 +133,7 @@ fn draws_differ_and_stay_in_range() {
 
 /// Wrong lines, the code of the finding, and a part of its text.
 const WRONG: &[(&str, &str, &str)] = &[
-    ("ones[4, 1] - ones[4]", "E0102", "on [4]: `[:, new]`"),
+    ("ones[4, 1] - ones[4]", "E0102", "on [4]: `ones[4][:, new]`"),
     ("ones[4, 3] + ones[4]", "E0103", "3 is added to 4"),
     ("one(ones[4]) - ones[4]", "E0102", "ambiguous broadcast: [4, 1] with [4] would silently become [4, 4]"),
     ("ones[3] + ones[4]", "E0103", "3 is added to 4"),
