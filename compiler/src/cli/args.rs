@@ -251,6 +251,9 @@ pub struct TestArgs {
 pub struct FmtArgs {
     /// The file.
     pub file: PathBuf,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 fn parse_set(s: &str) -> Result<(String, String), String> {

@@ -17,7 +17,7 @@ pub fn bench(args: &BenchArgs, ui: &Ui) -> Result<(), Failure> {
     let mut rows = vec![];
     for file in &args.files {
         let project = super::open(file, &args.common, ui)?;
-        let unit = super::unit(&project)?;
+        let unit = super::unit(&project, ui)?;
         let (entry, train) = match args.entry {
             EntryName::Train => ("train", true),
             EntryName::Eval => ("eval", false),

@@ -2,10 +2,10 @@
 
 use super::args::{FileArgs, FmtArgs};
 use super::ui::Ui;
-use crate::driver::Failure;
-use crate::report;
+use crate::driver::{self, Failure};
 use crate::source::SourceMap;
 use crate::syntax::{self, ast::Ast, print};
+use serde_json::json;
 
 /// Reads and checks a program.
 pub fn check(args: &FileArgs, ui: &Ui) -> Result<(), Failure> {
@@ -21,15 +21,9 @@ pub fn check(args: &FileArgs, ui: &Ui) -> Result<(), Failure> {
 }
 
 /// Prints a file in canonical form.
-pub fn fmt(args: &FmtArgs) -> u8 {
+pub fn fmt(args: &FmtArgs, ui: &Ui) -> Result<(), Failure> {
     let name = args.file.to_string_lossy().into_owned();
-    let bytes = match std::fs::read(&args.file) {
-        Ok(bytes) => bytes,
-        Err(e) => {
-            eprintln!("error: cannot read {name}: {}", nn_runtime::error::reason(&e));
-            return 3;
-        }
-    };
+    let bytes = std::fs::read(&args.file).map_err(|e| driver::read_error(&name, &e))?;
     let mut sources = SourceMap::default();
     let mut ast = Ast::default();
     let diags = match syntax::source_from_bytes(&name, bytes) {
@@ -39,12 +33,15 @@ pub fn fmt(args: &FmtArgs) -> u8 {
         }
         Err(d) => vec![d],
     };
-    eprint!("{}", report::render(&diags, &sources, false));
-    if report::any_error(&diags) {
-        return 1;
+    if ui.diagnostics(&diags, &sources) {
+        return Err(Failure::Diagnostics(1));
     }
     for file in &ast.files {
-        print!("{}", print::file(&ast, file));
+        let text = print::file(&ast, file);
+        ui.event(&json!({ "event": "fmt", "file": name, "text": text }));
+        if !ui.json {
+            ui.text(text.trim_end());
+        }
     }
-    0
+    Ok(())
 }

@@ -26,7 +26,7 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let unit = super::unit(&project)?;
+    let unit = super::unit(&project, ui)?;
     if args.stage == Stage::Typed {
         ui.text(unit.typed.trim_end());
         return Ok(());

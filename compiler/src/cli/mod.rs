@@ -54,7 +54,7 @@ fn run(cli: Cli) -> u8 {
         Command::Ir(a) => &a.common,
         Command::Bench(a) => &a.common,
         Command::Test(a) => &a.common,
-        Command::Fmt(a) => return check::fmt(a),
+        Command::Fmt(a) => &a.common,
     };
     let ui = Ui::new(common);
     if common.target != Target::Cpu {
@@ -69,7 +69,7 @@ fn run(cli: Cli) -> u8 {
         Command::Bench(a) => bench::bench(a, &ui),
         Command::Summary(a) => summary::summary(a, &ui),
         Command::Test(a) => test::test(a, &ui),
-        Command::Fmt(a) => return check::fmt(a),
+        Command::Fmt(a) => check::fmt(a, &ui),
     };
     match result {
         Ok(()) => 0,
@@ -127,12 +127,15 @@ fn fail(ui: &Ui, failure: Failure) -> u8 {
     }
 }
 
-/// The unit to work on: the only one, or an error that lists them.
-fn unit(project: &Project) -> Result<&crate::sema::units::TrainUnit, Failure> {
+/// The unit to work on: the first one.
+fn unit<'a>(project: &'a Project, ui: &Ui) -> Result<&'a crate::sema::units::TrainUnit, Failure> {
     match project.units.as_slice() {
         [unit] => Ok(unit),
         [] => Err(Failure::Usage("the program has no `train` item".to_owned())),
-        // With several, the first; the others are later steps of the same file.
-        [first, ..] => Ok(first),
+        [first, rest @ ..] => {
+            let names: Vec<String> = rest.iter().map(|u| format!("`{}`", u.name)).collect();
+            ui.warn(&format!("only the first `train` item, `{}`, is used; not {}", first.name, names.join(", ")));
+            Ok(first)
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Trains and saves.
 pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
     let project = super::open(&args.file, &args.common, ui)?;
-    let unit = super::unit(&project)?;
+    let unit = super::unit(&project, ui)?;
     let stop = stop_on_interrupt();
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
@@ -86,9 +86,9 @@ pub fn predict(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
 /// Compiles a program and loads its weights.
 fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
     let mut project = super::open(&args.file, &args.common, ui)?;
-    let held_out = super::unit(&project)?.data.splits.iter().any(|s| s.name != "train");
+    let held_out = super::unit(&project, ui)?.data.splits.iter().any(|s| s.name != "train");
     project.options.eval_train = args.split.map_or(!held_out, |s| s == SplitName::Train);
-    let unit = super::unit(&project)?;
+    let unit = super::unit(&project, ui)?;
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
     run.place_outputs(&args.common.out)?;

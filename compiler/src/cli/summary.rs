@@ -8,7 +8,7 @@ use serde_json::json;
 /// Prints the summary of a program's training unit.
 pub fn summary(args: &FileArgs, ui: &Ui) -> Result<(), Failure> {
     let project = super::open(&args.file, &args.common, ui)?;
-    let unit = super::unit(&project)?;
+    let unit = super::unit(&project, ui)?;
     let compiled = driver::compile(&project, unit)?;
     let mut rows = vec![];
     let mut layers: Vec<(String, Vec<String>, u64)> = vec![];

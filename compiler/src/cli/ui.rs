@@ -59,6 +59,13 @@ impl Ui {
         }
     }
 
+    /// Text for people that is no result: always on standard error.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
+        }
+    }
+
     /// Findings about the program; true if any is an error.
     pub fn diagnostics(&self, diags: &[Diagnostic], sources: &SourceMap) -> bool {
         for d in diags {

@@ -138,7 +138,8 @@ pub fn no_data(spec: &SourceSpec) -> DataError {
     DataError::new(codes::NOT_FOUND, spec.name(), "tests of the standard library read no data")
 }
 
-fn read_error(name: &str, e: &std::io::Error) -> DataError {
+/// Why a program cannot be read.
+pub fn read_error(name: &str, e: &std::io::Error) -> DataError {
     match e.kind() {
         std::io::ErrorKind::NotFound => DataError::new(codes::NOT_FOUND, name, "no such file"),
         _ => DataError::io(name, "read the program", e),
