@@ -3,6 +3,7 @@
 //!
 //! `NN_FUZZ_ITERS` sets the number of graphs per test, `NN_FUZZ_FIRST` the first seed.
 
+use nn_compiler::codegen::Lowering;
 use nn_compiler::codegen::emit::{self, Source};
 use nn_compiler::graph::graph::{Graph, SlotKind};
 use nn_compiler::graph::random::random;
@@ -44,7 +45,7 @@ fn same(d: DType, a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Runs a scheduled graph both ways; says what differs.
-fn differ(g: &Graph, p: &KernelProgram, seed: u64, threads: usize) -> Result<(), String> {
+fn differ(g: &Graph, p: &KernelProgram, seed: u64, threads: usize, lowering: Lowering) -> Result<(), String> {
     let f = feeds(g, seed);
     let mut want = Arenas::new(p);
     for (slot, t) in g.slots.iter().zip(&f.slots) {
@@ -55,7 +56,7 @@ fn differ(g: &Graph, p: &KernelProgram, seed: u64, threads: usize) -> Result<(),
     let none = BTreeMap::new();
     let (params, state) = (emit::specs(p, Arena::Param, &none), emit::specs(p, Arena::State, &none));
     let source = Source { name: "step".into(), batch: 0, program: p, shapes: none, flops: 0 };
-    let program = emit::emit("fuzz", params, state, &[source]).map_err(|e| e.to_string())?;
+    let program = emit::emit_by(lowering, "fuzz", params, state, &[source]).map_err(|e| e.to_string())?;
     let mut session = Session::new(Arc::new(program), Some(threads)).map_err(|e| e.to_string())?;
     for b in &p.buffers {
         let place = match b.arena {
@@ -103,8 +104,12 @@ fn quarter(n: u64) {
         // What one back end cannot do is a limit; what it can must be right.
         let Ok(p) = schedule(&g, &Layout::of(&g)) else { continue };
         compared += 1;
-        if let Err(why) = differ(&g, &p, seed, 1 + (seed / 4 % 3) as usize) {
-            panic!("seed {seed}: {why}\n{}", print::program(&p));
+        let mut lowerings = vec![Lowering::Cranelift, Lowering::best()];
+        lowerings.dedup();
+        for l in lowerings {
+            if let Err(why) = differ(&g, &p, seed, 1 + (seed / 4 % 3) as usize, l) {
+                panic!("seed {seed} by {l:?}: {why}\n{}", print::program(&p));
+            }
         }
     }
     assert!(compared * 10 >= iters * 9, "only {compared} of {iters} graphs could be compared");

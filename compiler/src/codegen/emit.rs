@@ -3,7 +3,7 @@
 //! In: one kernel program per entry, and the tensors that persist. Out: a program. Kernels whose
 //! bodies are equal, also across entries, are compiled once.
 
-use super::{Error, compile_for};
+use super::{Error, Lowering, compile_for};
 use crate::kernel::ir::{self, Access, Inst, Kernel, KernelProgram};
 use nn_runtime::program::{
     Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, Launch, Program, Segment, Split, TensorSpec,
@@ -32,6 +32,17 @@ pub fn emit(
     state: Vec<TensorSpec>,
     sources: &[Source<'_>],
 ) -> Result<Program, Error> {
+    emit_by(Lowering::best(), name, params, state, sources)
+}
+
+/// Likewise, with a lowering of the caller's choice; the bits of the results do not depend on it.
+pub fn emit_by(
+    lowering: Lowering,
+    name: impl Into<String>,
+    params: Vec<TensorSpec>,
+    state: Vec<TensorSpec>,
+    sources: &[Source<'_>],
+) -> Result<Program, Error> {
     let kernels: Vec<Kernel> = sources.iter().flat_map(|s| s.program.kernels.iter().cloned()).collect();
     let mut several = vec![false; kernels.len()];
     let mut first = vec![];
@@ -45,7 +56,7 @@ pub fn emit(
         }
         count += s.program.kernels.len();
     }
-    let compiled = compile_for(&kernels, &several)?;
+    let compiled = compile_for(&kernels, &several, lowering)?;
     let mut entries = vec![];
     for (s, &first) in sources.iter().zip(&first) {
         for b in &s.program.buffers {

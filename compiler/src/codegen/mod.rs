@@ -12,6 +12,7 @@ mod memory;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod x64;
 
 use crate::kernel::interp::has_lanes;
 use crate::kernel::ir::{Inst, Kernel};
@@ -51,11 +52,27 @@ pub struct Compiled {
 
 /// Compiles kernels for this machine. Flat kernels may be launched with several segments.
 pub fn compile(kernels: &[Kernel]) -> Result<Compiled, Error> {
-    compile_for(kernels, &vec![true; kernels.len()])
+    compile_for(kernels, &vec![true; kernels.len()], Lowering::best())
+}
+
+/// How bodies become machine code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lowering {
+    /// Cranelift alone.
+    Cranelift,
+    /// The AVX-512 writer, and Cranelift for kernels that it does not support.
+    Avx512,
+}
+
+impl Lowering {
+    /// The fastest of this machine, unless the variable `NN_NO_AVX512` is set to something other than 0.
+    pub fn best() -> Lowering {
+        if x64::available() { Lowering::Avx512 } else { Lowering::Cranelift }
+    }
 }
 
 /// Compiles kernels, knowing which of them are launched with several segments.
-fn compile_for(kernels: &[Kernel], several: &[bool]) -> Result<Compiled, Error> {
+fn compile_for(kernels: &[Kernel], several: &[bool], lowering: Lowering) -> Result<Compiled, Error> {
     let isa = host()?;
     // Kernels whose bodies would be the same share one.
     let mut distinct: Vec<(Kernel, Plan)> = vec![];
@@ -77,14 +94,14 @@ fn compile_for(kernels: &[Kernel], several: &[bool]) -> Result<Compiled, Error> 
             distinct.len() - 1
         }));
     }
-    let functions = compile_all(&isa, &distinct)?;
+    let functions = compile_all(&isa, &distinct, lowering)?;
     let (code, addresses) = code::place(isa.clone(), &signature(&isa), &functions).map_err(Error::Bug)?;
     let bodies = body_of.iter().map(|b| b.and_then(|b| addresses.get(b).copied())).collect();
     Ok(Compiled { code, bodies, scratch_bytes })
 }
 
 /// Compiles bodies, on two threads where there is enough to do.
-fn compile_all(isa: &OwnedTargetIsa, kernels: &[(Kernel, Plan)]) -> Result<Vec<Vec<u8>>, Error> {
+fn compile_all(isa: &OwnedTargetIsa, kernels: &[(Kernel, Plan)], lowering: Lowering) -> Result<Vec<Vec<u8>>, Error> {
     // The longest first, so that both threads end together.
     let mut order: Vec<usize> = (0..kernels.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(kernels[i].0.insts.len()));
@@ -94,6 +111,11 @@ fn compile_all(isa: &OwnedTargetIsa, kernels: &[(Kernel, Plan)]) -> Result<Vec<V
         let mut done = vec![];
         while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (k, plan) = &kernels[i];
+            let wide = if lowering == Lowering::Avx512 { x64::compile(k, plan) } else { None };
+            if let Some(code) = wide {
+                done.push((i, Ok(code)));
+                continue;
+            }
             let code = generate(isa, k, plan, &mut frontend, false).and_then(|c| machine_code(k, &c));
             done.push((i, code));
         }

@@ -104,7 +104,8 @@ fn uniform(k: &Kernel) -> Vec<bool> {
     uniform
 }
 
-fn is_stored(k: &Kernel, a: ArgId) -> bool {
+/// Whether the kernel writes an argument.
+pub(super) fn is_stored(k: &Kernel, a: ArgId) -> bool {
     k.insts.iter().any(|i| matches!(i, Inst::Store { arg, .. } | Inst::StoreAt { arg, .. } if *arg == a))
 }
 

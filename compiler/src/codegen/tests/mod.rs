@@ -2,6 +2,7 @@
 
 mod random;
 mod table;
+mod wide;
 
 use super::*;
 use crate::kernel::interp::{Arenas, anchor_tile, run_launch};
@@ -49,11 +50,20 @@ fn same(d: DType, a: u32, b: u32) -> bool {
     a == b || (d == DType::F32 && f32::from_bits(a).is_nan() && f32::from_bits(b).is_nan())
 }
 
-/// Runs the program both ways from the same random contents; compares every byte of every buffer.
+/// Runs the program both ways from the same random contents, with every lowering that this machine has; compares every
+/// byte of every buffer.
 pub(super) fn differ(p: &KernelProgram, seed: u64) -> Result<(), String> {
+    differ_by(p, seed, Lowering::Cranelift)?;
+    if x64::supported() {
+        differ_by(p, seed, Lowering::Avx512).map_err(|e| format!("AVX-512: {e}"))?;
+    }
+    Ok(())
+}
+
+fn differ_by(p: &KernelProgram, seed: u64, lowering: Lowering) -> Result<(), String> {
     // Flat kernels both ways: for one length, and for any.
     let several = vec![seed.is_multiple_of(2); p.kernels.len()];
-    let compiled = compile_for(&p.kernels, &several).map_err(|e| e.to_string())?;
+    let compiled = compile_for(&p.kernels, &several, lowering).map_err(|e| e.to_string())?;
     let mut r = Rand(seed);
     let mut want = Arenas::new(p);
     for b in &p.buffers {

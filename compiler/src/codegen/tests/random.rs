@@ -169,7 +169,7 @@ impl Gen {
     }
 }
 
-fn random_kernel(seed: u64) -> Kernel {
+pub(super) fn random_kernel(seed: u64) -> Kernel {
     let mut r = Rand(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     for _ in 0..4 {
         r.next();
@@ -260,7 +260,7 @@ fn random_kernel(seed: u64) -> Kernel {
 }
 
 #[test]
-fn random_kernels_compile_to_the_same_bits() {
+pub(super) fn random_kernels_compile_to_the_same_bits() {
     let many = std::env::var("NN_KERNELS").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
     for seed in 0..many {
         let p = around(random_kernel(seed));
