@@ -147,13 +147,15 @@ pub fn clif_text(kernel: &Kernel) -> Result<String, Error> {
     Ok(format!("; @{}\n{}", kernel.name, ctx.func.display()))
 }
 
-/// The machine code of a kernel's body as text.
+/// The machine code of a kernel's body as text, by Cranelift; it says so where another lowering is what runs.
 pub fn asm_text(kernel: &Kernel) -> Result<String, Error> {
     let isa = host()?;
     check(kernel)?;
     let ctx = generate(&isa, kernel, &Plan::new(kernel, false), &mut FunctionBuilderContext::new(), true)?;
     let text = ctx.compiled_code().and_then(|c| c.vcode.clone()).unwrap_or_default();
-    Ok(format!("; @{}\n{text}", kernel.name))
+    let wide = Lowering::best() == Lowering::Avx512 && x64::compile(kernel, &Plan::new(kernel, false)).is_some();
+    let note = if wide { "\n; Cranelift's code; with AVX-512, as here, that of codegen/x64 runs instead" } else { "" };
+    Ok(format!("; @{}{note}\n{text}", kernel.name))
 }
 
 /// A contraction whose accumulator goes to a dense row-major result: the runtime stores it without a body.
