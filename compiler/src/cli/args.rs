@@ -40,7 +40,7 @@ pub enum Command {
     /// Run the `test` items of files (the standard library's without a file).
     #[command(after_help = "Example:\n  nnc test model.nn")]
     Test(TestArgs),
-    /// Print a file in canonical form.
+    /// Print a file in canonical form; comments other than `##` docs are left out.
     #[command(after_help = "Example:\n  nnc fmt model.nn")]
     Fmt(FmtArgs),
 }
