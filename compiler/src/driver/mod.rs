@@ -30,6 +30,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+/// Bytes of a program; the parser refuses more.
+const MAX_SOURCE: u64 = 4 << 20;
+
 /// Why a command stops.
 #[derive(Debug)]
 pub enum Failure {
@@ -104,7 +107,7 @@ impl Project {
 pub fn open(file: &Path, options: Options) -> Result<Project, DataError> {
     let start = Instant::now();
     let name = file.to_string_lossy().into_owned();
-    let bytes = std::fs::read(file).map_err(|e| read_error(&name, &e))?;
+    let bytes = read_source(file).map_err(|e| read_error(&name, &e))?;
     let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let paths = DataPaths::new(folder, options.data.iter().cloned());
     let text = match source_from_bytes(&name, bytes.clone()) {
@@ -146,13 +149,22 @@ pub fn read_error(name: &str, e: &std::io::Error) -> DataError {
     }
 }
 
-/// A file that a program uses, relative to the file that uses it.
+/// A file that a program uses: below the folder of the file that uses it, and nowhere else.
 fn read_used(path: &str, user: &str) -> Result<(String, String), String> {
-    let at = Path::new(user).parent().unwrap_or(Path::new("")).join(path);
-    let name = at.to_string_lossy().into_owned();
-    let bytes = std::fs::read(&at).map_err(|e| format!("cannot read `{name}`: {}", nn_runtime::error::reason(&e)))?;
+    let folder = Path::new(user).parent().unwrap_or(Path::new(""));
+    let at = DataPaths::new(folder, []).resolve(path).map_err(|e| e.message)?;
+    let name = folder.join(path).to_string_lossy().into_owned();
+    let bytes = read_source(&at).map_err(|e| format!("cannot read `{name}`: {}", nn_runtime::error::reason(&e)))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("`{name}` is not UTF-8 text"))?;
     Ok((name, text))
+}
+
+/// The bytes of a program, up to one more than a program may have: the parser says what is wrong with that.
+fn read_source(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = vec![];
+    std::fs::File::open(path)?.take(MAX_SOURCE + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// One entry at every stage.

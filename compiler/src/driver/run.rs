@@ -10,8 +10,10 @@ use crate::sema::train::Kind;
 use crate::sema::units::{BatchSize, Monitor, Save, TrainUnit};
 use nn_runtime::arena;
 use nn_runtime::checkpoint::Identity;
+use nn_runtime::data::check::check_range;
 use nn_runtime::data::split::Dataset;
 use nn_runtime::data::{self, Column, Opened, SourceSpec};
+use nn_runtime::dtype::DType;
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::exec::Session;
 use nn_runtime::stepper::ProgramStepper;
@@ -50,6 +52,7 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
     if unit.data.drawn {
         draw_fields(project, unit, n_threads, &mut data)?;
     }
+    check_computed_ids(project, unit, &data)?;
     if let Some(free) = arena::available().filter(|&free| free < info.arena_bytes) {
         let gib = |n: u64| n as f64 / (1u64 << 30) as f64;
         let why = format!(
@@ -137,6 +140,51 @@ fn draw_fields(
         data.sources[source].extend(made);
     }
     Ok(())
+}
+
+/// Rows that the reference interpreter evaluates at once.
+const CHECKED_ROWS: usize = 1024;
+
+/// Holds class numbers that are computed from columns (`y: idx<3> = label - 1`) against their number of classes.
+fn check_computed_ids(project: &Project, unit: &TrainUnit, data: &Dataset) -> Result<(), Failure> {
+    for (field, size) in &unit.data.computed_ids {
+        for (spec, columns) in unit.data.sources.iter().zip(&data.sources) {
+            let made = match columns.iter().find(|c| c.name == *field).filter(|_| unit.data.drawn) {
+                Some(drawn) => drawn.clone(),
+                None => computed(project, unit, field, columns)?,
+            };
+            check_range(spec.name(), &made, *size)?;
+        }
+    }
+    Ok(())
+}
+
+/// A field of all rows of a source, by the reference interpreter, as an `i32` column.
+fn computed(project: &Project, unit: &TrainUnit, field: &str, columns: &[Column]) -> Result<Column, Failure> {
+    let rows = columns.first().map_or(0, |c| c.rows);
+    let all: Vec<u32> = (0..rows as u32).collect();
+    let mut bytes = vec![];
+    for chunk in all.chunks(CHECKED_ROWS) {
+        let g = graph(project, unit, Kind::Fields, chunk.len() as u64)?;
+        let mut slots = vec![];
+        for slot in &g.slots {
+            let Some(c) = columns.iter().find(|c| *c.name == *slot.name) else {
+                return Err(Failure::Bug(format!("field `{field}` reads `{}`, which is no column", slot.name)));
+            };
+            let mut part = vec![0; chunk.len() * c.row_bytes()];
+            c.gather(chunk, &mut part);
+            slots.push(Tensor::new(slot.ty.clone(), data::convert::values(c.dtype, &part)));
+        }
+        let Some(out) = g.outputs.iter().find(|o| *o.name == *field) else {
+            return Err(Failure::Bug(format!("no field `{field}`")));
+        };
+        let feeds = Feeds { slots, seed: unit.seed, step: 0 };
+        let values = interp::run_values(&g, &feeds, &[out.value]).map_err(Failure::Bug)?;
+        bytes.extend(values.iter().flat_map(|t| t.data.iter()).flat_map(|x| (*x as i32).to_ne_bytes()));
+    }
+    let numel = bytes.len() as u64 / 4 / rows.max(1);
+    let shape = if numel == 1 { vec![] } else { vec![numel] };
+    Ok(Column { name: field.to_owned(), dtype: DType::I32, shape, rows, bytes })
 }
 
 /// Opens and decodes the data of a unit.

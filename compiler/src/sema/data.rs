@@ -107,6 +107,7 @@ impl Elab<'_> {
             rows,
             checks: vec![],
             drawn: false,
+            computed_ids: vec![],
         };
         let mut fields: Vec<Field> = vec![];
         let mut names: BTreeMap<Arc<str>, Span> = BTreeMap::new();
@@ -465,6 +466,10 @@ impl Elab<'_> {
             _ => return self.err("E0207", ty.span, "a field is a tensor"),
         };
         let t = self.as_tensor(&v, Some(dtype.dtype()), span)?;
+        let plain = matches!(&self.ast.expr(init.value).kind, ExprKind::Name(n) if columns.iter().any(|c| c.name == **n));
+        if let (Elem::Idx(n), false) = (&t.elem, plain || init.draw) {
+            info.computed_ids.push((name.text.to_string(), n.size));
+        }
         self.b.name(t.id, &name.text);
         Ok(t)
     }

@@ -420,6 +420,8 @@ pub struct DataInfo {
     pub rows: Vec<u64>,
     /// Checks to make when the data are decoded.
     pub checks: Vec<RangeCheck>,
+    /// Fields of class numbers that are computed from columns, with their number of classes: checked before training.
+    pub computed_ids: Vec<(String, u64)>,
     /// The fields are drawn once for all rows, by [`super::train::Kind::Fields`]; steps read them as columns.
     pub drawn: bool,
 }
@@ -502,8 +504,9 @@ impl TrainUnit {
         };
         let sizes = |batch: u64, n: u64| [if n >= batch { batch } else { 0 }, n % batch.max(1)];
         let mut train_all: Vec<u64> = sizes(train, n).into_iter().filter(|&n| n > 0).collect();
-        let mut eval_all: Vec<u64> =
-            ["val", "test"].iter().flat_map(|p| sizes(eval, rows(p))).filter(|&n| n > 0).collect();
+        // Where nothing is held out, metrics are those of the training rows.
+        let held_out: &[&str] = if rows("val") + rows("test") > 0 { &["val", "test"] } else { &["train"] };
+        let mut eval_all: Vec<u64> = held_out.iter().flat_map(|p| sizes(eval, rows(p))).filter(|&n| n > 0).collect();
         eval_all.push(eval);
         for all in [&mut train_all, &mut eval_all] {
             all.sort_unstable();

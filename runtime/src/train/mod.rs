@@ -5,7 +5,8 @@
 //!
 //! Losses and metrics are ratios; numerators and denominators are summed over an epoch in `f64`, so a short last batch
 //! weighs what it should. After each epoch the validation part is evaluated, or the test part where there is no
-//! validation; with a validation part the test part is seen once, at the end, with the weights that are kept.
+//! validation; with a validation part the test part is seen once, at the end, with the weights that are kept. Where
+//! nothing is held out, the metrics are those of the training rows.
 //!
 //! Invariant: the loop's decisions depend on the plan, the data and the stepper's numbers alone. Time decides only how
 //! often files are written on the way, never what the last one holds.

@@ -230,6 +230,8 @@ impl<'a> Run<'a> {
         let (part, name) = match (&plan.val, &plan.test) {
             (Some(val), _) => (val, "val"),
             (None, Some(test)) => (test, "test"),
+            // Nothing is held out: the metrics are those of the training rows, the loss the one that was trained on.
+            (None, None) if plan.eval_names.len() > 1 => (&plan.train, "train"),
             (None, None) => return Ok(Some(row)),
         };
         let Some(v) = evaluate(self.stepper, part, &plan.eval_names, plan.eval_batch, self.stop)? else {
@@ -238,7 +240,11 @@ impl<'a> Run<'a> {
         if let Some((_, loss)) = v.first().filter(|(_, loss)| !loss.is_finite()) {
             return Err(self.non_finite(format!("{name}.loss"), *loss, self.state.t));
         }
-        *(if name == "val" { &mut row.val } else { &mut row.test }) = v;
+        match name {
+            "val" => row.val = v,
+            "test" => row.test = v,
+            _ => row.train.extend(v.into_iter().skip(1)),
+        }
         Ok(Some(row))
     }
 
