@@ -19,7 +19,7 @@ use crate::sched;
 use crate::sema::train::{self, Kind};
 use crate::sema::units::{self, Batches, TrainUnit};
 use crate::source::SourceMap;
-use crate::syntax::source_from_bytes;
+use crate::syntax::{limits, source_from_bytes};
 use nn_runtime::data::{self, Header, SourceSpec};
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::paths::DataPaths;
@@ -29,9 +29,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-
-/// Bytes of a program; the parser refuses more.
-const MAX_SOURCE: u64 = 4 << 20;
 
 /// Why a command stops.
 #[derive(Debug)]
@@ -163,7 +160,7 @@ fn read_used(path: &str, user: &str) -> Result<(String, String), String> {
 fn read_source(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = vec![];
-    std::fs::File::open(path)?.take(MAX_SOURCE + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(limits::SOURCE.max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -466,7 +466,8 @@ impl Elab<'_> {
             _ => return self.err("E0207", ty.span, "a field is a tensor"),
         };
         let t = self.as_tensor(&v, Some(dtype.dtype()), span)?;
-        let plain = matches!(&self.ast.expr(init.value).kind, ExprKind::Name(n) if columns.iter().any(|c| c.name == **n));
+        let plain =
+            matches!(&self.ast.expr(init.value).kind, ExprKind::Name(n) if columns.iter().any(|c| c.name == **n));
         if let (Elem::Idx(n), false) = (&t.elem, plain || init.draw) {
             info.computed_ids.push((name.text.to_string(), n.size));
         }
