@@ -160,7 +160,7 @@ fn read_used(path: &str, user: &str) -> Result<(String, String), String> {
 fn read_source(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = vec![];
-    std::fs::File::open(path)?.take(limits::SOURCE.max as u64 + 1).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(limits::SOURCE.value + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
