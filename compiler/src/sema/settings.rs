@@ -225,7 +225,11 @@ fn save(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -
             }
             Some("on") if name == "best" => on = Some(monitor(el, a.value, metrics)?),
             Some("every") => return Err(el.limit(span, "`save` with `every:`")),
-            _ => return el.err("E0208", el.ast.span(a.value), "an argument that `save` does not know"),
+            _ => {
+                let d = Diagnostic::error("E0208", el.ast.span(a.value), "an argument that `save` does not know")
+                    .help("`last(\"m.safetensors\")`, or `best(\"m.safetensors\", on: val.loss)`");
+                return Err(el.error(d));
+            }
         }
     }
     let Some(file) = file else {
@@ -257,7 +261,11 @@ fn stop(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -
                 n = Some(k as u64);
             }
             Some("on") => on = monitor(el, a.value, metrics)?,
-            _ => return el.err("E0208", el.ast.span(a.value), "an argument that `patience` does not know"),
+            _ => {
+                let d = Diagnostic::error("E0208", el.ast.span(a.value), "an argument that `patience` does not know")
+                    .help("`patience(5, on: val.loss)`");
+                return Err(el.error(d));
+            }
         }
     }
     match n {
