@@ -34,9 +34,9 @@ fn hot_kernels_have_an_avx512_lowering() {
 
 #[test]
 fn many_random_kernels_have_an_avx512_lowering() {
-    // Divisions, scatters and strided bytes have none.
+    // Scatters of bytes have none, nor bodies that need too large a frame.
     let n = (0..400).filter(|&seed| wide(&random_kernel(seed)).is_some()).count();
-    assert!(n >= 60, "{n} of 400");
+    assert!(n >= 300, "{n} of 400");
 }
 
 #[test]

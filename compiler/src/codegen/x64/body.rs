@@ -25,6 +25,8 @@ use std::mem::offset_of;
 pub(super) struct Strip {
     /// The live lanes, where not all are.
     pub(super) mask: Option<V>,
+    /// How many lanes are live, where that is known.
+    pub(super) live: Option<u64>,
     /// How many strips side by side.
     count: usize,
     /// Whether inside a sequence.
@@ -51,6 +53,8 @@ pub(super) struct Body<'a> {
     /// Whether a value depends on the sequence step.
     steps: Vec<bool>,
     slots: Slots,
+    /// Where 16 words lie in the frame while they are taken one by one.
+    pub(super) words: Option<i32>,
 }
 
 /// Scalars in the frame.
@@ -83,6 +87,7 @@ pub(super) fn build(k: &Kernel, plan: &Plan, unroll: bool) -> Option<Func> {
         accs: vec![None; n],
         steps: steps(k),
         slots: Slots::default(),
+        words: None,
     };
     b.function()?;
     Some(b.f)
@@ -231,7 +236,7 @@ impl Body<'_> {
         for i in &k.insts {
             match i {
                 Inst::Load { arg, at } | Inst::Store { arg, at, .. } => add(self.base_of(*arg, at)),
-                Inst::LoadAt { arg, .. } => add(self.base_of(*arg, &Access::default())),
+                Inst::LoadAt { arg, .. } | Inst::StoreAt { arg, .. } => add(self.base_of(*arg, &Access::default())),
                 Inst::Anchor => add(Base::Tile),
                 _ => {}
             }
@@ -311,7 +316,7 @@ impl Body<'_> {
                     self.f.scalar(move |a| a.mov(eax, (1u32 << live) - 1));
                     self.def(Class::K, Code::VEX_Kmovw_kr_r32, &[Opnd::Gpr(Register::EAX)])
                 });
-                self.strip(p, &Strip { mask, count: 1, seq: false })?;
+                self.strip(p, &Strip { mask, live: Some(live), count: 1, seq: false })?;
             } else {
                 if self.k.phases[p].seq != Some(0) {
                     self.hoist(p)?;
@@ -378,7 +383,7 @@ impl Body<'_> {
             let start = self.f.items.len();
             self.place(head);
             self.forget();
-            self.strip(p, &Strip { mask: None, count, seq: false })?;
+            self.strip(p, &Strip { mask: None, live: Some(16), count, seq: false })?;
             self.f.scalar(move |a| {
                 a.add(rcx, columns)?;
                 a.cmp(rcx, qword_ptr(rsp + end))?;
@@ -399,7 +404,8 @@ impl Body<'_> {
             self.rax = None;
             self.forget();
             let mask = Some(self.def(Class::K, Code::VEX_Kmovw_kr_r32, &[Opnd::Gpr(Register::EAX)]));
-            self.strip(p, &Strip { mask, count: 1, seq: false })?;
+            let live = (!self.plan.flat).then_some(self.k.cols % 16);
+            self.strip(p, &Strip { mask, live, count: 1, seq: false })?;
             self.place(done);
         }
         self.forget();
@@ -485,7 +491,15 @@ impl Body<'_> {
                 let uniform = self.row_values[value.0 as usize].is_some();
                 self.store(*arg, at, v, uniform, strip, u)?;
             }
-            Inst::StoreAt { .. } => return None,
+            Inst::StoreAt { arg, index, mask, value } => {
+                let index = self.get(*index, strip, u)?;
+                let mask = match mask {
+                    Some(m) => Some(self.get(*m, strip, u)?),
+                    None => None,
+                };
+                let v = self.get(*value, strip, u)?;
+                self.store_at(*arg, index, mask, v, strip)?;
+            }
             Inst::Reduce { kind, value } => {
                 let (_, op) = reduction(*kind, self.k.ty(*value)?)?;
                 let v = self.get(*value, strip, u)?;

@@ -194,7 +194,11 @@ impl Body<'_> {
                 }
                 return Some(());
             }
-            LaneBin::IDiv | LaneBin::IRem => return None,
+            LaneBin::IDiv | LaneBin::IRem if mask.is_some() => return None,
+            LaneBin::IDiv | LaneBin::IRem => {
+                self.divide(op == LaneBin::IRem, d, a, b);
+                return Some(());
+            }
             LaneBin::IShl | LaneBin::IShrU | LaneBin::IShrS => {
                 if let Some(c) = id_b.and_then(|v| self.const_i32(v)) {
                     let code = match op {
@@ -239,6 +243,39 @@ impl Body<'_> {
         };
         self.put(d, code, &[z(a), z(b)], mask);
         Some(())
+    }
+
+    /// Quotients by way of `f64`: it holds every `i32`, and a quotient of two of them that is not whole is too far from the next
+    /// whole number to be rounded to it. `MIN / -1` does not fit, which the conversion gives as MIN.
+    fn divide(&mut self, rem: bool, d: V, a: V, b: V) {
+        let y = |v| Opnd::V(v, Width::Y);
+        let halves = [0, 1].map(|half| {
+            let [a, b] = [a, b].map(|v| {
+                let v = if half == 0 {
+                    v
+                } else {
+                    let h = self.f.new_v(Class::Z);
+                    let code = Code::EVEX_Vextracti64x4_ymmm256_k1z_zmm_imm8;
+                    self.f.op(code, First::Def, &[y(h), z(v), Opnd::Imm(1)], None, false);
+                    h
+                };
+                self.def(Class::Z, Code::EVEX_Vcvtdq2pd_zmm_k1z_ymmm256b32_er, &[y(v)])
+            });
+            let q = self.def(Class::Z, Code::EVEX_Vdivpd_zmm_k1z_zmm_zmmm512b64_er, &[z(a), z(b)]);
+            let whole = self.f.new_v(Class::Z);
+            let code = Code::EVEX_Vcvttpd2dq_ymm_k1z_zmmm512b64_sae;
+            self.f.op(code, First::Def, &[y(whole), z(q)], None, false);
+            whole
+        });
+        let some = self.def(Class::K, Code::EVEX_Vptestmd_kr_k1_zmm_zmmm512b32, &[z(b), z(b)]);
+        let q = if rem { self.f.new_v(Class::Z) } else { d };
+        let join = [z(q), z(halves[0]), y(halves[1]), Opnd::Imm(1)];
+        self.f.op(Code::EVEX_Vinserti32x8_zmm_k1z_zmm_ymmm256_imm8, First::Def, &join, Some(some), true);
+        if rem {
+            let p = self.def(Class::Z, Code::EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32, &[z(q), z(b)]);
+            let code = Code::EVEX_Vpsubd_zmm_k1z_zmm_zmmm512b32;
+            self.f.op(code, First::Def, &[z(d), z(a), z(p)], Some(some), true);
+        }
     }
 
     fn cmp(&mut self, op: LaneCmp, a: V, b: V) -> V {

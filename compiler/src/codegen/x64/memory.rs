@@ -9,9 +9,10 @@ use super::vcode::{Class, Constant, First, Index, Mem, Opnd, V, Width};
 use crate::kernel::ir::{Access, ArgId};
 use crate::lanes::LaneTy;
 use iced_x86::code_asm::{
-    AsmRegister64, eax, qword_ptr, r8, r9, r10, r11, r12, r13, r14, r15, rax, rbx, rcx, rdx, rsi, rsp,
+    AsmMemoryOperand, AsmRegister64, CodeAssembler, byte_ptr, dl, dword_ptr, dx, eax, edx, qword_ptr, r8, r9, r10, r11,
+    r12, r13, r14, r15, rax, rbx, rcx, rdx, rsi, rsp, word_ptr,
 };
-use iced_x86::{Code, Register};
+use iced_x86::{Code, IcedError, Register};
 use nn_runtime::dtype::DType;
 
 /// What a base address is of.
@@ -35,6 +36,19 @@ pub(super) enum Home {
 /// Registers for base addresses.
 pub(super) fn homes() -> [AsmRegister64; 9] {
     [rbx, r8, r9, r10, r11, r12, r13, r14, r15]
+}
+
+const MOVE: Code = Code::EVEX_Vmovaps_zmm_k1z_zmmm512;
+const TO_MEMORY: Code = Code::EVEX_Vmovups_zmmm512_k1z_zmm;
+
+/// Loads a narrow element as a word into `edx`.
+fn widen(a: &mut CodeAssembler, d: DType, at: AsmMemoryOperand) -> Result<(), IcedError> {
+    match d {
+        DType::I8 => a.movsx(edx, byte_ptr(at)),
+        DType::U16 => a.movzx(edx, word_ptr(at)),
+        DType::I16 => a.movsx(edx, word_ptr(at)),
+        _ => a.movzx(edx, byte_ptr(at)),
+    }
 }
 
 impl Body<'_> {
@@ -119,13 +133,8 @@ impl Body<'_> {
                 let (p, o) = (m.base, m.disp);
                 self.rax = None;
                 self.f.scalar(move |a| {
-                    use iced_x86::code_asm::{byte_ptr, word_ptr};
-                    match d {
-                        DType::I8 => a.movsx(eax, byte_ptr(p + o)),
-                        DType::U16 => a.movzx(eax, word_ptr(p + o)),
-                        DType::I16 => a.movsx(eax, word_ptr(p + o)),
-                        _ => a.movzx(eax, byte_ptr(p + o)),
-                    }
+                    widen(a, d, p + o)?;
+                    a.mov(eax, edx)
                 });
                 if d == DType::Bool {
                     return Some(self.predicate());
@@ -143,7 +152,10 @@ impl Body<'_> {
                 let mask = self.spare_mask(strip);
                 self.gather(m.base, m.disp, lanes, mask)
             }
-            _ => return None,
+            (col, size) => {
+                let v = self.load_one_by_one(d, m, col * size as i64, strip.live?)?;
+                return Some(self.typed(d, v));
+            }
         })
     }
 
@@ -185,27 +197,122 @@ impl Body<'_> {
         self.def(Class::K, Code::VEX_Kmovw_kr_r32, &[Opnd::Gpr(Register::EAX)])
     }
 
-    pub(super) fn load_at(&mut self, arg: ArgId, index: V, mask: Option<V>, strip: &Strip) -> Option<V> {
-        let d = self.dtype(arg);
-        let len = self.k.args[arg.0 as usize].len;
-        if d.bytes() != 4 {
-            return None;
-        }
-        if len == 0 {
-            return Some(self.word(0));
-        }
+    /// The lanes whose index may be used.
+    fn checked(&mut self, arg: ArgId, index: V, mask: Option<V>, strip: &Strip) -> V {
         // Unsigned, so a negative index is far outside.
-        let end = self.word(len.min(1 << 31) as u32);
+        let end = self.word(self.k.args[arg.0 as usize].len.min(1 << 31) as u32);
         let ok = self.f.new_v(Class::K);
         let compare = Code::EVEX_Vpcmpud_kr_k1_zmm_zmmm512b32_imm8;
         self.f.op(compare, First::Def, &[z(ok), z(index), z(end), Opnd::Imm(1)], strip.mask, false);
-        let ok = match mask {
+        match mask {
             Some(m) => self.def(Class::K, Code::VEX_Kandw_kr_kr_kr, &[z(ok), z(m)]),
             None => ok,
-        };
+        }
+    }
+
+    pub(super) fn load_at(&mut self, arg: ArgId, index: V, mask: Option<V>, strip: &Strip) -> Option<V> {
+        let d = self.dtype(arg);
+        if self.k.args[arg.0 as usize].len == 0 {
+            let zero = self.word(0);
+            return Some(self.typed(d, zero));
+        }
+        let ok = self.checked(arg, index, mask, strip);
         let base = self.base_of(arg, &Access::default());
         let m = self.address(&base, 4, 0, 0, strip, 0)?;
-        Some(self.gather(m.base, 0, index, ok))
+        if d.bytes() == 4 {
+            return Some(self.gather(m.base, 0, index, ok));
+        }
+        // A gather of words would read past the end. Lanes that may not load read element 0, which is there.
+        let safe = self.def_where(ok, MOVE, &[z(index)]);
+        let (words, at) = self.words();
+        self.f.op(TO_MEMORY, First::Use, &[words, z(safe)], None, false);
+        let p = m.base;
+        self.f.scalar(move |a| {
+            for l in 0..16 {
+                a.mov(edx, dword_ptr(rsp + (at + 4 * l)))?;
+                widen(a, d, p + rdx * d.bytes() as i32)?;
+                a.mov(dword_ptr(rsp + (at + 4 * l)), edx)?;
+            }
+            Ok(())
+        });
+        let v = self.def_where(ok, Code::EVEX_Vmovups_zmm_k1z_zmmm512, &[words]);
+        Some(self.typed(d, v))
+    }
+
+    /// Stores at computed indices, lane 0 first.
+    pub(super) fn store_at(&mut self, arg: ArgId, index: V, mask: Option<V>, v: V, strip: &Strip) -> Option<()> {
+        let d = self.dtype(arg);
+        if self.k.args[arg.0 as usize].len == 0 {
+            return Some(());
+        }
+        if d.bytes() != 4 {
+            return None;
+        }
+        let ok = self.checked(arg, index, mask, strip);
+        let base = self.base_of(arg, &Access::default());
+        let m = self.address(&base, 4, 0, 0, strip, 0)?;
+        // Where indices are equal the highest lane stays.
+        let mem = Opnd::Mem(Mem { index: Index::Lanes(index), ..m });
+        self.f.op(Code::EVEX_Vpscatterdd_vm32z_k1_zmm, First::Use, &[mem, z(v)], Some(ok), false);
+        Some(())
+    }
+
+    /// Words as a value of a dtype's lane type.
+    fn typed(&mut self, d: DType, v: V) -> V {
+        if d == DType::Bool { self.def(Class::K, Code::EVEX_Vptestmd_kr_k1_zmm_zmmm512b32, &[z(v), z(v)]) } else { v }
+    }
+
+    /// A value as words.
+    fn untyped(&mut self, d: DType, v: V) -> V {
+        if d != DType::Bool {
+            return v;
+        }
+        let one = self.word(1);
+        self.def_where(v, MOVE, &[z(one)])
+    }
+
+    /// 16 words of the frame, and where they are.
+    fn words(&mut self) -> (Opnd, i32) {
+        let at = match self.words {
+            Some(at) => at,
+            None => (0..8).map(|_| self.f.new_slot()).min().unwrap_or(0),
+        };
+        self.words = Some(at);
+        (Opnd::Mem(Mem { base: rsp, index: Index::None, disp: at }), at)
+    }
+
+    fn load_one_by_one(&mut self, d: DType, m: Mem, step: i64, live: u64) -> Option<V> {
+        let (mem, at) = self.words();
+        let step = i32::try_from(step).ok().filter(|s| s.unsigned_abs() < 1 << 24)?;
+        let (p, disp) = (m.base, m.disp);
+        disp.checked_add(16 * step)?;
+        self.f.scalar(move |a| {
+            for l in 0..live as i32 {
+                widen(a, d, p + (disp + l * step))?;
+                a.mov(dword_ptr(rsp + (at + 4 * l)), edx)?;
+            }
+            Ok(())
+        });
+        Some(self.def(Class::Z, Code::EVEX_Vmovups_zmm_k1z_zmmm512, &[mem]))
+    }
+
+    fn store_one_by_one(&mut self, d: DType, v: V, m: Mem, step: i64, live: u64) -> Option<()> {
+        let (mem, at) = self.words();
+        let step = i32::try_from(step).ok().filter(|s| s.unsigned_abs() < 1 << 24)?;
+        self.f.op(TO_MEMORY, First::Use, &[mem, z(v)], None, false);
+        let (p, disp) = (m.base, m.disp);
+        disp.checked_add(16 * step)?;
+        self.f.scalar(move |a| {
+            for l in 0..live as i32 {
+                a.mov(edx, dword_ptr(rsp + (at + 4 * l)))?;
+                match d.bytes() {
+                    2 => a.mov(word_ptr(p + (disp + l * step)), dx)?,
+                    _ => a.mov(byte_ptr(p + (disp + l * step)), dl)?,
+                }
+            }
+            Ok(())
+        });
+        Some(())
     }
 
     pub(super) fn store(
@@ -249,7 +356,10 @@ impl Body<'_> {
                 let mem = Opnd::Mem(Mem { index: Index::Lanes(lanes), ..m });
                 self.f.op(Code::EVEX_Vpscatterdd_vm32z_k1_zmm, First::Use, &[mem, z(v)], Some(spare), false);
             }
-            _ => return None,
+            (col, size) => {
+                let v = self.untyped(d, v);
+                self.store_one_by_one(d, v, m, col * size as i64, strip.live?)?;
+            }
         }
         Some(())
     }
@@ -257,12 +367,7 @@ impl Body<'_> {
     /// All columns write one element: the last one stays.
     fn store_last(&mut self, arg: ArgId, at: &Access, v: V, uniform: bool, strip: &Strip, u: usize) -> Option<()> {
         let d = self.dtype(arg);
-        let v = if d == DType::Bool {
-            let one = self.word(1);
-            self.def_where(v, Code::EVEX_Vmovaps_zmm_k1z_zmmm512, &[z(one)])
-        } else {
-            v
-        };
+        let v = self.untyped(d, v);
         let last = match strip.mask {
             _ if uniform => v,
             None => self.def(Class::Z, Code::EVEX_Valignd_zmm_k1z_zmm_zmmm512b32_imm8, &[z(v), z(v), Opnd::Imm(15)]),
