@@ -1,4 +1,5 @@
 //! Compiled bodies alone: the shapes of kernels that training spends its time in, and how long compiling them takes.
+//! With `NN_NO_AVX512=1` they are those of the Cranelift lowering.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nn_compiler::codegen::{self, emit};
