@@ -9,8 +9,8 @@ pub type Shape = SmallVec<[u64; 4]>;
 
 /// Most axes a value may have.
 pub const MAX_RANK: usize = 8;
-/// Most elements a value may have: element indices are `i32` in kernels.
-pub const MAX_NUMEL: u64 = (1 << 31) - 1;
+/// Most elements a value may have: element indices are `i32` in kernels, and an f32 value stays below 4 GiB.
+pub const MAX_NUMEL: u64 = (1 << 30) - 1;
 
 /// The type of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

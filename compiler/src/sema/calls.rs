@@ -17,6 +17,7 @@ impl Elab<'_> {
     pub fn call_value(&mut self, f: &Value, args: CallArgs) -> R<Value> {
         if self.frames.len() >= MAX_CALLS {
             let message = format!("calls inside calls, more than {MAX_CALLS} deep: does a function call itself?");
+            self.st.given_up = true;
             return self.err("E0902", args.span, message);
         }
         self.tick(args.span)?;
@@ -143,7 +144,7 @@ impl Elab<'_> {
             && self.st.trained.contains(&m.uid)
             && let Ok(v) = &r
         {
-            self.st.predict = Some(v.clone());
+            self.st.predict = first_tensor(v).map(Value::Tensor);
         }
         r
     }
@@ -278,6 +279,7 @@ impl Elab<'_> {
                 scope.bind(&p.name.text, Value::Dim(d), false, p.name.span);
             }
         }
+        let columns: Vec<(Vec<u64>, Span)> = given.iter().flatten().map(|(v, s)| (dims_of(v), *s)).collect();
         for (p, v) in def.params.iter().zip(given) {
             let what = format!("argument `{}` of `{name}`", p.name.text);
             let (v, span) = match (v, p.default) {
@@ -298,7 +300,13 @@ impl Elab<'_> {
             let v = match &p.ty {
                 Some(t) => {
                     let t = self.ty(t, scope)?;
-                    self.coerce(v, &t, span, &what)?
+                    let shape = dims_of(&v);
+                    let before = self.diags.len();
+                    let fit = self.coerce(v, &t, span, &what);
+                    if fit.is_err() {
+                        self.column_help(before, &columns, &shape);
+                    }
+                    fit?
                 }
                 None => v,
             };
@@ -308,6 +316,26 @@ impl Elab<'_> {
             self.condition(*c, scope)?;
         }
         Ok(())
+    }
+
+    /// `m(x)[:, 0]`: what to do if one argument is [B, 1] where another is [B].
+    fn column_help(&mut self, before: usize, args: &[(Vec<u64>, Span)], shape: &[u64]) {
+        let column = |long: &[u64], short: &[u64]| {
+            long.split_last().is_some_and(|(last, rest)| *last == 1 && rest == short && !short.is_empty())
+        };
+        // Of this argument and one of the others the longer has an axis of 1 too many.
+        let found = args.iter().find(|(other, _)| column(other, shape)).or_else(|| {
+            let short = args.iter().any(|(other, _)| column(shape, other));
+            args.iter().find(|(other, _)| short && other == shape)
+        });
+        let Some((long, span)) = found else { return };
+        let colons = vec![":"; long.len() - 1].join(", ");
+        let text = super::cx::operand_text(self.text(*span));
+        if !self.is_std(*span)
+            && let Some(d) = self.diags.get_mut(before)
+        {
+            d.help.push(format!("drop the extra axis: `{text}[{colons}, 0]`"));
+        }
     }
 
     /// A `where` condition.
@@ -426,5 +454,22 @@ pub fn is_open(ty: &Type) -> bool {
         Type::Tensor(t) => t.dims.iter().any(|d| !matches!(d, AxisType::Dim(_))),
         Type::Tuple(parts) => parts.iter().any(is_open),
         _ => false,
+    }
+}
+
+/// The first tensor of a result, which may be a tuple.
+fn first_tensor(v: &Value) -> Option<Tensor> {
+    match v {
+        Value::Tensor(t) => Some(t.clone()),
+        Value::Tuple(items) | Value::List(items) => items.iter().find_map(first_tensor),
+        _ => None,
+    }
+}
+
+/// The sizes of a tensor; none for anything else.
+fn dims_of(v: &Value) -> Vec<u64> {
+    match v {
+        Value::Tensor(t) => t.dims.iter().map(|d| d.size).collect(),
+        _ => vec![],
     }
 }

@@ -6,7 +6,7 @@
 use super::comprehension;
 use super::models::Instance;
 use super::value::{Dim, DimId, Elem, Tensor, Type, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::graph::build::Builder;
 use crate::graph::graph::ValueId;
 use crate::graph::ty::{MAX_NUMEL, MAX_RANK, TensorTy};
@@ -29,6 +29,8 @@ pub type R<T> = Result<T, Reported>;
 pub const MAX_CALLS: usize = 96;
 /// Graph nodes before elaboration gives up.
 pub const MAX_OPS: usize = 200_000;
+/// Errors that are kept, and likewise warnings: one mistake can make many.
+pub const MAX_FINDINGS: usize = 50;
 /// Evaluation steps before elaboration gives up.
 pub const MAX_STEPS: u64 = 20_000_000;
 
@@ -241,17 +243,13 @@ impl<'a> Elab<'a> {
             let (span, name) = (f.span, f.name.clone());
             d.labels.insert(0, crate::diag::Label { span, message: format!("in this call of `{name}`") });
         }
-        if !self.diags.contains(&d) {
-            self.diags.push(d);
-        }
+        self.report(d);
         Reported
     }
 
     /// Records a warning or note.
     pub fn report(&mut self, d: Diagnostic) {
-        if !self.diags.contains(&d) {
-            self.diags.push(d);
-        }
+        add(&mut self.diags, d);
     }
 
     /// An error of one code and place.
@@ -357,10 +355,15 @@ impl<'a> Elab<'a> {
     /// Counts work; reports when the program does too much.
     pub fn tick(&mut self, span: Span) -> R<()> {
         self.steps += 1;
+        if self.st.given_up {
+            return Err(Reported);
+        }
         if self.b.graph().nodes.len() > MAX_OPS {
+            self.st.given_up = true;
             return self.err("E0902", span, format!("the program has more than {MAX_OPS} tensor operations"));
         }
         if self.steps > MAX_STEPS {
+            self.st.given_up = true;
             return self.err("E0902", span, "the program does not come to an end while its layers are put together");
         }
         Ok(())
@@ -380,6 +383,22 @@ impl<'a> Elab<'a> {
             return Err(self.error(d));
         }
         Ok(())
+    }
+}
+
+/// Adds a finding that is not there yet. Of each severity there are [`MAX_FINDINGS`], then a note that there are more.
+pub(super) fn add(diags: &mut Vec<Diagnostic>, d: Diagnostic) {
+    if diags.iter().filter(|x| x.severity == d.severity).count() < MAX_FINDINGS {
+        if !diags.contains(&d) {
+            diags.push(d);
+        }
+        return;
+    }
+    let what = if d.severity == Severity::Error { "errors" } else { "warnings" };
+    let message = format!("too many {what}: only the first {MAX_FINDINGS} are shown");
+    let more = Diagnostic::new("E0902", Severity::Note, None, message);
+    if d.severity > Severity::Note && !diags.contains(&d) && !diags.contains(&more) {
+        diags.push(more);
     }
 }
 
@@ -447,7 +466,7 @@ pub fn distance(a: &str, b: &str) -> usize {
 }
 
 /// An operand as it can stand before `[..]` or `as`; `..` for a long one.
-fn operand_text(text: &str) -> String {
+pub(super) fn operand_text(text: &str) -> String {
     let mut depth = 0i32;
     let simple = text.chars().all(|c| {
         depth += i32::from(matches!(c, '(' | '[' | '{')) - i32::from(matches!(c, ')' | ']' | '}'));

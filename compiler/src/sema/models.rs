@@ -100,6 +100,8 @@ pub struct Instance {
     pub env: Env,
     /// Members in source order.
     pub members: Vec<MemberCell>,
+    /// Models around it.
+    pub depth: usize,
     /// Where it was written.
     pub span: Span,
     /// Has it been called?
@@ -166,6 +168,7 @@ impl Elab<'_> {
         if self.st.nesting >= MAX_NESTING {
             let message =
                 format!("models inside models, more than {MAX_NESTING} deep: does `{}` hold itself?", t.name());
+            self.st.given_up = true;
             return self.err("E0902", t.span, message);
         }
         self.st.nesting += 1;
@@ -248,6 +251,7 @@ impl Elab<'_> {
                 _ => outer,
             },
             members,
+            depth: self.st.nesting,
             span: t.span,
             called: Cell::new(false),
         }))
@@ -464,7 +468,10 @@ impl Elab<'_> {
         let comp = self.comp.take();
         let callee = self.st.callee.take();
         let training = self.training;
+        // Members are made when first asked for: what counts is how deep the model lies, not who asks.
+        let nesting = std::mem::replace(&mut self.st.nesting, m.depth);
         let made = self.make_member(m, i);
+        self.st.nesting = nesting;
         self.training = training;
         self.st.callee = callee;
         self.comp = comp;

@@ -246,11 +246,15 @@ impl<'a> Elab<'a> {
             DimFrom::Call => return None,
             DimFrom::Outer(o) => self.decide(o)?,
             DimFrom::Expr(e, env) => {
-                if self.has_hole(*e, env) {
+                if self.st.deciding.iter().any(|d| Rc::ptr_eq(d, h)) {
+                    let message = format!("`{}` is defined by itself", h.name);
+                    self.error(Diagnostic::error("E0100", h.span, message));
                     return None;
                 }
-                let v = self.eval(*e, env).ok()?;
-                self.as_dim(&v, h.span, "a size").ok()?
+                self.st.deciding.push(h.clone());
+                let v = if self.has_hole(*e, env) { None } else { self.eval(*e, env).ok() };
+                self.st.deciding.pop();
+                self.as_dim(&v?, h.span, "a size").ok()?
             }
         };
         let d = self.inner_dim(&h.name, &outer, h.span, h.owner);

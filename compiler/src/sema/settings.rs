@@ -8,7 +8,7 @@ use super::units::{BatchSize, Monitor, Options, Save, TrainUnit, literal};
 use super::value::Value;
 use crate::diag::Diagnostic;
 use crate::source::Span;
-use crate::syntax::ast::{self, ExprId, ExprKind, TrainEntry};
+use crate::syntax::ast::{self, BinaryOp, ExprId, ExprKind, TrainEntry};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -161,12 +161,14 @@ pub(super) fn settings(
         Some(ExprKind::Record(fields)) => fields.iter().map(|(n, e)| (n.text.to_string(), *e)).collect(),
         _ => vec![],
     };
+    let parts = plan.info.splits.iter().map(|s| s.name.clone()).collect();
+    let watched = Watched { metrics, parts };
     let save = match find("save") {
-        Some(s) => Some(save(el, s.value, &metrics, env)?),
+        Some(s) => Some(save(el, s.value, &watched, env)?),
         None => None,
     };
     let stop = match find("stop") {
-        Some(s) => Some(stop(el, s.value, &metrics, env)?),
+        Some(s) => Some(stop(el, s.value, &watched, env)?),
         None => None,
     };
     let mut load = vec![];
@@ -207,7 +209,13 @@ fn setting_call<'a>(el: &Elab<'a>, e: ExprId) -> Option<(&'a str, &'a [ast::Arg]
     Some((n, args))
 }
 
-fn save(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -> R<Save> {
+/// What `on:` can name.
+struct Watched {
+    metrics: Vec<(String, ExprId)>,
+    parts: Vec<String>,
+}
+
+fn save(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<Save> {
     let span = el.ast.span(e);
     let parsed = setting_call(el, e).filter(|(n, _)| matches!(*n, "last" | "best"));
     let Some((name, args)) = parsed else {
@@ -216,14 +224,13 @@ fn save(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -
         return Err(el.error(d));
     };
     let mut file = None;
-    let mut on = None;
     for a in args {
         match a.name.as_ref().map(|n| &*n.text) {
             None if file.is_none() => {
                 let v = el.eval(a.value, env)?;
                 file = Some(el.as_str(&v, el.ast.span(a.value), "the file")?.to_string());
             }
-            Some("on") if name == "best" => on = Some(monitor(el, a.value, metrics)?),
+            Some("on" | "mode") if name == "best" => {}
             Some("every") => return Err(el.limit(span, "`save` with `every:`")),
             _ => {
                 let d = Diagnostic::error("E0208", el.ast.span(a.value), "an argument that `save` does not know")
@@ -237,18 +244,17 @@ fn save(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -
     };
     Ok(match name {
         "last" => Save::Last(file),
-        _ => Save::Best(file, on.unwrap_or_else(Monitor::default)),
+        _ => Save::Best(file, monitor(el, args, watched)?),
     })
 }
 
-fn stop(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -> R<(u64, Monitor)> {
+fn stop(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<(u64, Monitor)> {
     let span = el.ast.span(e);
     let Some((_, args)) = setting_call(el, e).filter(|(n, _)| *n == "patience") else {
         let d = Diagnostic::error("E0212", span, "`stop` takes `patience`").help("`stop = patience(3, on: val.loss)`");
         return Err(el.error(d));
     };
     let mut n = None;
-    let mut on = Monitor::default();
     for a in args {
         match a.name.as_ref().map(|n| &*n.text) {
             None if n.is_none() => {
@@ -260,7 +266,7 @@ fn stop(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -
                 }
                 n = Some(k as u64);
             }
-            Some("on") => on = monitor(el, a.value, metrics)?,
+            Some("on" | "mode") => {}
             _ => {
                 let d = Diagnostic::error("E0208", el.ast.span(a.value), "an argument that `patience` does not know")
                     .help("`patience(5, on: val.loss)`");
@@ -269,7 +275,7 @@ fn stop(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)], env: &Env) -
         }
     }
     match n {
-        Some(n) => Ok((n, on)),
+        Some(n) => Ok((n, monitor(el, args, watched)?)),
         None => el.err("E0208", span, "`patience` needs a number of epochs"),
     }
 }
@@ -280,47 +286,97 @@ impl Default for Monitor {
     }
 }
 
-/// `val.loss`, `train.loss`, `val.acc`
-fn monitor(el: &mut Elab<'_>, e: ExprId, metrics: &[(String, ExprId)]) -> R<Monitor> {
-    let span = el.ast.span(e);
-    let known = || {
-        let names: Vec<String> = metrics.iter().map(|(n, _)| format!("val.{n}")).collect();
-        format!("there is: val.loss{}{}", if names.is_empty() { "" } else { ", " }, names.join(", "))
+/// `on: val.acc` and `mode: max` among the arguments of `best` or `patience`.
+fn monitor(el: &mut Elab<'_>, args: &[ast::Arg], watched: &Watched) -> R<Monitor> {
+    let find = |name: &str| args.iter().find(|a| a.name.as_ref().is_some_and(|n| &*n.text == name)).map(|a| a.value);
+    let mode = match find("mode") {
+        None => None,
+        Some(e) => match &el.ast.expr(e).kind {
+            ExprKind::Name(n) if matches!(&**n, "min" | "max") => Some(&**n == "max"),
+            _ => {
+                let d = Diagnostic::error("E0212", el.ast.span(e), "`mode` takes `min` or `max`").help("`mode: min`");
+                return Err(el.error(d));
+            }
+        },
     };
+    let Some(e) = find("on") else {
+        return Ok(Monitor { maximize: mode.unwrap_or(false), ..Monitor::default() });
+    };
+    let (span, metrics) = (el.ast.span(e), &watched.metrics);
+    let has = |part: &str| watched.parts.iter().any(|p| p == part);
+    // The part that every epoch is evaluated on.
+    let evaluated = ["val", "test", "train"].into_iter().find(|p| has(p)).unwrap_or("train");
     if let ExprKind::Field { base, name } = &el.ast.expr(e).kind
         && let ExprKind::Name(part) = &el.ast.expr(*base).kind
         && matches!(&**part, "val" | "test" | "train")
     {
-        let train = &**part == "train";
-        if &*name.text == "loss" {
-            return Ok(Monitor { train, ..Monitor::default() });
+        let metric = metrics.iter().find(|(n, _)| **n == *name.text);
+        if !has(part) {
+            let parts: Vec<String> = watched.parts.iter().map(|p| format!("`{p}`")).collect();
+            let d = Diagnostic::error("E0212", span, format!("the data have no part `{part}`"))
+                .note(format!("there is: {}", parts.join(", ")));
+            let other = if evaluated == "train" { "loss" } else { &*name.text };
+            return Err(el.error(d.help(format!("`on: {evaluated}.{other}`"))));
         }
-        if let Some((n, value)) = metrics.iter().find(|(n, _)| **n == *name.text) {
+        let train = &**part == "train";
+        if !train && **part != *evaluated {
+            let d = Diagnostic::error("E0212", span, format!("epochs are evaluated on `{evaluated}`, not on `{part}`"))
+                .note("the test part is evaluated once, when training has ended")
+                .help(format!("`on: {evaluated}.{}`", name.text));
+            return Err(el.error(d));
+        }
+        if &*name.text == "loss" {
+            return Ok(Monitor { train, metric: "loss".into(), maximize: mode.unwrap_or(false) });
+        }
+        if let Some((n, value)) = metric {
             if train {
-                let d = Diagnostic::error("E0212", span, "only the loss is known of the training part")
-                    .help(format!("`val.{n}`"));
-                return Err(el.error(d));
+                let d = Diagnostic::error("E0212", span, "only the loss is known of the training part");
+                let other = if evaluated == "train" { "loss" } else { n };
+                return Err(el.error(d.help(format!("`on: {evaluated}.{other}`"))));
             }
-            let maximize = !is_loss(el, *value);
+            let Some(maximize) = mode.or_else(|| more_is_better(el, *value)) else {
+                let text = el.text(span).to_owned();
+                let d = Diagnostic::error("E0212", span, format!("is more of `{n}` better, or less?"))
+                    .label(el.ast.span(*value), "neither a loss nor a metric of std, of which this is known")
+                    .help(format!("`on: {text}, mode: min` or `on: {text}, mode: max`"));
+                return Err(el.error(d));
+            };
             return Ok(Monitor { train, metric: n.clone(), maximize });
         }
     }
-    let d = Diagnostic::error("E0212", span, "the name of a loss or metric is expected").note(known());
+    let mut known = vec![format!("{evaluated}.loss")];
+    if evaluated != "train" {
+        known.extend(metrics.iter().map(|(n, _)| format!("{evaluated}.{n}")));
+    }
+    let d = Diagnostic::error("E0212", span, "the name of a loss or metric is expected")
+        .note(format!("there is: {}", known.join(", ")));
     Err(el.error(d))
 }
 
-/// Is a metric a loss function of std, of which less is better?
-fn is_loss(el: &Elab<'_>, e: ExprId) -> bool {
-    match &el.ast.expr(e).kind {
-        ExprKind::Call { callee, .. } => match &el.ast.expr(*callee).kind {
-            ExprKind::Name(n) => el
-                .st
-                .prelude
-                .iter()
-                .any(|&m| el.st.modules[m].name.ends_with("loss.nn") && el.st.modules[m].items.contains_key(n)),
-            _ => false,
-        },
-        ExprKind::Binary { lhs, rhs, .. } => is_loss(el, *lhs) || is_loss(el, *rhs),
-        _ => false,
+/// Of a metric that is directly a loss of std less is better; of a metric of std and of a share `mean(a == b)` more.
+fn more_is_better(el: &Elab<'_>, e: ExprId) -> Option<bool> {
+    let ExprKind::Call { callee, args } = &el.ast.expr(e).kind else { return None };
+    let callee = match &el.ast.expr(*callee).kind {
+        ExprKind::Index { base, .. } => *base,
+        _ => *callee,
+    };
+    let ExprKind::Name(name) = &el.ast.expr(callee).kind else { return None };
+    // The program's own functions hide those of std.
+    if el.st.modules[el.st.root].items.contains_key(name) {
+        return None;
+    }
+    let of_std = |file: &str| {
+        let mut modules = el.st.prelude.iter().map(|&m| &el.st.modules[m]);
+        modules.any(|m| m.name.ends_with(file) && m.items.contains_key(name))
+    };
+    if of_std("/loss.nn") {
+        return Some(false);
+    }
+    if of_std("/metric.nn") {
+        return Some(true);
+    }
+    match args.first().map(|a| &el.ast.expr(a.value).kind) {
+        Some(ExprKind::Binary { op: BinaryOp::Eq, .. }) if &**name == "mean" && args.len() == 1 => Some(true),
+        _ => None,
     }
 }

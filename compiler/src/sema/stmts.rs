@@ -6,11 +6,12 @@
 use super::comprehension;
 use super::cx::{Elab, Env, R, Scope};
 use super::models::TemplateKind;
-use super::value::{Type, Value};
+use super::value::{Tensor, Type, Value};
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, Init, Pat, SetOp, Stmt, StmtKind, Ty};
 use nn_runtime::dtype::DType;
+use std::rc::Rc;
 use std::sync::Arc;
 
 impl Elab<'_> {
@@ -193,6 +194,10 @@ impl Elab<'_> {
             Pat::Tuple(pats, span) => {
                 let items = match &v {
                     Value::Tuple(l) | Value::List(l) if l.len() == pats.len() => l.clone(),
+                    Value::Tensor(t) if t.dims.first().is_some_and(|d| d.size == pats.len() as u64) => {
+                        let parts = (0..pats.len()).map(|i| self.row(t, i as u64)).collect::<Vec<_>>();
+                        Rc::new(parts)
+                    }
                     v => {
                         let message = format!("a pattern of {} names cannot take {}", pats.len(), v.show());
                         return self.err("E0207", *span, message);
@@ -205,6 +210,16 @@ impl Elab<'_> {
             }
             Pat::Comp { span, .. } => self.err("E0208", *span, "an index is not possible in this place"),
         }
+    }
+
+    /// `t[i]`
+    fn row(&mut self, t: &Tensor, i: u64) -> Value {
+        let sizes: Vec<u64> = t.dims.iter().map(|d| d.size).collect();
+        let (mut start, mut stop) = (vec![0; sizes.len()], sizes.clone());
+        (start[0], stop[0]) = (i, i + 1);
+        let id = self.b.slice(t.id, &start, &stop, &vec![1; sizes.len()]);
+        let id = self.b.reshape(id, &sizes[1..]);
+        Value::Tensor(Tensor { id, elem: t.elem.clone(), dims: t.dims[1..].to_vec() })
     }
 
     fn set(&mut self, target: ExprId, op: SetOp, value: ExprId, span: Span, env: &Env) -> R<()> {

@@ -452,3 +452,27 @@ fn mutate(text: &str, random: &mut dyn FnMut(usize) -> usize) -> String {
     }
     words.concat()
 }
+
+/// A model that returns a tuple predicts its first tensor, however the loss takes it apart.
+#[test]
+fn first_of_a_tuple_is_the_prediction() {
+    for loss in ["loss = cross_entropy(m(x).0, y)", "let (a, _) = m(x)\n  loss = cross_entropy(a, y)"] {
+        let p = load(&format!(
+            "data D {{\n  source = csv(\"d.csv\", columns: {{ v: 8, k: 1 }})\n  x: f32[8] = v / 16\n  y: idx<4> = k\n}}\n\
+             model M {{\n  fc = Linear[8, 4]\n  fn forward(x: [B, 8]) -> ([B, 4], [B, 8]) = (fc(x), x)\n}}\n\
+             train m: M on D {{\n  batch = 20;  epochs = 1\n  {loss}\n  optimizer = Adam(lr: 0.1)\n}}\n"
+        ));
+        let u = unit(&p);
+        assert_eq!(u.predict.as_ref().map(|t| t.shape.to_vec()), Some(vec![20, 4]), "{loss}");
+        let g = u.graph(&p, Kind::Eval, 20).unwrap_or_else(|d| panic!("{}", show(&p, &d)));
+        assert!(g.outputs.iter().any(|o| &*o.name == "predict"), "{loss}");
+    }
+}
+
+/// A mistake made often is neither said nor searched for without end.
+#[test]
+fn findings_are_capped() {
+    let (_, diags) = check(&load(&"const a = 1\n".repeat(3000)), &options(&[]));
+    assert_eq!(diags.len(), 51);
+    assert!(diags[50].message.starts_with("too many errors"), "{}", diags[50].message);
+}

@@ -62,13 +62,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
     let mut used = vec![false; o.sets.len()];
     let mut broken = false;
     let mut diags: Vec<Diagnostic> = vec![];
-    let mut add = |more: Vec<Diagnostic>| {
-        for d in more {
-            if !diags.contains(&d) {
-                diags.push(d);
-            }
-        }
-    };
+    let mut add = |more: Vec<Diagnostic>| more.into_iter().for_each(|d| super::cx::add(&mut diags, d));
     for item in train_items(p) {
         let (made, found) = run(p, o, item, Kind::Init, None, &mut used);
         let wrong = found.iter().any(|d| d.severity == Severity::Error);
@@ -94,6 +88,11 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
                 };
                 add(found.into_iter().filter(|d| d.severity == Severity::Error).map(note).collect());
             }
+            if unit.metrics.iter().any(|m| m.stateful) {
+                for kind in [Kind::Result, Kind::Reset] {
+                    add(run(p, o, item, kind, None, &mut used).1);
+                }
+            }
             units.push(unit);
         }
     }
@@ -110,6 +109,8 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
         el.resolve_items();
         diags.append(&mut el.diags);
     }
+    // What was left out is said last.
+    diags.sort_by_key(|d| d.severity == Severity::Note && d.labels.is_empty());
     for item in p.ast.files.get(p.main()).iter().flat_map(|f| &f.items) {
         if let ItemKind::Export(_) = item.kind {
             let d = Diagnostic::warning("E0901", item.span, "not supported yet: `export`");

@@ -340,10 +340,14 @@ impl Elab<'_> {
                     return Ok(Tensor { elem: Elem::Idx(n.clone()), ..t });
                 }
                 Elem::Plain(_) => {
-                    let text = self.text(span).to_owned();
                     let message = format!("{what} must be idx<{}>, found {}", n.show(), t.show());
-                    let name = n.name.as_deref().map_or_else(|| n.size.to_string(), str::to_owned);
-                    let d = Diagnostic::error("E0111", span, message).help(format!("`{text} as idx<{name}>`"));
+                    // The callee's own name for the size means nothing where the edit is made.
+                    let mut outer = n;
+                    while let Some(o) = self.dims.get(outer.id.0 as usize).and_then(|i| i.outer.as_ref()) {
+                        outer = o;
+                    }
+                    let name = outer.name.as_deref().map_or_else(|| n.size.to_string(), str::to_owned);
+                    let d = Diagnostic::error("E0111", span, message).help(format!("`{{0}} as idx<{name}>`"));
                     return Err(self.error(d));
                 }
             },
@@ -357,10 +361,9 @@ impl Elab<'_> {
             _ => "float",
         };
         let message = format!("{} and {wanted} do not mix: {what} must be {wanted}, found {}", have.name(), t.show());
-        let text = self.text(span);
         let d = Diagnostic::error("E0202", span, message);
         let to = if wanted == "float" || wanted == "num" { "f32" } else { wanted };
-        let d = if self.is_std(span) { d } else { d.help(format!("`{text} as {to}`")) };
+        let d = if self.is_std(span) { d } else { d.help(format!("`{{0}} as {to}`")) };
         Err(self.error(d))
     }
 

@@ -191,8 +191,12 @@ pub struct State<'a> {
     pub selects: u32,
     /// The fields of drawn data are being made.
     pub making_fields: bool,
-    /// Instances under construction.
+    /// Models around the one under construction.
     pub nesting: usize,
+    /// Dims whose defaults are being computed; asking again is a cycle.
+    pub deciding: Vec<Rc<DimVar>>,
+    /// A limit was passed and reported: everything else ends without a word.
+    pub given_up: bool,
     /// Instances made.
     pub instances: u32,
     /// The layer whose arguments are checked, for messages.

@@ -364,7 +364,7 @@ impl Op {
             ));
         }
         if ty.checked_numel().is_none() {
-            return Err(format!("`{}` would have the type {ty}; at most 2^31 - 1 elements are supported", self.name()));
+            return Err(format!("`{}` would have the type {ty}; at most 2^30 - 1 elements are supported", self.name()));
         }
         Ok(ty)
     }

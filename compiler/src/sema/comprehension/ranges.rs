@@ -61,6 +61,10 @@ struct Walk<'e> {
     uses: Vec<Use>,
     env: &'e Env,
     key: usize,
+    /// Indices that are no index variable and no name outside.
+    strange: Vec<(Arc<str>, Span)>,
+    /// Names that the body binds.
+    locals: Vec<Arc<str>>,
 }
 
 fn declare(el: &mut Elab<'_>, w: &mut Walk<'_>, name: &Arc<str>, span: Span, sub: usize) -> usize {
@@ -94,7 +98,7 @@ fn bind(el: &mut Elab<'_>, w: &mut Walk<'_>, name: &Ident, bound: Option<ExprId>
 
 /// The frame of `let y[binders] = body`. Its scope holds the left side's variables in order.
 pub(super) fn of_comprehension(el: &mut Elab<'_>, binders: &[Binder], body: ExprId, env: &Env) -> R<Frame> {
-    let mut w = Walk { frame: Frame::default(), uses: vec![], env, key: 0 };
+    let mut w = Walk { frame: Frame::default(), uses: vec![], env, key: 0, strange: vec![], locals: vec![] };
     let mut row_key = None;
     for b in binders {
         match b {
@@ -132,7 +136,7 @@ pub(super) fn of_reducer(
     span: Span,
     env: &Env,
 ) -> R<(Frame, Vec<usize>)> {
-    let mut w = Walk { frame: Frame::default(), uses: vec![], env, key: 0 };
+    let mut w = Walk { frame: Frame::default(), uses: vec![], env, key: 0, strange: vec![], locals: vec![] };
     let vars = binders(el, &mut w, items)?;
     for &v in &vars {
         let name = w.frame.vars[v].name.clone();
@@ -250,7 +254,12 @@ fn walk(el: &mut Elab<'_>, w: &mut Walk<'_>, e: ExprId, row: Option<usize>) -> R
 fn block(el: &mut Elab<'_>, w: &mut Walk<'_>, b: &Block, row: Option<usize>) -> R<()> {
     for s in &b.stmts {
         match &s.kind {
-            StmtKind::Let { init, .. } => walk(el, w, init.value, row)?,
+            StmtKind::Let { init, pat, .. } => {
+                let mut names = vec![];
+                crate::sema::names::idents(pat, &mut names);
+                w.locals.extend(names.into_iter().map(|n| n.text.clone()));
+                walk(el, w, init.value, row)?;
+            }
             StmtKind::Expr(e) => walk(el, w, *e, row)?,
             _ => {}
         }
@@ -323,6 +332,12 @@ fn access(el: &mut Elab<'_>, w: &mut Walk<'_>, base: ExprId, items: &[Ix], row: 
                 }
             }
             Ix::At(e) => {
+                if let ExprKind::Name(n) = &el.ast.expr(*e).kind
+                    && w.frame.named(n).is_none()
+                    && el.lookup(n, el.ast.span(*e), w.env)?.is_none()
+                {
+                    w.strange.push((n.clone(), el.ast.span(*e)));
+                }
                 if let Some(at) = affine(el, *e, w.env, &w.frame)? {
                     let text = el.text(span).to_owned();
                     w.uses.push(Use { at, axis: t.dims[axis].clone(), span: el.ast.span(*e), text });
@@ -483,6 +498,11 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
         if !changed {
             break;
         }
+    }
+    let open = w.frame.vars.iter().any(|v| v.dim.size == u64::MAX);
+    // `let y[i] = x[j]`: that `j` does not exist is why nothing tells the range of `i`.
+    if let Some((name, span)) = w.strange.iter().find(|(n, _)| open && !w.locals.contains(n)) {
+        return Err(el.unknown(name, *span, w.env));
     }
     for var in &w.frame.vars {
         if var.dim.size == u64::MAX {

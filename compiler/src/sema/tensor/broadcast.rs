@@ -102,8 +102,15 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
             d.note("only a 1 that is written as one stretches (`new`, `keep: true`, `1` in the type)")
                 .help("to stretch on purpose, drop the axis with `[.., 0]` and insert it again with `new`")
         } else {
-            let drop: Vec<&str> =
-                long.dims.iter().map(|d| if d.size == 1 && d.stretches { "0" } else { ":" }).collect();
+            let mut left = lead;
+            let mut drop: Vec<&str> = vec![":"; long.dims.len()];
+            for (i, d) in long.dims.iter().enumerate().rev() {
+                // A size of 1 by chance is in the way as much as a written one.
+                if left > 0 && d.size == 1 {
+                    drop[i] = "0";
+                    left -= 1;
+                }
+            }
             let add: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
             d.note("an operand may gain leading axes or stretch a written 1, but not both").help(format!(
                 "drop the extra axis of {}: `{}[{}]`; or make it explicit on {}: `{}[{}]`",
