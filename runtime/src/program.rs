@@ -1,6 +1,6 @@
-//! The boundary between compiler and runtime: a compiled program as plain data, no behaviour.
+//! The boundary between compiler and runtime: a compiled program as plain data.
 //!
-//! In: what the compiler emits. Out: what `exec.rs` runs. The runtime needs nothing else, so a program runs with no
+//! In: what the compiler emits. Out: what `exec/` runs. The runtime needs nothing else, so a program runs with no
 //! compiler in sight. Functions are entry addresses in code memory that the program owns.
 
 use crate::dtype::DType;
@@ -22,6 +22,17 @@ pub struct Program {
     pub entries: Vec<Entry>,
     /// Keeps the code memory that [`BodyFn`]s point into alive.
     pub code: Vec<Arc<dyn Code>>,
+}
+
+impl Program {
+    /// Bytes of memory that running it takes besides code and what each thread packs: parameters, state, one arena of
+    /// temporaries that all entries share, and each entry's batch, step scalars, constants and results.
+    pub fn arena_bytes(&self) -> u64 {
+        let end = |specs: &[TensorSpec]| specs.iter().map(|t| t.offset + t.bytes()).max().unwrap_or(0);
+        let own = |e: &Entry| e.data_bytes + end(&e.step) + e.output_bytes + e.consts.len() as u64;
+        let temp = self.entries.iter().map(|e| e.temp_bytes).max().unwrap_or(0);
+        self.param_bytes + self.state_bytes + temp + self.entries.iter().map(own).sum::<u64>()
+    }
 }
 
 /// Owned code memory; freed when the last holder drops it.

@@ -19,7 +19,7 @@ pub struct ProgramStepper {
     /// For every entry and source: the columns of the entry's data tensors.
     columns: Vec<Vec<Option<Vec<usize>>>>,
     /// For every entry: where the ratios lie, by number of the name.
-    ratios: Vec<Vec<Option<(Place, Place)>>>,
+    ratios: Vec<Vec<Option<(usize, usize)>>>,
     train_names: Vec<String>,
     eval_names: Vec<String>,
     /// Metrics with state of their own: their ratio comes from the entry `result`, not from batches.
@@ -28,12 +28,6 @@ pub struct ProgramStepper {
     last: Vec<u32>,
     /// Parameters and state as they were before the last step, if they are kept.
     before: Option<[Vec<u8>; 2]>,
-}
-
-/// An output scalar.
-#[derive(Clone, Copy)]
-struct Place {
-    output: usize,
 }
 
 impl ProgramStepper {
@@ -51,9 +45,7 @@ impl ProgramStepper {
             entry.data.iter().map(|t| source.iter().position(|c| c.name == t.name)).collect::<Option<Vec<usize>>>()
         };
         let columns = program.entries.iter().map(|e| data.sources.iter().map(|s| of_source(e, s)).collect()).collect();
-        let place = |e: &crate::program::Entry, name: String| {
-            e.outputs.iter().position(|o| o.name == name).map(|output| Place { output })
-        };
+        let place = |e: &crate::program::Entry, name: String| e.outputs.iter().position(|o| o.name == name);
         let ratios = program
             .entries
             .iter()
@@ -158,7 +150,7 @@ impl ProgramStepper {
 
     fn read(&self, e: usize, out: &mut [Ratio], wanted: impl Fn(usize) -> bool) -> Result<(), RuntimeError> {
         let outputs = &self.session.program().entries[e].outputs;
-        let scalar = |p: Place| self.session.scalar_of(e, &outputs[p.output]);
+        let scalar = |output: usize| self.session.scalar_of(e, &outputs[output]);
         for (i, (place, out)) in self.ratios[e].iter().zip(out).enumerate() {
             if !wanted(i) {
                 continue;

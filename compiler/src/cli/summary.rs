@@ -38,7 +38,7 @@ pub fn summary(args: &FileArgs, ui: &Ui) -> Result<(), Failure> {
         })
         .collect();
     let temp = program.entries.iter().map(|e| e.temp_bytes + e.data_bytes + e.output_bytes).sum::<u64>();
-    let memory = program.param_bytes + program.state_bytes + temp;
+    let memory = program.arena_bytes();
     ui.event(&json!({
         "event": "summary", "name": unit.name, "params": total,
         "layers": layers.iter().map(|(l, p, n)| json!({ "path": l, "tensors": p, "params": n })).collect::<Vec<_>>(),

@@ -270,14 +270,13 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
     let program = emit::emit(&unit.name, params, state, &sources).map_err(codegen_failure)?;
     let code_ms = before.elapsed().as_secs_f64() * 1e3;
     let train = program.entries.iter().find(|e| e.name == "train");
-    let own: u64 = program.entries.iter().map(|e| e.temp_bytes + e.data_bytes + e.output_bytes).sum();
     let stage = |i: usize| all.iter().map(|s| s.ms[i]).sum::<f64>();
     let info = Info {
         ms: project.start.elapsed().as_secs_f64() * 1e3,
         kernels: train.map_or(0, |e| e.launches.len()),
         params: unit.params.iter().map(|p| p.ty.numel()).sum(),
         flops: train.map_or(0, |e| e.flops),
-        arena_bytes: program.param_bytes + program.state_bytes + own,
+        arena_bytes: program.arena_bytes(),
         stages: vec![("elaborate", stage(0)), ("passes", stage(1)), ("schedule", stage(2)), ("code", code_ms)],
     };
     Ok(Compiled { program: Arc::new(program), batches, info, fingerprint: fingerprint(&all) })

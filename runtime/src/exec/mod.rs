@@ -60,7 +60,8 @@ struct EntryMemory {
     data: Memory,
     step: Memory,
     output: Memory,
-    consts: Memory,
+    /// Kept for the addresses in `launches`.
+    _consts: Memory,
     launches: Vec<Prepared>,
     pace: Pace,
     trace: Option<Trace>,
@@ -106,7 +107,7 @@ impl Session {
             };
             let launches = launch::prepare(&e.launches, base, isa, pool.threads());
             let pace = Pace::new(pool.threads() > 1 && launch::pays(&e.launches));
-            entries.push(EntryMemory { data, step, output, consts, launches, pace, trace: None });
+            entries.push(EntryMemory { data, step, output, _consts: consts, launches, pace, trace: None });
         }
         let scratch = program.entries.iter().map(|e| e.scratch_bytes).max().unwrap_or(0);
         let tile = program.entries.iter().flat_map(|e| &e.launches).map(launch::tile_floats).max().unwrap_or(0);
@@ -138,9 +139,7 @@ impl Session {
 
     /// Bytes of all arenas: what the program needs besides its code and the threads' packing memory.
     pub fn arena_bytes(&self) -> u64 {
-        let own = |e: &EntryMemory| e.data.len() + e.step.len() + e.output.len() + e.consts.len();
-        let entries: usize = self.entries.iter().map(own).sum();
-        (self.params.len() + self.state.len() + self._temp.len() + entries) as u64
+        self.program.arena_bytes()
     }
 
     /// The entry of a name and batch size.

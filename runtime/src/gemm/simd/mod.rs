@@ -47,10 +47,6 @@ pub unsafe trait Simd: Copy + 'static {
     unsafe fn splat(p: *const f32) -> Self::V;
     /// `a * b + c`, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// Asks for the line at `p`, which need not be valid.
-    #[inline(always)]
-    unsafe fn prefetch(_p: *const f32) {}
-
     /// `dst[c * dst_ld + r] = src[r * src_ld + c]` for the block of `rows` by `cols`, each at most [`Simd::LANES`];
     /// destination rows are written up to `width` lanes, zeros past `rows`.
     #[inline(always)]
