@@ -295,9 +295,10 @@ fn nested_parentheses() {
 #[test]
 fn a_tensor_of_4_gib() {
     check("const a = zeros[65536, 65536]", 1, &["65536"]);
+    check("const a = zeros[32768, 32768]", 1, &["E0902", "32768"]);
     // Each tensor is within the limit of elements, but all together need more memory than there is.
-    let layers = "Linear[2, 1048576], Linear[1048576, 2000], Linear[2000, 1048576], Linear[1048576, 2000], \
-                  Linear[2000, 1048576], Linear[1048576, 3]";
+    let wide = "Linear[1048576, 1000], Linear[1000, 1048576]";
+    let layers = format!("Linear[2, 1048576], {}, Linear[1048576, 3]", [wide; 4].join(", "));
     let p = CSV_PROGRAM.replace("Linear[2, 3]", &format!("seq {{ {layers} }}"));
     let files: &[(&str, &[u8])] = &[("p.nn", p.as_bytes()), ("d.csv", b"1,2,0\n3,4,1\n")];
     case(files, &["train", "p.nn"], 4, &["memory"]);
