@@ -170,9 +170,7 @@ pub struct Stages {
     pub kind: Kind,
     /// Its batch size; 0 where there is none.
     pub rows: u64,
-    /// As elaborated, with gradients and updates.
-    pub graph: Graph,
-    /// After the passes, with their timings and prints.
+    /// The graph after the passes, with their timings and prints.
     pub ran: Ran,
     /// Kernels, buffers, launches.
     pub kernels: KernelProgram,
@@ -180,20 +178,32 @@ pub struct Stages {
     pub ms: [f64; 3],
 }
 
+impl Stages {
+    /// What code generation needs of the entry.
+    fn source(&self) -> emit::Source<'_> {
+        emit::Source {
+            name: self.kind.name().to_owned(),
+            batch: self.rows,
+            program: &self.kernels,
+            shapes: shapes(&self.ran.graph),
+            flops: flops::of(&self.ran.graph),
+        }
+    }
+}
+
 /// Takes one entry from the program to kernels.
 pub fn stages(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Stages, Failure> {
     let start = Instant::now();
     let graph = graph(project, unit, kind, rows)?;
     let elaborated = start.elapsed();
-    let ran = pass::run_passes(graph.clone(), opt::PASSES, &project.options.passes)
-        .map_err(|e| Failure::Bug(e.to_string()))?;
+    let ran = pass::run_passes(graph, opt::PASSES, &project.options.passes).map_err(|e| Failure::Bug(e.to_string()))?;
     let passed = start.elapsed();
     let kernels = sched::schedule(&ran.graph, &arenas(unit)).map_err(|e| match e {
         sched::ScheduleError::Limit(why) => Failure::Limit(why.to_string()),
         sched::ScheduleError::Bug(why) => Failure::Bug(why.to_string()),
     })?;
     let ms = [elaborated, passed - elaborated, start.elapsed() - passed].map(|d| d.as_secs_f64() * 1e3);
-    Ok(Stages { kind, rows, graph, ran, kernels, ms })
+    Ok(Stages { kind, rows, ran, kernels, ms })
 }
 
 /// A graph of a unit as elaborated. The unit was checked, so what is found here is a limit or a defect.
@@ -256,16 +266,7 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
     let arenas = arenas(unit);
     let (params, state) =
         (specs(&unit.params, SlotKind::Param, &arenas), specs(&unit.states, SlotKind::State, &arenas));
-    let sources: Vec<emit::Source<'_>> = all
-        .iter()
-        .map(|s| emit::Source {
-            name: s.kind.name().to_owned(),
-            batch: s.rows,
-            program: &s.kernels,
-            shapes: shapes(&s.ran.graph),
-            flops: flops::of(&s.ran.graph),
-        })
-        .collect();
+    let sources: Vec<emit::Source<'_>> = all.iter().map(Stages::source).collect();
     let before = Instant::now();
     let program = emit::emit(&unit.name, params, state, &sources).map_err(codegen_failure)?;
     let code_ms = before.elapsed().as_secs_f64() * 1e3;
@@ -295,14 +296,7 @@ fn fingerprint(all: &[Stages]) -> String {
 /// A program of one entry that makes the fields of drawn data for all rows.
 fn fields(project: &Project, unit: &TrainUnit, rows: u64) -> Result<Arc<Program>, Failure> {
     let s = stages(project, unit, Kind::Fields, rows)?;
-    let source = emit::Source {
-        name: s.kind.name().to_owned(),
-        batch: rows,
-        program: &s.kernels,
-        shapes: shapes(&s.ran.graph),
-        flops: flops::of(&s.ran.graph),
-    };
-    let program = emit::emit(&unit.name, vec![], vec![], &[source]).map_err(codegen_failure)?;
+    let program = emit::emit(&unit.name, vec![], vec![], &[s.source()]).map_err(codegen_failure)?;
     Ok(Arc::new(program))
 }
 

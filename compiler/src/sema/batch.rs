@@ -36,15 +36,7 @@ pub enum Unbatchable {
 
 /// Replays what `root` needs; the result always has the leading axis.
 pub fn replay(b: &mut Builder, g: &Graph, root: ValueId, mut batch: Batch<'_>) -> Result<ValueId, Unbatchable> {
-    let mut needed = vec![false; g.nodes.len()];
-    needed[root.idx()] = true;
-    for v in g.values().rev() {
-        if needed[v.idx()] {
-            for i in g.inputs(v) {
-                needed[i.idx()] = true;
-            }
-        }
-    }
+    let needed = g.live([root]);
     let mut map: Vec<Option<Lifted>> = vec![None; g.nodes.len()];
     for v in g.values().filter(|v| needed[v.idx()]) {
         let node = g.node(v);

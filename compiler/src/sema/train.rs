@@ -177,17 +177,7 @@ fn run(
 
 /// Slots in a fixed order, data slots that nothing reads left out.
 fn arrange(mut g: Graph, params: &[Arc<str>]) -> Graph {
-    let mut live = vec![false; g.nodes.len()];
-    for o in &g.outputs {
-        live[o.value.idx()] = true;
-    }
-    for i in (0..g.nodes.len()).rev() {
-        if live[i] {
-            for x in g.nodes[i].inputs.clone() {
-                live[x.idx()] = true;
-            }
-        }
-    }
+    let live = g.live(g.outputs.iter().map(|o| o.value));
     let mut read = vec![false; g.slots.len()];
     for (i, n) in g.nodes.iter().enumerate() {
         if let Op::Input { slot } = n.op {
