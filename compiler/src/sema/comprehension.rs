@@ -398,8 +398,9 @@ fn call(el: &mut Elab<'_>, callee: ExprId, args: &[Arg], span: Span, env: &Env) 
         }
     }
     let frame = el.comp.take();
+    let before = std::mem::replace(&mut el.per_element, true);
     let r = el.call_value(&f, a);
-    el.comp = frame;
+    (el.comp, el.per_element) = (frame, before);
     let v = match r? {
         Value::Mean { .. } if !vars.is_empty() => return not_elementwise(el, callee, span),
         v => v,

@@ -196,6 +196,8 @@ pub struct Elab<'a> {
     pub training: bool,
     /// Set while the body of a comprehension is evaluated.
     pub comp: Option<comprehension::Frame>,
+    /// Is a call of a comprehension running? Its tensors stand for one element each, so they have no axes to name.
+    pub per_element: bool,
     /// Is a function running that ops are named after?
     pub in_fn: bool,
     /// Calls under way, outermost first.
@@ -218,6 +220,7 @@ impl<'a> Elab<'a> {
             diags: vec![],
             training,
             comp: None,
+            per_element: false,
             in_fn: false,
             frames: vec![],
             st,

@@ -2,6 +2,7 @@
 
 use super::args::Args;
 use super::{math, written};
+use crate::diag::Diagnostic;
 use crate::graph::ops::{ArgKind, ReduceKind};
 use crate::sema::cx::{Builtin, CallArgs, Elab, R};
 use crate::sema::tensor::arith::BinOp;
@@ -21,6 +22,8 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin { name: "norm", call: |el, a| fold(el, "norm", Red::Norm, a) },
     Builtin { name: "max", call: |el, a| extreme(el, "max", Red::Max, BinOp::Max, a) },
     Builtin { name: "min", call: |el, a| extreme(el, "min", Red::Min, BinOp::Min, a) },
+    Builtin { name: "maximum", call: |el, a| elementwise(el, "maximum", BinOp::Max, a) },
+    Builtin { name: "minimum", call: |el, a| elementwise(el, "minimum", BinOp::Min, a) },
     Builtin { name: "mean", call: mean },
     Builtin { name: "moments", call: moments },
     Builtin { name: "argmax", call: |el, a| arg(el, "argmax", ArgKind::Max, a) },
@@ -63,37 +66,31 @@ fn fold(el: &mut Elab<'_>, name: &'static str, red: Red, args: CallArgs) -> R<Va
     Ok(Value::Tensor(reduce::reduce(el, red, &t, &ax, keep)))
 }
 
-/// `max(x)` and `max(x, T)` reduce, `max(a, b, ..)` is elementwise. A number next to a tensor is an operand, so an axis
-/// number is given by name or together with `keep`: `max(x, 0)` clips, `max(x, axis: 0)` reduces.
+/// `max(x)`, `max(x, T)` and `max(x, axis: -1)` reduce; `max(a, b, ..)` of numbers and tensors is elementwise, as
+/// `maximum` always is. A tensor and then a static int could be meant either way, so it is refused.
 fn extreme(el: &mut Elab<'_>, name: &'static str, red: Red, op: BinOp, args: CallArgs) -> R<Value> {
     let named = args.named.iter().any(|(n, ..)| matches!(&*n.text, "keep" | "axis"));
-    let tensors = args.pos.iter().filter(|(v, _)| matches!(v, Value::Tensor(_) | Value::Mean { .. })).count();
-    let axis_like = match args.pos.get(1) {
-        Some((Value::Dim(_), _)) => matches!(args.pos[0].0, Value::Tensor(_)) && !elementwise_dim(&args),
-        Some((Value::List(items), _)) => items.iter().all(|v| matches!(v, Value::Int(_) | Value::Dim(_))),
-        _ => false,
-    };
-    if args.pos.len() < 2 || named || (axis_like && tensors == 1 && args.pos.len() == 2) {
-        return match args.pos.first() {
-            // `max([1, 2, 3])` of static numbers stays static.
-            Some((Value::List(items), _)) if args.pos.len() == 1 && items.iter().all(|v| Num::of(v).is_some()) => {
-                let span = args.span;
-                let mut best: Option<Opd> = None;
-                for v in items.iter() {
-                    let x = el.operand(v, span)?;
-                    best = Some(match best {
-                        None => x,
-                        Some(b) => Opd::new(math::extreme(el, op, &b, &x)?, span),
-                    });
-                }
-                match best {
-                    Some(b) => Ok(b.val.into()),
-                    None => el.err("E0208", span, format!("`{name}` of an empty list")),
-                }
+    match &args.pos[..] {
+        // `max([1, 2, 3])` of static numbers stays static.
+        [(Value::List(items), span)] if !named && items.iter().all(|v| Num::of(v).is_some()) => {
+            if items.is_empty() {
+                return el.err("E0208", args.span, format!("`{name}` of an empty list"));
             }
-            _ => fold(el, name, red, args),
-        };
+            let all = items.iter().map(|v| (v.clone(), *span)).collect();
+            elementwise(el, name, op, CallArgs { pos: all, ..args })
+        }
+        [] | [_] => fold(el, name, red, args),
+        _ if named => fold(el, name, red, args),
+        [(Value::Tensor(t), _), (axes, _)] if names_axes(t, axes) => fold(el, name, red, args),
+        [x @ (Value::Tensor(_) | Value::Mean { .. } | Value::List(_), _), y, ..] if int_like(&x.0, &y.0) => {
+            Err(either_way(el, name, &args))
+        }
+        _ => elementwise(el, name, op, args),
     }
+}
+
+/// `maximum(a, b, ..)`: the largest, element by element; of static numbers a static number.
+fn elementwise(el: &mut Elab<'_>, name: &'static str, op: BinOp, args: CallArgs) -> R<Value> {
     let mut a = Args::new(el, name, args);
     let mut best = a.operand(el, "a")?;
     let others = a.others();
@@ -105,12 +102,58 @@ fn extreme(el: &mut Elab<'_>, name: &'static str, red: Red, op: BinOp, args: Cal
     Ok(best.val.into())
 }
 
-/// A dim next to a tensor that does not carry it is a number: `max(x, N)`.
-fn elementwise_dim(args: &CallArgs) -> bool {
-    match (&args.pos[0].0, &args.pos[1].0) {
-        (Value::Tensor(t), Value::Dim(d)) => !t.dims.iter().any(|x| x.id == d.id),
-        _ => true,
+/// Is it a dim that the tensor carries, or a list of such?
+fn names_axes(t: &Tensor, v: &Value) -> bool {
+    match v {
+        Value::Dim(d) => !axes::carried(t, d).is_empty(),
+        Value::List(items) => !items.is_empty() && items.iter().all(|v| names_axes(t, v)),
+        _ => false,
     }
+}
+
+/// Could the value next to a tensor be axis numbers? Next to a list of numbers, which has no names, a list is a tensor.
+fn int_like(x: &Value, v: &Value) -> bool {
+    match v {
+        Value::Int(_) | Value::Dim(_) => true,
+        Value::List(items) => {
+            !matches!(x, Value::List(_)) && items.iter().all(|v| matches!(v, Value::Int(_) | Value::Dim(_)))
+        }
+        _ => false,
+    }
+}
+
+/// `max(x, -1)`: the edits for both readings, as far as they are possible.
+fn either_way(el: &mut Elab<'_>, name: &'static str, args: &CallArgs) -> crate::sema::cx::Reported {
+    let longer = if name == "max" { "maximum" } else { "minimum" };
+    let texts: Vec<&str> = args.pos.iter().map(|(_, s)| el.text(*s)).collect();
+    let (x, y) = (texts[0], texts[1]);
+    let shape = match &args.pos[0].0 {
+        Value::Tensor(_) if el.per_element => vec![],
+        Value::Tensor(t) => t.dims.iter().map(|d| d.size).collect(),
+        v => crate::sema::cx::numbers(v).map_or(vec![], |(shape, ..)| shape),
+    };
+    let rank = shape.len() as i64;
+    let axis = |v: &Value| matches!(v, Value::Int(i) if (-rank..rank).contains(i));
+    let axes = match &args.pos[1].0 {
+        Value::List(items) => !items.is_empty() && items.iter().all(axis),
+        v => axis(v),
+    };
+    let mut d = Diagnostic::error("E0208", args.span, format!("`{name}` of a tensor and {}", written(&args.pos[1].0)))
+        .here("an axis, or a number to compare with?");
+    if args.pos.len() == 2 && axes {
+        d = d.help(format!("along the axis: `{name}({x}, axis: {y})`"));
+    }
+    let fits = match &args.pos[1].0 {
+        Value::List(items) => {
+            let ints = matches!(&args.pos[0].0, Value::Tensor(t) if t.elem.dtype().is_int());
+            ints && shape.last() == Some(&(items.len() as u64))
+        }
+        _ => true,
+    };
+    if fits {
+        d = d.help(format!("element by element: `{longer}({})`", texts.join(", ")));
+    }
+    el.error(d)
 }
 
 /// `mean(x, axes)` is a tensor; `mean(x)` and `mean(x, weight: w)` are ratios of sums.

@@ -66,6 +66,45 @@ mod tests {
         }
     }
 
+    /// `max(x, -1)`: each help is an edit that checks.
+    #[test]
+    fn edits_of_an_ambiguous_max_check() {
+        use crate::sema::units::{Options, Program};
+        let header = |_: &nn_runtime::data::SourceSpec| Err(nn_runtime::error::DataError::new("D0000", "", "no data"));
+        let diagnostics = |e: &str| {
+            let text = format!("test \"t\" {{ let x: f32[2, 3] = 1; let r = {e}; assert true }}");
+            let (p, found) = Program::load("t.nn", &text, &|f, _| Err(f.to_owned()));
+            assert!(found.is_empty());
+            let main = p.main();
+            let o = Options { sets: &[], seed: None, header: &header };
+            let tests = crate::sema::suite::tests(&p, &o, main);
+            tests.into_iter().filter_map(|t| t.graph.err()).flatten().collect::<Vec<_>>()
+        };
+        let edits = |e: &str| {
+            let found = diagnostics(e);
+            assert_eq!(found.len(), 1, "{e}: {found:?}");
+            assert_eq!(found[0].code, "E0208");
+            let code = found[0].help.iter().map(|h| h.split('`').nth(1).expect("code").to_owned());
+            code.collect::<Vec<_>>()
+        };
+        for (e, want) in [
+            ("max(x, -1)", &["max(x, axis: -1)", "maximum(x, -1)"][..]),
+            ("min(x * 2, 1)", &["min(x * 2, axis: 1)", "minimum(x * 2, 1)"]),
+            ("max(x, 2)", &["maximum(x, 2)"]),
+            ("max(sum(x), 0)", &["maximum(sum(x), 0)"]),
+            ("max(x, [0, 1])", &["max(x, axis: [0, 1])"]),
+            ("max(x as i32, [0, 1, 5])", &["maximum(x as i32, [0, 1, 5])"]),
+            ("max([1.0, 2.0], 0)", &["max([1.0, 2.0], axis: 0)", "maximum([1.0, 2.0], 0)"]),
+            ("max(mean(x), 0)", &["maximum(mean(x), 0)"]),
+            ("max(x, 0, x)", &["maximum(x, 0, x)"]),
+        ] {
+            assert_eq!(edits(e), want, "{e}");
+            for edit in want {
+                assert!(diagnostics(edit).is_empty(), "{edit}: {:?}", diagnostics(edit));
+            }
+        }
+    }
+
     #[test]
     fn names_are_unique() {
         let all: Vec<&str> = names().collect();

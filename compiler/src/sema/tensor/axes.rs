@@ -54,14 +54,20 @@ fn number(el: &mut Elab<'_>, t: &Tensor, i: i64, span: Span, what: &str) -> R<us
     }))
 }
 
-fn named(el: &mut Elab<'_>, t: &Tensor, dim: &Dim, span: Span, what: &str) -> R<usize> {
+/// The axes that carry a dim: by identity, or else by name and size.
+pub fn carried(t: &Tensor, dim: &Dim) -> Vec<usize> {
     let find = |same: &dyn Fn(&Dim) -> bool| -> Vec<usize> {
         t.dims.iter().enumerate().filter(|(_, d)| same(d)).map(|(i, _)| i).collect()
     };
-    let mut hits = find(&|d| d.id == dim.id);
+    let hits = find(&|d| d.id == dim.id);
     if hits.is_empty() && dim.name.is_some() {
-        hits = find(&|d| d.name == dim.name && d.size == dim.size);
+        return find(&|d| d.name == dim.name && d.size == dim.size);
     }
+    hits
+}
+
+fn named(el: &mut Elab<'_>, t: &Tensor, dim: &Dim, span: Span, what: &str) -> R<usize> {
+    let hits = carried(t, dim);
     let name = dim.name.as_deref().unwrap_or("this dim");
     let shape = show_dims(&t.dims);
     let d = match hits[..] {
