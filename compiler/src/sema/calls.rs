@@ -24,7 +24,7 @@ impl Elab<'_> {
         match f {
             Value::Builtin(b) => {
                 let before = self.b.span.replace(args.span);
-                let r = (b.call)(self, args);
+                let r = super::args::Args::read(self, &b.sig, args).and_then(|a| (b.call)(self, a));
                 self.b.span = before;
                 r
             }
@@ -89,10 +89,9 @@ impl Elab<'_> {
     }
 
     fn fold_layers(&mut self, layers: &[Value], args: CallArgs) -> R<Value> {
-        let mut args = args;
         let mut x = match layers.split_first() {
             Some((first, _)) => self.call_value(first, args.clone())?,
-            None => return args.take("x").map_or_else(|| Ok(Value::unit()), |(v, _)| Ok(v)),
+            None => return Ok(args.pos.into_iter().next().map_or_else(Value::unit, |(v, _)| v)),
         };
         for l in &layers[1..] {
             x = self.call_value(l, CallArgs { pos: vec![(x, args.span)], named: vec![], ..args.clone() })?;

@@ -34,14 +34,6 @@ pub const MAX_FINDINGS: usize = 50;
 /// Evaluation steps before elaboration gives up.
 pub const MAX_STEPS: u64 = 20_000_000;
 
-/// A function of the compiler.
-pub struct Builtin {
-    /// Its name in `.nn`.
-    pub name: &'static str,
-    /// What it does.
-    pub call: fn(&mut Elab<'_>, CallArgs) -> R<Value>,
-}
-
 /// The arguments of a call, evaluated.
 #[derive(Clone)]
 pub struct CallArgs {
@@ -59,24 +51,6 @@ pub struct CallArgs {
     pub expect: Option<Type>,
     /// Names around the call.
     pub env: Env,
-}
-
-impl CallArgs {
-    /// Takes the argument of a name, or else the next one without a name.
-    pub fn take(&mut self, name: &str) -> Option<(Value, Span)> {
-        if let Some(i) = self.named.iter().position(|(n, ..)| &*n.text == name) {
-            let (_, v, s) = self.named.remove(i);
-            return Some((v, s));
-        }
-        if self.pos.is_empty() { None } else { Some(self.pos.remove(0)) }
-    }
-
-    /// Takes the argument of a name only.
-    pub fn take_named(&mut self, name: &str) -> Option<(Value, Span)> {
-        let i = self.named.iter().position(|(n, ..)| &*n.text == name)?;
-        let (_, v, s) = self.named.remove(i);
-        Some((v, s))
-    }
 }
 
 /// Names in scope; inner scopes first.

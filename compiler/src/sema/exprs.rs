@@ -21,9 +21,6 @@ use std::sync::Arc;
 /// Expressions inside expressions, before evaluation gives up; the parser's own limit is lower for one expression.
 const MAX_DEPTH: usize = 1_000;
 
-/// Functions that need no parentheses once they have their dims.
-const STANDALONE: &[&str] = &["ones", "zeros", "iota"];
-
 impl Elab<'_> {
     /// The value of an expression.
     pub fn eval(&mut self, e: ExprId, env: &Env) -> R<Value> {
@@ -71,7 +68,7 @@ impl Elab<'_> {
             ExprKind::Call { callee, args } => self.call(*callee, args, span, env, expect),
             ExprKind::Index { base, items } => match self.index(*base, items, span, env)? {
                 // `ones[B, 3]` and `iota[N]` are values as they stand.
-                Value::WithDims(w) if matches!(&w.0, Value::Builtin(b) if STANDALONE.contains(&b.name)) => {
+                Value::WithDims(w) if matches!(&w.0, Value::Builtin(b) if b.sig.is_value()) => {
                     let mut a = self.args(&[], span, self.ast.span(*base), env)?;
                     a.expect = expect.cloned();
                     self.call_value(&Value::WithDims(w), a)

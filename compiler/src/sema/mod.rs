@@ -4,6 +4,7 @@
 //! diagnostics. Elaboration is an abstract interpreter over the tree: everything static (sizes, hyperparameters, layers)
 //! is computed, and tensor operations are appended to a graph. Users' errors end here.
 
+pub mod args;
 pub mod batch;
 pub mod builtins;
 pub mod calls;
@@ -17,6 +18,7 @@ pub mod names;
 mod resolve;
 pub mod selector;
 mod settings;
+pub mod signature;
 pub mod statics;
 mod stmts;
 pub mod stdlib;

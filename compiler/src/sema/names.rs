@@ -449,6 +449,9 @@ impl<'a> Elab<'a> {
 
     /// E0100 or, for a dim or model, E0105, with the nearest name that exists.
     pub fn unknown(&mut self, name: &str, span: Span, env: &Env) -> Reported {
+        if builtins::LATER.contains(&name) {
+            return if self.st.later.insert(name.into()) { self.limit(span, &format!("`{name}`")) } else { Reported };
+        }
         let upper = name.starts_with(|c: char| c.is_ascii_uppercase());
         let mut names: Vec<Arc<str>> = vec![];
         let mut level = Some(env);

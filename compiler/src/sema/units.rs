@@ -19,7 +19,7 @@ use nn_runtime::data::split::SplitSpec;
 use nn_runtime::data::{Header, SourceSpec};
 use nn_runtime::error::DataError;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -197,6 +197,8 @@ pub struct State<'a> {
     pub deciding: Vec<Rc<DimVar>>,
     /// A limit was passed and reported: everything else ends without a word.
     pub given_up: bool,
+    /// Names of features that are not there yet and of which that is said.
+    pub later: BTreeSet<Arc<str>>,
     /// Instances made.
     pub instances: u32,
     /// The layer whose arguments are checked, for messages.

@@ -4,7 +4,8 @@
 //! values; tensors are values of the graph under construction. Sizes are integers here; each dim also keeps the name it
 //! was written with and where it comes from, for messages and for axis arguments (`mean(x, T)`).
 
-use super::cx::{Builtin, Env};
+use super::builtins::Builtin;
+use super::cx::Env;
 use super::models::{Instance, ModelTemplate};
 use crate::graph::graph::ValueId;
 use crate::source::Span;
@@ -249,7 +250,7 @@ impl Value {
             Value::Closure(_) => "a function".into(),
             Value::Fn(f) => format!("function `{}`", f.def.name.text),
             Value::Overloads(_) => "a function".into(),
-            Value::Builtin(b) => format!("function `{}`", b.name),
+            Value::Builtin(b) => format!("function `{}`", b.sig.name),
             Value::WithDims(w) => w.0.show(),
             Value::ConstFn(x) => format!("the constant schedule {x:?}"),
             Value::Model(m) => format!("{} `{}`", m.kind_name(), m.name()),

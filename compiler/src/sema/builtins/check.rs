@@ -1,11 +1,13 @@
 //! Functions for `test` items: comparison within a tolerance, gradients against differences, updates of an optimizer,
 //! results of a metric.
 
-use super::args::Args;
+use super::{Builtin, row};
 use crate::diag::Diagnostic;
 use crate::graph::ops::elementwise::Ew;
-use crate::sema::cx::{Builtin, CallArgs, Elab, Env, R};
+use crate::sema::args::Args;
+use crate::sema::cx::{CallArgs, Elab, Env, R};
 use crate::sema::models::{ModelTemplate, Role, TemplateKind};
+use crate::sema::signature::{Kind, need, or, sig};
 use crate::sema::tensor::arith::{self, BinOp, UnFn};
 use crate::sema::tensor::reduce::{self, Red};
 use crate::sema::tensor::{Num, Opd, dtype, sizes};
@@ -16,24 +18,43 @@ use std::rc::Rc;
 
 /// Functions of this file.
 pub(super) const TABLE: &[Builtin] = &[
-    Builtin { name: "close", call: close },
-    Builtin { name: "gradcheck", call: gradcheck },
-    Builtin { name: "descend", call: descend },
-    Builtin { name: "measure", call: measure },
+    row(
+        sig("close", &[&[need("a", Kind::Tensor), need("b", Kind::Tensor), or("tol", Kind::Number, "1e-6")]]),
+        "Is `a == b` or |a - b| <= tol everywhere? NaN is close to nothing. [..S], [..S] -> bool; either may be a number.",
+        "close([1.0, 2.0], [1.0, 2.0001], 1e-3)",
+        close,
+    ),
+    row(
+        sig("gradcheck", &[&[need("f", Kind::Function), need("x", Kind::Tensor), or("tol", Kind::Number, "1e-5")]]),
+        "Does the gradient of the scalar `f(x)` agree with central differences? `x` has at most 64 elements. -> bool.",
+        "gradcheck(|x| sum(x**3), [0.5, -1.0])",
+        gradcheck,
+    ),
+    row(
+        sig(
+            "descend",
+            &[&[need("optimizer", Kind::Optimizer), need("p", Kind::Tensor), need("gradients", Kind::List)]],
+        ),
+        "A parameter after an update by each gradient in turn, from fresh state, `t` from 1: [..S] -> [..S].",
+        "close(descend(Sgd(lr: 0.1), [1.0], [[1.0], [2.0]]), [0.7], 1e-6)",
+        descend,
+    ),
+    row(
+        sig("measure", &[&[need("metric", Kind::Metric)]]),
+        "What a metric with state gives after one batch, from fresh state: -> [].",
+        "let y: idx<2>[2] = [0, 1]; close(measure(F1[2]([[1.0, 0.0], [0.0, 1.0]], y)), 1, 1e-6)",
+        measure,
+    ),
 ];
 
 /// Most elements that `gradcheck` varies.
 const MAX_VARIED: u64 = 64;
 
-/// `close(a, b, tol)`: a bool, true if everywhere `a == b` or `|a - b| <= tol`; NaN is close to nothing. The shapes must
-/// be equal, or one side is a number.
-fn close(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "close", args);
+fn close(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let x = a.operand(el, "a")?;
     let y = a.operand(el, "b")?;
-    let tol = a.float(el, "tol", 1e-6)?;
-    let span = a.span();
-    a.end(el)?;
+    let tol = a.float(el, "tol")?;
+    let span = a.span;
     near(el, &x, &y, tol, span)
 }
 
@@ -54,15 +75,12 @@ fn near(el: &mut Elab<'_>, x: &Opd, y: &Opd, tol: f64, span: Span) -> R<Value> {
     Ok(Value::Tensor(reduce::reduce(el, Red::All, &both, &axes, false)))
 }
 
-/// `gradcheck(f, x, tol)`: does the gradient of the scalar `f(x)` agree with central differences? They are taken in the
-/// graph with a step of 2^-13, which suits the interpreter that runs tests: it computes in f64.
-fn gradcheck(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "gradcheck", args);
+/// The differences are taken in the graph with a step of 2^-13, which suits the interpreter that runs tests: it computes in f64.
+fn gradcheck(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (f, fs) = a.value(el, "f")?;
     let (x, xs) = a.tensor(el, "x")?;
-    let tol = a.float(el, "tol", 1e-5)?;
-    let (span, env) = (a.span(), a.rest.env.clone());
-    a.end(el)?;
+    let tol = a.float(el, "tol")?;
+    let (span, env) = (a.span, a.env.clone());
     let n: u64 = x.dims.iter().map(|d| d.size).product();
     if n > MAX_VARIED {
         return el.err("E0902", xs, format!("`gradcheck` varies at most {MAX_VARIED} elements, found {n}"));
@@ -124,15 +142,12 @@ fn template(el: &mut Elab<'_>, v: &Value, span: Span, want: Role, what: &str) ->
     }
 }
 
-/// `descend(Adam(lr: 0.1), p, [g1, g2])`: the parameter after an update by each gradient, from fresh state, `t` from 1.
-fn descend(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "descend", args);
+fn descend(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (opt, os) = a.value(el, "optimizer")?;
     let (p, ps) = a.value(el, "p")?;
     let mut p = el.as_tensor(&p, Some(crate::sema::tensor::FLOAT), ps)?;
     let (grads, gs) = a.value(el, "gradients")?;
-    let (span, env) = (a.span(), a.rest.env.clone());
-    a.end(el)?;
+    let (span, env) = (a.span, a.env.clone());
     let Value::List(grads) = grads else {
         return el.err("E0207", gs, "the gradients are a list, one for each update");
     };
@@ -169,12 +184,9 @@ fn descend(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     Ok(Value::Tensor(p))
 }
 
-/// `measure(F1[2](logits, y))`: what a metric gives after one batch, from fresh state.
-fn measure(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "measure", args);
+fn measure(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (v, s) = a.value(el, "metric")?;
-    let (span, env) = (a.span(), a.rest.env.clone());
-    a.end(el)?;
+    let (span, env) = (a.span, a.env.clone());
     let t = template(el, &v, s, Role::Metric, "a metric with its arguments")?;
     let mut bare = (*t).clone();
     let given = bare.hyper.take().unwrap_or_default();

@@ -2,16 +2,32 @@
 //!
 //! In: tensors. Out: ordinary graph values, so derivatives nest. `x` is treated as independent of what it came from.
 
-use super::args::Args;
+use super::{Builtin, row};
 use crate::diag::Diagnostic;
 use crate::grad;
-use crate::sema::cx::{Builtin, CallArgs, Elab, R};
+use crate::sema::args::Args;
+use crate::sema::cx::{Elab, R};
+use crate::sema::signature::{Kind, need, sig};
 use crate::sema::tensor::{dtype, sizes};
 use crate::sema::value::{Tensor, Value, show_dims};
 use crate::source::Span;
 
 /// Functions of this file.
-pub(super) const TABLE: &[Builtin] = &[Builtin { name: "grad", call: gradient }, Builtin { name: "vjp", call: vjp }];
+pub(super) const TABLE: &[Builtin] = &[
+    row(
+        sig("grad", &[&[need("y", Kind::Tensor), need("x", Kind::Tensors)]]),
+        "The derivative of the scalar `y` by `x`, a value as any other, which can be derived again: [], [..S] -> [..S]; \
+         by a tuple a tuple. `x` counts as independent of what it was computed from.",
+        "let x: f32[2] = [1.0, 3.0]; close(grad(sum(x**2), x), [2.0, 6.0], 1e-6)",
+        gradient,
+    ),
+    row(
+        sig("vjp", &[&[need("y", Kind::Tensor), need("x", Kind::Tensors), need("ct", Kind::Tensor)]]),
+        "The derivative of `sum(y * ct)` by `x`: [..T], [..S], [..T] -> [..S]; by a tuple a tuple.",
+        "let x: f32[2] = [1.0, 3.0]; close(vjp(x**2, x, [1.0, 0.5]), [2.0, 3.0], 1e-6)",
+        vjp,
+    ),
+];
 
 /// A float scalar, or E0203.
 pub(super) fn scalar(el: &mut Elab<'_>, y: &Tensor, span: Span) -> R<()> {
@@ -63,12 +79,9 @@ fn finish(el: &mut Elab<'_>, xs: &[Tensor], gs: Vec<Option<crate::graph::graph::
     }
 }
 
-/// `grad(y, x)`: the derivative of the scalar `y` by `x`, or by each part of a tuple.
-fn gradient(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "grad", args);
+fn gradient(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (y, ys) = a.tensor(el, "y")?;
     let (x, xs) = a.value(el, "x")?;
-    a.end(el)?;
     scalar(el, &y, ys)?;
     let tensors = parts(el, &x, xs)?;
     let ids: Vec<_> = tensors.iter().map(|t| t.id).collect();
@@ -87,13 +100,10 @@ fn gradient(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     Ok(finish(el, &tensors, gs, !matches!(x, Value::Tensor(_))))
 }
 
-/// `vjp(y, x, ct)`: the derivative of `sum(y * ct)` by `x`.
-fn vjp(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "vjp", args);
+fn vjp(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (y, ys) = a.tensor(el, "y")?;
     let (x, xs) = a.value(el, "x")?;
     let (ct, cs) = a.tensor(el, "ct")?;
-    a.end(el)?;
     if !y.elem.dtype().is_float() {
         return el.err("E0202", ys, format!("a derivative is of floats, found {}", y.show()));
     }

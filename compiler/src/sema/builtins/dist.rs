@@ -3,12 +3,14 @@
 //! In: `normal(0.1)` and its like are values; `let x: T ~ normal(0.1)` gives one here with the type to fill. Out: ops over
 //! [`Op::Rng`] bits, so that a draw is part of the graph. A uniform number is `(bits >> 8) * 2^-24`, exactly.
 
-use super::args::Args;
+use super::{Builtin, row};
 use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{ArgKind, Op};
-use crate::sema::cx::{Builtin, CallArgs, Elab, R};
+use crate::sema::args::Args;
+use crate::sema::cx::{Elab, R};
+use crate::sema::signature::{Form, Kind, need, or, sig};
 use crate::sema::tensor::arith::{self, BinOp};
 use crate::sema::tensor::{FLOAT, Num, Opd, broadcast, dtype, sizes};
 use crate::sema::value::{Dim, Dist, Elem, ElemType, Tensor, TensorType, Value, show_dims};
@@ -16,23 +18,65 @@ use crate::source::Span;
 use nn_runtime::dtype::DType;
 use std::rc::Rc;
 
-/// A parameter of a distribution and its default.
-type Param = (&'static str, Option<f64>);
+const KAIMING: &[Form] = &[&[or("a", Kind::Number, "0")]];
 
-/// Functions of this file: each makes a distribution.
+/// Functions of this file: each makes a distribution. What is drawn has the shape and dtype of the type left of `~`.
 pub(super) const TABLE: &[Builtin] = &[
-    Builtin { name: "normal", call: |el, a| dist(el, "normal", &[("std", Some(1.0)), ("mean", Some(0.0))], a) },
-    Builtin { name: "uniform", call: uniform },
-    Builtin { name: "bernoulli", call: |el, a| dist(el, "bernoulli", &[("p", Some(0.5))], a) },
-    Builtin { name: "randint", call: randint },
-    Builtin {
-        name: "trunc_normal",
-        call: |el, a| dist(el, "trunc_normal", &[("std", Some(1.0)), ("bound", Some(2.0))], a),
-    },
-    Builtin { name: "kaiming_uniform", call: |el, a| dist(el, "kaiming_uniform", &[("a", Some(0.0))], a) },
-    Builtin { name: "kaiming_normal", call: |el, a| dist(el, "kaiming_normal", &[("a", Some(0.0))], a) },
-    Builtin { name: "glorot", call: |el, a| dist(el, "glorot", &[("gain", Some(1.0))], a) },
-    Builtin { name: "categorical", call: |el, a| dist(el, "categorical", &[("logits", None)], a) },
+    row(
+        sig("normal", &[&[or("std", Kind::Tensor, "1"), or("mean", Kind::Tensor, "0")]]),
+        "Normal with a standard deviation and a mean. Draws floats.",
+        "let x: f32[2000] ~ normal(0.5, 3.0); close(mean(x), 3, 0.1)",
+        dist,
+    ),
+    row(
+        sig("uniform", &[&[], &[need("a", Kind::Number)], &[need("lo", Kind::Number), need("hi", Kind::Number)]]),
+        "Uniform over 0 to 1, over -a to a, or over lo to hi. Draws floats.",
+        "let x: f32[100] ~ uniform(2.0); all(abs(x) <= 2)",
+        uniform,
+    ),
+    row(
+        sig("bernoulli", &[&[or("p", Kind::Tensor, "0.5")]]),
+        "True with probability p. Draws bools.",
+        "let keep: bool[4] ~ bernoulli(1.0); all(keep)",
+        dist,
+    ),
+    row(
+        sig("randint", &[&[], &[need("hi", Kind::Int)], &[need("lo", Kind::Int), need("hi", Kind::Int)]]),
+        "Whole numbers from `lo` (0) to hi - 1, evenly; without bounds over the range of the `idx` type. Draws ints.",
+        "let i: idx<5>[100] ~ randint(); all(i < 5)",
+        randint,
+    ),
+    row(
+        sig("trunc_normal", &[&[or("std", Kind::Number, "1"), or("bound", Kind::Number, "2")]]),
+        "Normal with a standard deviation, held to `bound` deviations on either side. Draws floats.",
+        "let x: f32[100] ~ trunc_normal(0.5); all(abs(x) <= 1)",
+        dist,
+    ),
+    row(
+        sig("kaiming_uniform", KAIMING),
+        "Uniform within sqrt(6 / ((1 + a^2) * fan-in)) for a weight [Out, In, ..] (He et al. 2015). Draws floats.",
+        "let w: f32[4, 6] ~ kaiming_uniform(); all(abs(w) <= 1)",
+        dist,
+    ),
+    row(
+        sig("kaiming_normal", KAIMING),
+        "Normal with deviation sqrt(2 / ((1 + a^2) * fan-in)) for a weight [Out, In, ..] (He et al. 2015). Draws floats.",
+        "let w: f32[50, 2] ~ kaiming_normal(); close(mean(w**2), 1, 0.5)",
+        dist,
+    ),
+    row(
+        sig("glorot", &[&[or("gain", Kind::Number, "1")]]),
+        "Uniform within gain * sqrt(6 / (fan-in + fan-out)) for a weight [Out, In, ..] (Glorot & Bengio 2010). Draws \
+         floats.",
+        "let w: f32[3, 3] ~ glorot(); all(abs(w) <= 1)",
+        dist,
+    ),
+    row(
+        sig("categorical", &[&[need("logits", Kind::Tensor)]]),
+        "An index of the last axis with probability softmax(logits): logits [..S, C]. Draws idx<C>[..S].",
+        "let i: idx<2>[100] ~ categorical([0.0, -1e9]); all(i == 0)",
+        dist,
+    ),
 ];
 
 fn made(name: &'static str, args: Vec<Value>, span: Span) -> R<Value> {
@@ -40,59 +84,36 @@ fn made(name: &'static str, args: Vec<Value>, span: Span) -> R<Value> {
 }
 
 /// A distribution with its arguments in order.
-fn dist(el: &mut Elab<'_>, name: &'static str, params: &[Param], args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
+fn dist(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let mut values = vec![];
-    for (p, default) in params {
-        values.push(match (a.rest.take(p), default) {
-            (Some((v, s)), Some(_)) => {
-                el.operand(&v, s)?;
-                v
-            }
-            (Some((v, s)), None) => Value::Tensor(el.as_tensor(&v, None, s)?),
-            (None, Some(x)) => Value::Float(*x),
-            (None, None) => return el.err("E0208", a.span(), format!("`{name}` needs `{p}`")),
+    for p in a.sig.forms[a.form] {
+        values.push(match p.kind {
+            Kind::Number => Value::Float(a.float(el, p.name)?),
+            _ => a.operand(el, p.name)?.val.into(),
         });
     }
-    let span = a.span();
-    a.end(el)?;
-    made(name, values, span)
+    made(a.name(), values, a.span)
 }
 
-/// `uniform()` is over 0 to 1, `uniform(a)` over -a to a, `uniform(lo, hi)` over lo to hi.
-fn uniform(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "uniform", args);
-    let first = a.rest.take("a").or_else(|| a.rest.take_named("lo"));
-    let second = a.rest.take("hi");
-    let span = a.span();
-    a.end(el)?;
-    let (lo, hi) = match (first, second) {
-        (None, None) => (0.0, 1.0),
-        (Some((v, s)), None) => {
-            let x = el.as_float(&v, s, "the bound of `uniform`")?;
+fn uniform(el: &mut Elab<'_>, a: Args) -> R<Value> {
+    let (lo, hi) = match a.form {
+        0 => (0.0, 1.0),
+        1 => {
+            let x = a.float(el, "a")?;
             (-x, x)
         }
-        (Some((v, s)), Some((w, t))) => (el.as_float(&v, s, "`lo`")?, el.as_float(&w, t, "`hi`")?),
-        (None, Some((w, t))) => (0.0, el.as_float(&w, t, "`hi`")?),
+        _ => (a.float(el, "lo")?, a.float(el, "hi")?),
     };
-    made("uniform", vec![Value::Float(lo), Value::Float(hi)], span)
+    made("uniform", vec![Value::Float(lo), Value::Float(hi)], a.span)
 }
 
-/// `randint()` over the range of the `idx` type, `randint(lo, hi)` over lo to hi - 1.
-fn randint(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "randint", args);
-    let mut bounds = vec![];
-    while let Some((v, s)) = a.rest.take("bound") {
-        bounds.push(Value::Int(el.as_int(&v, s, "the bound of `randint`")?));
-    }
-    let span = a.span();
-    a.end(el)?;
-    match bounds.len() {
-        1 => bounds.insert(0, Value::Int(0)),
-        0 | 2 => {}
-        _ => return el.err("E0208", span, "`randint` takes at most two bounds"),
-    }
-    made("randint", bounds, span)
+fn randint(el: &mut Elab<'_>, a: Args) -> R<Value> {
+    let bounds = match a.form {
+        0 => vec![],
+        1 => vec![0, a.int(el, "hi")?],
+        _ => vec![a.int(el, "lo")?, a.int(el, "hi")?],
+    };
+    made("randint", bounds.into_iter().map(Value::Int).collect(), a.span)
 }
 
 /// A draw from a distribution: the right side of `~`. The type's axes are all decided.

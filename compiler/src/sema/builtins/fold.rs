@@ -1,10 +1,11 @@
 //! Reductions and running sums.
 
-use super::args::Args;
-use super::{math, written};
+use super::{Builtin, math, row};
 use crate::diag::Diagnostic;
 use crate::graph::ops::{ArgKind, ReduceKind};
-use crate::sema::cx::{Builtin, CallArgs, Elab, R};
+use crate::sema::args::{Args, written};
+use crate::sema::cx::{Elab, R, Reported};
+use crate::sema::signature::{Form, Kind, key, need, or, rest, sig};
 use crate::sema::tensor::arith::BinOp;
 use crate::sema::tensor::axes;
 use crate::sema::tensor::reduce::{self, Red};
@@ -12,94 +13,150 @@ use crate::sema::tensor::{Num, Opd};
 use crate::sema::value::{Tensor, Value};
 use crate::source::Span;
 
+const REDUCE: &[Form] = &[&[need("x", Kind::Tensor), or("axis", Kind::Axes, "all"), key("keep", Kind::Bool, "false")]];
+const EXTREME: &[Form] = &[
+    &[need("x", Kind::Tensor), or("axis", Kind::Axes, "all"), key("keep", Kind::Bool, "false")],
+    &[need("a", Kind::Tensor), need("b", Kind::Tensor), rest("others", Kind::Tensor)],
+];
+const ARG: &[Form] = &[&[need("x", Kind::Tensor), or("axis", Kind::Axis, "-1"), key("keep", Kind::Bool, "false")]];
+const RUNNING: &[Form] = &[&[need("x", Kind::Tensor), or("axis", Kind::Axis, "-1")]];
+const MEAN: &[Form] = &[&[
+    need("x", Kind::Tensor),
+    or("axis", Kind::Axes, "all"),
+    key("keep", Kind::Bool, "false"),
+    key("weight", Kind::Tensor, "1"),
+]];
+
 /// Functions of this file.
 pub(super) const TABLE: &[Builtin] = &[
-    Builtin { name: "sum", call: |el, a| fold(el, "sum", Red::Sum, a) },
-    Builtin { name: "prod", call: |el, a| fold(el, "prod", Red::Prod, a) },
-    Builtin { name: "any", call: |el, a| fold(el, "any", Red::Any, a) },
-    Builtin { name: "all", call: |el, a| fold(el, "all", Red::All, a) },
-    Builtin { name: "logsumexp", call: |el, a| fold(el, "logsumexp", Red::LogSumExp, a) },
-    Builtin { name: "norm", call: |el, a| fold(el, "norm", Red::Norm, a) },
-    Builtin { name: "max", call: |el, a| extreme(el, "max", Red::Max, BinOp::Max, a) },
-    Builtin { name: "min", call: |el, a| extreme(el, "min", Red::Min, BinOp::Min, a) },
-    Builtin { name: "maximum", call: |el, a| elementwise(el, "maximum", BinOp::Max, a) },
-    Builtin { name: "minimum", call: |el, a| elementwise(el, "minimum", BinOp::Min, a) },
-    Builtin { name: "mean", call: mean },
-    Builtin { name: "moments", call: moments },
-    Builtin { name: "argmax", call: |el, a| arg(el, "argmax", ArgKind::Max, a) },
-    Builtin { name: "argmin", call: |el, a| arg(el, "argmin", ArgKind::Min, a) },
-    Builtin { name: "cumsum", call: |el, a| running(el, "cumsum", ReduceKind::Sum, a) },
-    Builtin { name: "cumprod", call: |el, a| running(el, "cumprod", ReduceKind::Prod, a) },
+    row(
+        sig("sum", REDUCE),
+        "Sum over axes: [..S] -> [..S] without them, or with 1 in their place if `keep`.",
+        "close(sum([[1.0, 2.0], [3.0, 4.0]], 1), [3.0, 7.0], 0)",
+        |el, a| fold(el, Red::Sum, &a),
+    ),
+    row(sig("prod", REDUCE), "Product over axes, as `sum`.", "close(prod([2.0, 3.0, 4.0]), 24, 0)", |el, a| {
+        fold(el, Red::Prod, &a)
+    }),
+    row(
+        sig("any", REDUCE),
+        "Is any element true? bool[..S] -> bool[..S] without the axes.",
+        "any([false, true])",
+        |el, a| fold(el, Red::Any, &a),
+    ),
+    row(
+        sig("all", REDUCE),
+        "Are all elements true? bool[..S] -> bool[..S] without the axes.",
+        "not all([false, true])",
+        |el, a| fold(el, Red::All, &a),
+    ),
+    row(
+        sig("logsumexp", REDUCE),
+        "log of the sum of e^x over axes, shifted by the maximum, as `sum`.",
+        "close(logsumexp([1000.0, 1000.0]), 1000.693147, 1e-3)",
+        |el, a| fold(el, Red::LogSumExp, &a),
+    ),
+    row(
+        sig("norm", REDUCE),
+        "Square root of the sum of squares over axes, as `sum`; the derivative at 0 is 0.",
+        "close(norm([3.0, 4.0]), 5, 1e-6)",
+        |el, a| fold(el, Red::Norm, &a),
+    ),
+    row(
+        sig("max", EXTREME),
+        "Largest element over axes, as `sum`. Of several operands the largest at each element, which `maximum` says more \
+         clearly; a tensor and then a static int could mean either, so that is E0208.",
+        "close(max([[1.0, 5.0], [9.0, 2.0]], axis: 1), [5.0, 9.0], 0) and max(2, 3) == 3",
+        |el, a| extreme(el, Red::Max, BinOp::Max, a),
+    ),
+    row(
+        sig("min", EXTREME),
+        "Smallest element over axes, or of several operands, as `max`.",
+        "close(min([4.0, 2.0]), 2, 0)",
+        |el, a| extreme(el, Red::Min, BinOp::Min, a),
+    ),
+    row(
+        sig("mean", MEAN),
+        "Mean over axes: [..S] -> [..S] without them. Over all elements it is a `mean`: a weighted sum and a sum of \
+         weights that are divided once, so that ragged batches count exactly; `weight` is for this form.",
+        "close(mean([[1.0, 3.0], [5.0, 7.0]], 0), [3.0, 5.0], 0) and close(mean([1.0, 3.0], weight: [3.0, 1.0]), 1.5, 0)",
+        mean,
+    ),
+    row(
+        sig("moments", REDUCE),
+        "Mean and (biased) variance over axes: [..S] -> ([..], [..]).",
+        "let (m, v) = moments([1.0, 3.0]); close(m, 2, 0) and close(v, 1, 0)",
+        moments,
+    ),
+    row(
+        sig("argmax", ARG),
+        "Position of the first maximum along an axis of size N: [.., N] -> idx<N>[..].",
+        "all(argmax([[1.0, 5.0, 2.0], [7.0, 0.0, 7.0]]) == [1, 0])",
+        |el, a| arg(el, ArgKind::Max, &a),
+    ),
+    row(
+        sig("argmin", ARG),
+        "Position of the first minimum along an axis, as `argmax`.",
+        "argmin([1.0, -5.0, 2.0]) == 1",
+        |el, a| arg(el, ArgKind::Min, &a),
+    ),
+    row(
+        sig("cumsum", RUNNING),
+        "Running sums along an axis, each including its own element: [..S] -> [..S].",
+        "close(cumsum([1.0, 2.0, 3.0]), [1.0, 3.0, 6.0], 0)",
+        |el, a| running(el, ReduceKind::Sum, &a),
+    ),
+    row(
+        sig("cumprod", RUNNING),
+        "Running products along an axis, as `cumsum`.",
+        "close(cumprod([1.0, 2.0, 3.0]), [1.0, 2.0, 6.0], 0)",
+        |el, a| running(el, ReduceKind::Prod, &a),
+    ),
 ];
-
-/// The axes given, or all.
-fn axes_or_all(el: &mut Elab<'_>, a: &mut Args, t: &Tensor, shown: &str) -> R<Vec<usize>> {
-    match a.rest.take("axis") {
-        None => Ok((0..t.dims.len()).collect()),
-        Some((v, s)) => {
-            let what = format!("{}({shown}, {})", a.name, written(&v));
-            axes::axes(el, t, &v, s, &what)
-        }
-    }
-}
-
-/// The axis given, or the last.
-pub(super) fn axis_or_last(el: &mut Elab<'_>, a: &mut Args, t: &Tensor, shown: &str) -> R<usize> {
-    let (v, s) = a.rest.take("axis").unwrap_or((Value::Int(-1), a.span()));
-    let what = format!("{}({shown}, {})", a.name, written(&v));
-    axes::axis(el, t, &v, s, &what)
-}
 
 fn shown(el: &Elab<'_>, span: Span) -> String {
     let text = el.text(span);
     if text.len() <= 24 && !text.contains('\n') { text.to_owned() } else { "..".to_owned() }
 }
 
-/// `sum(x)`, `sum(x, axes)`, `sum(x, axes, keep: true)`
-fn fold(el: &mut Elab<'_>, name: &'static str, red: Red, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
+fn fold(el: &mut Elab<'_>, red: Red, a: &Args) -> R<Value> {
     let (t, s) = a.tensor(el, "x")?;
     let keep = a.flag(el, "keep")?;
     let text = shown(el, s);
-    let ax = axes_or_all(el, &mut a, &t, &text)?;
-    a.end(el)?;
+    let ax = a.axes(el, &t, "axis", &text)?;
     Ok(Value::Tensor(reduce::reduce(el, red, &t, &ax, keep)))
 }
 
 /// `max(x)`, `max(x, T)` and `max(x, axis: -1)` reduce; `max(a, b, ..)` of numbers and tensors is elementwise, as
 /// `maximum` always is. A tensor and then a static int could be meant either way, so it is refused.
-fn extreme(el: &mut Elab<'_>, name: &'static str, red: Red, op: BinOp, args: CallArgs) -> R<Value> {
-    let named = args.named.iter().any(|(n, ..)| matches!(&*n.text, "keep" | "axis"));
-    match &args.pos[..] {
+fn extreme(el: &mut Elab<'_>, red: Red, op: BinOp, a: Args) -> R<Value> {
+    let reduces = a.form == 0 && (a.is_named("axis") || a.get("keep").is_some());
+    let all = if a.form == 0 {
+        let mut all = vec![a.value(el, "x")?];
+        all.extend(a.get("axis"));
+        all
+    } else {
+        let mut all = vec![a.value(el, "a")?, a.value(el, "b")?];
+        all.extend(a.all("others"));
+        all
+    };
+    match &all[..] {
+        _ if reduces => fold(el, red, &a),
         // `max([1, 2, 3])` of static numbers stays static.
-        [(Value::List(items), span)] if !named && items.iter().all(|v| Num::of(v).is_some()) => {
+        [(Value::List(items), span)] if items.iter().all(|v| Num::of(v).is_some()) => {
             if items.is_empty() {
-                return el.err("E0208", args.span, format!("`{name}` of an empty list"));
+                return el.err("E0208", a.span, format!("`{}` of an empty list", a.name()));
             }
-            let all = items.iter().map(|v| (v.clone(), *span)).collect();
-            elementwise(el, name, op, CallArgs { pos: all, ..args })
+            let all: Vec<(Value, Span)> = items.iter().map(|v| (v.clone(), *span)).collect();
+            math::largest(el, op, &all)
         }
-        [] | [_] => fold(el, name, red, args),
-        _ if named => fold(el, name, red, args),
-        [(Value::Tensor(t), _), (axes, _)] if names_axes(t, axes) => fold(el, name, red, args),
+        [_] => fold(el, red, &a),
+        [(Value::Tensor(t), _), (axes, _)] if names_axes(t, axes) => fold(el, red, &a),
         [x @ (Value::Tensor(_) | Value::Mean { .. } | Value::List(_), _), y, ..] if int_like(&x.0, &y.0) => {
-            Err(either_way(el, name, &args))
+            Err(either_way(el, &a, &all))
         }
-        _ => elementwise(el, name, op, args),
+        all => math::largest(el, op, all),
     }
-}
-
-/// `maximum(a, b, ..)`: the largest, element by element; of static numbers a static number.
-fn elementwise(el: &mut Elab<'_>, name: &'static str, op: BinOp, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
-    let mut best = a.operand(el, "a")?;
-    let others = a.others();
-    a.end(el)?;
-    for (v, s) in others {
-        let y = el.operand(&v, s)?;
-        best = Opd::new(math::extreme(el, op, &best, &y)?, best.span.to(s));
-    }
-    Ok(best.val.into())
 }
 
 /// Is it a dim that the tensor carries, or a list of such?
@@ -123,29 +180,30 @@ fn int_like(x: &Value, v: &Value) -> bool {
 }
 
 /// `max(x, -1)`: the edits for both readings, as far as they are possible.
-fn either_way(el: &mut Elab<'_>, name: &'static str, args: &CallArgs) -> crate::sema::cx::Reported {
+fn either_way(el: &mut Elab<'_>, a: &Args, all: &[(Value, Span)]) -> Reported {
+    let name = a.name();
     let longer = if name == "max" { "maximum" } else { "minimum" };
-    let texts: Vec<&str> = args.pos.iter().map(|(_, s)| el.text(*s)).collect();
+    let texts: Vec<&str> = all.iter().map(|(_, s)| el.text(*s)).collect();
     let (x, y) = (texts[0], texts[1]);
-    let shape = match &args.pos[0].0 {
+    let shape = match &all[0].0 {
         Value::Tensor(_) if el.per_element => vec![],
         Value::Tensor(t) => t.dims.iter().map(|d| d.size).collect(),
         v => crate::sema::cx::numbers(v).map_or(vec![], |(shape, ..)| shape),
     };
     let rank = shape.len() as i64;
     let axis = |v: &Value| matches!(v, Value::Int(i) if (-rank..rank).contains(i));
-    let axes = match &args.pos[1].0 {
+    let axes = match &all[1].0 {
         Value::List(items) => !items.is_empty() && items.iter().all(axis),
         v => axis(v),
     };
-    let mut d = Diagnostic::error("E0208", args.span, format!("`{name}` of a tensor and {}", written(&args.pos[1].0)))
+    let mut d = Diagnostic::error("E0208", a.span, format!("`{name}` of a tensor and {}", written(&all[1].0)))
         .here("an axis, or a number to compare with?");
-    if args.pos.len() == 2 && axes {
+    if all.len() == 2 && axes {
         d = d.help(format!("along the axis: `{name}({x}, axis: {y})`"));
     }
-    let fits = match &args.pos[1].0 {
+    let fits = match &all[1].0 {
         Value::List(items) => {
-            let ints = matches!(&args.pos[0].0, Value::Tensor(t) if t.elem.dtype().is_int());
+            let ints = matches!(&all[0].0, Value::Tensor(t) if t.elem.dtype().is_int());
             ints && shape.last() == Some(&(items.len() as u64))
         }
         _ => true,
@@ -156,69 +214,54 @@ fn either_way(el: &mut Elab<'_>, name: &'static str, args: &CallArgs) -> crate::
     el.error(d)
 }
 
-/// `mean(x, axes)` is a tensor; `mean(x)` and `mean(x, weight: w)` are ratios of sums.
-fn mean(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "mean", args);
-    let weight = a.rest.take_named("weight");
+/// Over axes a tensor; over all elements a ratio of sums.
+fn mean(el: &mut Elab<'_>, a: Args) -> R<Value> {
+    let weight = a.get("weight");
     let keep = a.flag(el, "keep")?;
     let (v, s) = a.value(el, "x")?;
-    if let (Value::Mean { .. }, None, true) = (&v, &weight, a.rest.pos.is_empty()) {
+    let axis = a.get("axis");
+    if let (Value::Mean { .. }, None, None) = (&v, &weight, &axis) {
         return Ok(v);
     }
-    let t = el.as_tensor(&v, None, s)?;
-    let has_axes = !a.rest.pos.is_empty() || a.rest.named.iter().any(|(n, ..)| &*n.text == "axis");
-    if has_axes || keep {
+    let (t, _) = a.tensor(el, "x")?;
+    if axis.is_some() || keep {
         if let Some((_, ws)) = weight {
-            return el.err("E0208", ws, "a weighted mean is over all elements: give `weight` or axes, not both");
+            let message = "a weighted mean is over all elements: give `weight` or axes, not both";
+            return Err(el.error(a.sig.wrong(ws, message)));
         }
-        let text = shown(el, s);
-        let ax = axes_or_all(el, &mut a, &t, &text)?;
-        a.end(el)?;
-        return Ok(Value::Tensor(reduce::reduce(el, Red::Mean, &t, &ax, keep)));
+        return fold(el, Red::Mean, &a);
     }
     let w = match weight {
         None => None,
-        Some((v, s)) => Some(el.operand(&v, s)?),
+        Some(_) => Some(a.operand(el, "weight")?),
     };
-    let span = a.span();
-    a.end(el)?;
-    let r = reduce::ratio(el, &Opd::new(t, s), w.as_ref(), span);
+    let r = reduce::ratio(el, &Opd::new(t, s), w.as_ref(), a.span);
     el.failed(r)
 }
 
-/// `moments(x, axes)`: mean and biased variance.
-fn moments(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "moments", args);
+fn moments(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, s) = a.tensor(el, "x")?;
     let keep = a.flag(el, "keep")?;
     let text = shown(el, s);
-    let ax = axes_or_all(el, &mut a, &t, &text)?;
-    a.end(el)?;
+    let ax = a.axes(el, &t, "axis", &text)?;
     let (m, v) = reduce::moments(el, &t, &ax, keep);
     Ok(Value::Tuple(vec![Value::Tensor(m), Value::Tensor(v)].into()))
 }
 
-/// `argmax(x)`, `argmax(x, axis)`: position of the first maximum, along the last axis by default.
-fn arg(el: &mut Elab<'_>, name: &'static str, kind: ArgKind, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
+fn arg(el: &mut Elab<'_>, kind: ArgKind, a: &Args) -> R<Value> {
     let (t, s) = a.tensor(el, "x")?;
     let keep = a.flag(el, "keep")?;
     let text = shown(el, s);
-    let axis = axis_or_last(el, &mut a, &t, &text)?;
-    let span = a.span();
-    a.end(el)?;
+    let axis = a.axis(el, &t, "axis", &text)?;
     if t.dims[axis].size == 0 {
-        return el.err("E0117", span, format!("`{name}` over an axis without elements"));
+        return el.err("E0117", a.span, format!("`{}` over an axis without elements", a.name()));
     }
     Ok(Value::Tensor(reduce::arg(el, kind, &t, axis, keep)))
 }
 
-/// `cumsum(x, axis)`: inclusive running sums, along the last axis by default.
-fn running(el: &mut Elab<'_>, name: &'static str, kind: ReduceKind, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
+fn running(el: &mut Elab<'_>, kind: ReduceKind, a: &Args) -> R<Value> {
     let (t, s) = a.tensor(el, "x")?;
     let text = shown(el, s);
-    let axis = axis_or_last(el, &mut a, &t, &text)?;
-    a.end(el)?;
+    let axis = a.axis(el, &t, "axis", &text)?;
     Ok(Value::Tensor(reduce::cumulate(el, kind, &t, axis)))
 }

@@ -1,71 +1,91 @@
 //! Tensors from nothing: `ones[B, 3]`, `iota[N]`, `linspace[N](a, b)`, `randn[4, 7](seed: 1)`.
 
-use super::args::Args;
 use super::place::filled;
+use super::{Builtin, row};
 use crate::diag::Diagnostic;
-use crate::sema::cx::{Builtin, CallArgs, Elab, R};
+use crate::sema::args::Args;
+use crate::sema::cx::{Elab, R};
+use crate::sema::signature::{Brackets, Form, Kind, need, sig, sized};
 use crate::sema::tensor::{Num, Opd, make};
 use crate::sema::value::{Elem, Tensor, Type, Value};
 
+const VALUE: &[Form] = &[&[need("value", Kind::Tensor)]];
+const NOTHING: &[Form] = &[&[]];
+
 /// Functions of this file.
 pub(super) const TABLE: &[Builtin] = &[
-    Builtin { name: "ones", call: |el, a| constant(el, "ones", 1.0, a) },
-    Builtin { name: "zeros", call: |el, a| constant(el, "zeros", 0.0, a) },
-    Builtin { name: "fill", call: |el, a| fill(el, "fill", a) },
-    Builtin { name: "full", call: |el, a| fill(el, "full", a) },
-    Builtin { name: "iota", call: iota },
-    Builtin { name: "arange", call: arange },
-    Builtin { name: "linspace", call: linspace },
-    Builtin { name: "randn", call: randn },
+    row(
+        sized("ones", Brackets::Shape, NOTHING),
+        "Ones of a shape: f32 unless the expected type says otherwise.",
+        "close(ones[2], [1.0, 1.0], 0)",
+        |el, a| constant(el, 1.0, a),
+    ),
+    row(
+        sized("zeros", Brackets::Shape, NOTHING),
+        "Zeros of a shape, as `ones`.",
+        "close(zeros[2, 2], [[0.0, 0.0], [0.0, 0.0]], 0)",
+        |el, a| constant(el, 0.0, a),
+    ),
+    row(
+        sized("fill", Brackets::Shape, VALUE),
+        "One value at every place of a shape: [..T] -> [..S, ..T].",
+        "close(fill[2](0.5), [0.5, 0.5], 0)",
+        fill,
+    ),
+    row(sized("full", Brackets::Shape, VALUE), "The same as `fill`.", "close(full[2](0.5), [0.5, 0.5], 0)", fill),
+    row(sized("iota", Brackets::One, NOTHING), "0 to N - 1 as idx<N>[N].", "all(iota[3] == [0, 1, 2])", iota),
+    row(
+        sig("arange", &[&[need("hi", Kind::Int)], &[need("lo", Kind::Int), need("hi", Kind::Int)]]),
+        "Whole numbers from `lo` (0) to hi - 1, as i32[hi - lo].",
+        "all(arange(2, 5) == [2, 3, 4]) and all(arange(2) == [0, 1])",
+        arange,
+    ),
+    row(
+        sized("linspace", Brackets::One, &[&[need("lo", Kind::Number), need("hi", Kind::Number)]]),
+        "N evenly spaced numbers with both ends: f32[N]; N may come from the expected type.",
+        "close(linspace[3](0, 1), [0.0, 0.5, 1.0], 1e-7)",
+        linspace,
+    ),
+    row(
+        sized("randn", Brackets::Shape, &[&[need("seed", Kind::Int)]]),
+        "Standard normal numbers that are fixed by the seed, the same at every call: f32[..S].",
+        "close(randn[4](seed: 1), randn[4](seed: 1), 0)",
+        randn,
+    ),
 ];
 
 /// Most elements of a table that the compiler computes and stores.
 const MAX_TABLE: u64 = 1 << 22;
 
-/// `ones[B, 3]`, also called: `ones[B, 3]()`. Floats unless a type says otherwise.
-fn constant(el: &mut Elab<'_>, name: &'static str, x: f64, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
+fn constant(el: &mut Elab<'_>, x: f64, a: Args) -> R<Value> {
     let dims = a.dims(el)?;
-    let dtype = match &a.rest.expect {
+    let dtype = match &a.expect {
         Some(Type::Tensor(t)) => match t.elem_or_f32() {
             Elem::Plain(d) => d,
             Elem::Idx(_) => nn_runtime::dtype::DType::I32,
         },
         _ => crate::sema::tensor::FLOAT,
     };
-    a.end(el)?;
     let id = el.full(dtype, &dims, x);
     Ok(Value::Tensor(Tensor { id, elem: Elem::Plain(dtype), dims }))
 }
 
-/// `fill[B, 3](v)`
-fn fill(el: &mut Elab<'_>, name: &'static str, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
+fn fill(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let dims = a.dims(el)?;
     let v = a.operand(el, "value")?;
-    let span = a.span();
-    a.end(el)?;
+    let span = a.span;
     filled(el, &v, dims, span)
 }
 
-/// `iota[N]`: 0 to N - 1 as `idx<N>[N]`.
-fn iota(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "iota", args);
+fn iota(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let n = a.one_dim(el)?;
-    a.end(el)?;
     Ok(Value::Tensor(make::iota(el, n)))
 }
 
-/// `arange(lo, hi)`, `arange(hi)`: i32 from lo to hi - 1, both static.
-fn arange(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "arange", args);
-    let first = a.int(el, "lo")?;
-    let (lo, hi) = match a.rest.take("hi") {
-        Some((v, s)) => (first, el.as_int(&v, s, "`hi`")?),
-        None => (0, first),
-    };
-    let span = a.span();
-    a.end(el)?;
+fn arange(el: &mut Elab<'_>, a: Args) -> R<Value> {
+    let lo = if a.form == 0 { 0 } else { a.int(el, "lo")? };
+    let hi = a.int(el, "hi")?;
+    let span = a.span;
     let n = match hi.checked_sub(lo).and_then(|n| u64::try_from(n).ok()) {
         Some(n) => el.nameless(n),
         None => return el.err("E0209", span, format!("`arange` from {lo} to {hi} is empty")),
@@ -78,27 +98,18 @@ fn arange(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     el.failed(r).map(Value::from)
 }
 
-/// `linspace[N](lo, hi)`: N values, both ends included; N may come from the expected type.
-fn linspace(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "linspace", args);
+fn linspace(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let n = a.one_dim(el)?;
-    let (lo, ls) = a.value(el, "lo")?;
-    let lo = el.as_float(&lo, ls, "`lo`")?;
-    let (hi, hs) = a.value(el, "hi")?;
-    let hi = el.as_float(&hi, hs, "`hi`")?;
-    let span = a.span();
-    a.end(el)?;
+    let (lo, hi) = (a.float(el, "lo")?, a.float(el, "hi")?);
+    let span = a.span;
     table_fits(el, n.size, span)?;
     Ok(Value::Tensor(make::linspace(el, lo, hi, n)))
 }
 
-/// `randn[4, 7](seed: 1)`: standard normal numbers, the same at every call.
-fn randn(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "randn", args);
+fn randn(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let dims = a.dims(el)?;
     let seed = a.int(el, "seed")?;
-    let span = a.span();
-    a.end(el)?;
+    let span = a.span;
     table_fits(el, dims.iter().map(|d| d.size).product(), span)?;
     Ok(Value::Tensor(make::randn(el, seed as u64, dims)))
 }

@@ -1,9 +1,9 @@
 //! Functions of the compiler, by name.
 //!
-//! In: a call with its arguments evaluated. Out: its value, with ops appended to the graph. They are what `stdlib/*.nn`
-//! is written in; a function that can be said in `.nn` belongs there.
+//! In: a call with its arguments read by the row's signature. Out: its value, with ops appended to the graph. They are
+//! what `stdlib/*.nn` is written in; a function that can be said in `.nn` belongs there. A row is all there is to know
+//! of a builtin: signature, doc, an example that a test runs, and what it does; the reference manual is made of rows.
 
-pub mod args;
 mod check;
 mod derive;
 mod dist;
@@ -12,38 +12,103 @@ mod make;
 mod math;
 mod place;
 
-use super::cx::Builtin;
+use super::args::Args;
+use super::cx::{Elab, R};
+use super::signature::Signature;
 use super::value::Value;
 pub use dist::draw;
 
-/// The tables of all files, searched in order.
-const TABLES: [&[Builtin]; 8] =
-    [math::TABLE, fold::TABLE, place::TABLE, make::TABLE, dist::TABLE, derive::TABLE, check::TABLE, LATER];
-
-macro_rules! later {
-    ($($name:literal),*) => { &[$(Builtin { name: $name, call: |el, a| Err(el.limit(a.span, concat!("`", $name, "`"))) }),*] };
+/// A function of the compiler.
+pub struct Builtin {
+    /// Its name and parameters.
+    pub sig: Signature,
+    /// What it does, with the shapes that it takes and gives.
+    pub doc: &'static str,
+    /// Statements, and an expression that holds.
+    pub example: &'static str,
+    /// What it does.
+    pub call: fn(&mut Elab<'_>, Args) -> R<Value>,
 }
 
-/// Functions of the language that this compiler does not have yet.
-const LATER: &[Builtin] =
-    later!("orthogonal", "linear_scan", "while_loop", "jvp", "sort", "argsort", "kmeans", "conv2d", "unfold", "fold");
+/// Builtins of one kind, with the heading that the manual gives them.
+pub struct Group {
+    /// The heading.
+    pub title: &'static str,
+    /// The builtins.
+    pub rows: &'static [Builtin],
+}
+
+/// All builtins.
+pub const GROUPS: &[Group] = &[
+    Group { title: "Element by element", rows: math::TABLE },
+    Group { title: "Reductions and running sums", rows: fold::TABLE },
+    Group { title: "Shapes, joins, indices", rows: place::TABLE },
+    Group { title: "Tensors from nothing", rows: make::TABLE },
+    Group { title: "Distributions", rows: dist::TABLE },
+    Group { title: "Derivatives", rows: derive::TABLE },
+    Group { title: "For tests", rows: check::TABLE },
+];
+
+/// Functions and items of the language that this compiler does not have yet: their use is E0901.
+pub const LATER: &[&str] = &[
+    "orthogonal",
+    "linear_scan",
+    "while_loop",
+    "jvp",
+    "sort",
+    "argsort",
+    "kmeans",
+    "conv2d",
+    "unfold",
+    "fold",
+    "fake_quant",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvT1d",
+    "ConvT2d",
+    "ConvT3d",
+    "MaxPool",
+    "AvgPool",
+    "BatchNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "RNN",
+    "LSTM",
+    "GRU",
+    "Attention",
+    "MultiheadAttention",
+    "TransformerBlock",
+    "Mamba",
+    "GCNConv",
+    "MoE",
+    "LoRA",
+    "Muon",
+];
+
+/// A row of a table.
+const fn row(
+    sig: Signature,
+    doc: &'static str,
+    example: &'static str,
+    call: fn(&mut Elab<'_>, Args) -> R<Value>,
+) -> Builtin {
+    Builtin { sig, doc, example, call }
+}
+
+/// Every builtin.
+pub fn all() -> impl Iterator<Item = &'static Builtin> {
+    GROUPS.iter().flat_map(|g| g.rows)
+}
 
 /// The function of a name.
 pub fn lookup(name: &str) -> Option<&'static Builtin> {
-    TABLES.iter().flat_map(|t| t.iter()).find(|b| b.name == name)
+    all().find(|b| b.sig.name == name)
 }
 
 /// Every name that [`lookup`] knows, for suggestions.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().flat_map(|t| t.iter()).map(|b| b.name)
-}
-
-/// As it stands in a call: `T`, `-1`, `[B, 2]`.
-fn written(v: &Value) -> String {
-    match v {
-        Value::Dim(d) => d.name.as_deref().map_or_else(|| d.size.to_string(), str::to_owned),
-        v => v.show(),
-    }
+    all().map(|b| b.sig.name)
 }
 
 #[cfg(test)]
@@ -63,6 +128,44 @@ mod tests {
                 eprintln!("{} {}", d.labels.first().map_or(String::new(), |l| sources.locate(l.span)), d.message);
             }
             assert!(found.is_empty(), "{name}");
+        }
+    }
+
+    /// Statements and the expression that holds after them.
+    fn as_test(name: &str, example: &str) -> String {
+        let (before, e) = example.rsplit_once("; ").map_or(("", example), |(b, e)| (b, e));
+        format!("test \"{name}\" {{ {before}; assert {e} }}\n")
+    }
+
+    #[test]
+    fn examples_hold() {
+        use crate::sema::units::{Options, Program};
+        let text: String = all().map(|b| as_test(b.sig.name, b.example)).collect();
+        let header = |_: &nn_runtime::data::SourceSpec| Err(nn_runtime::error::DataError::new("D0000", "", "no data"));
+        let (p, found) = Program::load("t.nn", &text, &|f, _| Err(f.to_owned()));
+        assert!(found.is_empty(), "{}", crate::report::render(&found, &p.sources, false));
+        let mut bad = String::new();
+        for t in crate::sema::suite::tests(&p, &Options { sets: &[], seed: None, header: &header }, p.main()) {
+            match t.graph {
+                Err(d) => bad += &crate::report::render(&d, &p.sources, false),
+                Ok(g) => {
+                    let holds = crate::graph::interp::run(&g, &Default::default());
+                    if holds.is_ok_and(|v| v.iter().all(|v| v.data == [1.0])) {
+                        continue;
+                    }
+                    bad += &format!("{}: its example does not hold\n", t.name);
+                }
+            }
+        }
+        assert!(bad.is_empty(), "{bad}");
+    }
+
+    /// A doc is a sentence or more, and shows the parameter's names where it speaks of them.
+    #[test]
+    fn rows_are_documented() {
+        for b in all() {
+            assert!(b.doc.ends_with('.') || b.doc.ends_with('`'), "{}: {}", b.sig.name, b.doc);
+            assert!(b.example.contains(b.sig.name), "{}: its example does not use it", b.sig.name);
         }
     }
 

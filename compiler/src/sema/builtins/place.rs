@@ -1,46 +1,141 @@
 //! Functions that place elements: shapes, joins, gathers.
 
-use super::args::Args;
-use super::fold::axis_or_last;
-use super::written;
+use super::{Builtin, row};
 use crate::diag::Diagnostic;
 use crate::graph::ops::ArgKind;
 use crate::graph::ops::elementwise::Ew;
-use crate::sema::cx::{Builtin, CallArgs, Elab, R};
+use crate::sema::args::{Args, written};
+use crate::sema::cx::{Elab, R};
+use crate::sema::signature::{Brackets, Form, Kind, dims, key, need, or, rest, sig, sized};
 use crate::sema::tensor::shape::{self, Size};
 use crate::sema::tensor::{Num, Opd, axes, dtype, index, make, reduce};
 use crate::sema::value::{Dim, Tensor, Value, show_dims};
 use crate::source::Span;
 
+const IDS: &[Form] = &[&[need("x", Kind::Tensor), need("ids", Kind::Ids)]];
+
 /// Functions of this file.
 pub(super) const TABLE: &[Builtin] = &[
-    Builtin { name: "reshape", call: reshape },
-    Builtin { name: "flatten", call: flatten },
-    Builtin { name: "split", call: split },
-    Builtin { name: "cat", call: |el, a| join(el, "cat", a) },
-    Builtin { name: "stack", call: |el, a| join(el, "stack", a) },
-    Builtin { name: "repeat", call: repeat },
-    Builtin { name: "pad", call: pad },
-    Builtin { name: "roll", call: roll },
-    Builtin { name: "rev", call: rev },
-    Builtin { name: "transpose", call: transpose },
-    Builtin { name: "gather", call: gather },
-    Builtin { name: "pick", call: pick },
-    Builtin { name: "one_hot", call: one_hot },
-    Builtin { name: "segment_sum", call: |el, a| segment(el, "segment_sum", a) },
-    Builtin { name: "scatter_add", call: |el, a| segment(el, "scatter_add", a) },
-    Builtin { name: "top_k", call: top_k },
-    Builtin { name: "size", call: size },
-    Builtin { name: "rank", call: rank },
+    row(
+        sig("reshape", &[&[need("x", Kind::Tensor), need("shape", Kind::Sizes)]]),
+        "The same elements in row-major order under another shape; one size may be `_`: [..S] -> [..].",
+        "close(reshape([1.0, 2.0, 3.0, 4.0], [2, _]), [[1.0, 2.0], [3.0, 4.0]], 0)",
+        reshape,
+    ),
+    row(
+        sig("flatten", &[&[need("x", Kind::Tensor), or("from", Kind::Axis, "1")]]),
+        "Joins the axes from `from` on: [B, ..S] -> [B, N].",
+        "rank(flatten(ones[2, 3, 4])) == 2 and size(flatten(ones[2, 3, 4]), 1) == 12",
+        flatten,
+    ),
+    row(
+        sig("split", &[&[need("x", Kind::Tensor), need("parts", Kind::Parts), or("axis", Kind::Axis, "-1")]]),
+        "Cuts an axis into equal parts, or into parts of given sizes: [..S] -> a tuple of tensors.",
+        "let (a, b) = split([1.0, 2.0, 3.0, 4.0], 2); close(b, [3.0, 4.0], 0)",
+        split,
+    ),
+    row(
+        sig("cat", &[&[rest("xs", Kind::Tensor), key("axis", Kind::Axis, "-1")]]),
+        "Joins tensors, or a list of them, along an axis of theirs: [.., N], [.., M] -> [.., N + M].",
+        "close(cat([1.0, 2.0], [3.0]), [1.0, 2.0, 3.0], 0)",
+        cat,
+    ),
+    row(
+        sig("stack", &[&[rest("xs", Kind::Tensor), key("axis", Kind::Axis, "0")]]),
+        "Joins tensors, or a list of them, along a new axis: [..S], [..S] -> [2, ..S].",
+        "close(stack([1.0, 2.0], [3.0, 4.0]), [[1.0, 2.0], [3.0, 4.0]], 0)",
+        stack,
+    ),
+    row(
+        sig("repeat", &[&[need("x", Kind::Tensor), need("n", Kind::Size), or("axis", Kind::Axis, "-1")]]),
+        "Every element `n` times in a row along an axis: [.., N] -> [.., N*n].",
+        "close(repeat([1.0, 2.0], 2), [1.0, 1.0, 2.0, 2.0], 0)",
+        repeat,
+    ),
+    row(
+        sig(
+            "pad",
+            &[&[
+                need("x", Kind::Tensor),
+                rest("around", Kind::Pair),
+                dims("N", Kind::Pair),
+                key("value", Kind::Number, "0"),
+            ]],
+        ),
+        "Adds elements before and after: of axes by dim name (`pad(x, T: (3, 0))`), or of the last axes in order: \
+         [.., N] -> [.., before + N + after].",
+        "close(pad([1.0, 2.0], (1, 2), value: 9), [9.0, 1.0, 2.0, 9.0, 9.0], 0)",
+        pad,
+    ),
+    row(
+        sig("roll", &[&[need("x", Kind::Tensor), need("shift", Kind::Int), or("axis", Kind::Axis, "-1")]]),
+        "Moves elements along an axis; those that leave come in at the other end: [..S] -> [..S].",
+        "close(roll([1.0, 2.0, 3.0], 1), [3.0, 1.0, 2.0], 0)",
+        roll,
+    ),
+    row(
+        sig("rev", &[&[need("x", Kind::Tensor), or("axis", Kind::Axis, "0")]]),
+        "Reverses an axis: [..S] -> [..S]; of a range or a list that list.",
+        "close(rev([1.0, 2.0, 3.0]), [3.0, 2.0, 1.0], 0) and rev(0..3)[0] == 2",
+        rev,
+    ),
+    row(
+        sig("transpose", &[&[need("x", Kind::Tensor), need("order", Kind::Order)]]),
+        "Axes in another order: axis i of the result is axis `order[i]` of x. `x.T` swaps the last two.",
+        "size(transpose(ones[2, 3, 4], [2, 0, 1]), 0) == 4",
+        transpose,
+    ),
+    row(
+        sig("gather", &[&[need("x", Kind::Tensor), need("ids", Kind::Ids), or("axis", Kind::Axis, "0")]]),
+        "`x` by index along an axis, as `x[ids]`: [V, ..], ids[..S] -> [..S, ..]; an index outside reads 0.",
+        "close(gather([10.0, 20.0, 30.0], [2, 0]), [30.0, 10.0], 0)",
+        gather,
+    ),
+    row(
+        sig("pick", &[&[need("x", Kind::Tensor), need("ids", Kind::Ids)]]),
+        "The element of the last axis at each index: [..S, C], idx<C>[..S] -> [..S].",
+        "close(pick([[1.0, 2.0], [3.0, 4.0]], [1, 0]), [2.0, 3.0], 0)",
+        pick,
+    ),
+    row(
+        sized("one_hot", Brackets::One, &[&[need("ids", Kind::Ids)]]),
+        "True at each index: idx<N>[..S] -> bool[..S, N].",
+        "close(one_hot[3]([2, 0]) as f32, [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]], 0)",
+        one_hot,
+    ),
+    row(
+        sized("segment_sum", Brackets::One, IDS),
+        "Rows of `x` added up by index: [E, ..S], idx<N>[E] -> [N, ..S].",
+        "close(segment_sum[2]([1.0, 2.0, 3.0], [0, 1, 0]), [4.0, 2.0], 0)",
+        segment,
+    ),
+    row(
+        sized("scatter_add", Brackets::One, IDS),
+        "As `segment_sum`, for indices that may lie outside: those rows are left out.",
+        "close(scatter_add[2]([1.0, 2.0, 3.0], [0, 5, 0]), [4.0, 0.0], 0)",
+        segment,
+    ),
+    row(
+        sig("top_k", &[&[need("x", Kind::Tensor), need("k", Kind::Int)]]),
+        "The k largest elements of the last axis and their indices, largest first, of equal ones the earlier: \
+         [..S, N] -> ([..S, k], idx<N>[..S, k]).",
+        "let (v, i) = top_k([1.0, 9.0, 5.0], 2); close(v, [9.0, 5.0], 0) and all(i == [1, 2])",
+        top_k,
+    ),
+    row(
+        sig("size", &[&[need("x", Kind::Tensor), or("axis", Kind::Axis, "all")]]),
+        "Number of elements, or of one axis: a static int.",
+        "size(ones[2, 3]) == 6 and size(ones[2, 3], -1) == 3",
+        size,
+    ),
+    row(sig("rank", &[&[need("x", Kind::Tensor)]]), "Number of axes: a static int.", "rank(ones[2, 3]) == 2", rank),
 ];
 
 fn tensor_out(el: &mut Elab<'_>, r: crate::sema::tensor::TR<Tensor>) -> R<Value> {
     el.failed(r).map(Value::Tensor)
 }
 
-/// `reshape(x, [B, _])`
-fn reshape(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "reshape", args);
+fn reshape(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, _) = a.tensor(el, "x")?;
     let (v, s) = a.value(el, "shape")?;
     let items = match v {
@@ -51,39 +146,33 @@ fn reshape(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     for v in &items {
         shape.push(match v {
             Value::Wild(w) => Size::Infer(*w),
-            v => Size::Dim(a.dim(el, v, s)?),
+            v => Size::Dim(el.as_dim(v, s, "a size")?),
         });
     }
-    let span = a.span();
-    a.end(el)?;
+    let span = a.span;
     let r = shape::reshape(el, &t, &shape, span);
     tensor_out(el, r)
 }
 
-/// `flatten(x)` joins all axes but the first; `flatten(x, from: 2)` those from axis 2 on.
-fn flatten(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "flatten", args);
+fn flatten(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, _) = a.tensor(el, "x")?;
-    let from = match a.rest.take("from") {
+    let from = match a.get("from") {
         Some((v, s)) => axes::axis(el, &t, &v, s, "flatten")?,
         None => usize::from(!t.dims.is_empty()),
     };
-    a.end(el)?;
     Ok(Value::Tensor(shape::flatten(el, &t, from)))
 }
 
-/// `split(x, n, axis: -1)` into equal parts, `split(x, [A, B])` into parts of given sizes.
-fn split(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "split", args);
+fn split(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, ts) = a.tensor(el, "x")?;
     let (v, s) = a.value(el, "parts")?;
-    let axis = axis_or_last(el, &mut a, &t, "x")?;
+    let axis = a.axis(el, &t, "axis", "x")?;
     let dim = t.dims[axis].clone();
     let parts: Vec<Dim> = match &v {
         Value::List(items) => {
             let mut parts = vec![];
             for v in items.iter() {
-                parts.push(a.dim(el, v, s)?);
+                parts.push(el.as_dim(v, s, "a size")?);
             }
             let total = parts.iter().try_fold(0u64, |n, d| n.checked_add(d.size));
             if total != Some(dim.size) {
@@ -109,79 +198,60 @@ fn split(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
             vec![part; n as usize]
         }
     };
-    a.end(el)?;
     let parts = shape::split(el, &t, &parts, axis);
     Ok(Value::Tuple(parts.into_iter().map(Value::Tensor).collect::<Vec<_>>().into()))
 }
 
-/// `cat(a, b, axis: -1)` joins along an axis, `stack(a, b, axis: 0)` along a new one; a list does as well.
-fn join(el: &mut Elab<'_>, name: &'static str, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
-    let axis = a.rest.take_named("axis");
-    let mut items = a.others();
+/// What is joined: the arguments, or the items of the one that is a list.
+fn operands(el: &mut Elab<'_>, a: &Args) -> R<Vec<Opd>> {
+    let mut items = a.all("xs");
     if let [(Value::List(list) | Value::Tuple(list), s)] = &items[..] {
         let (list, s) = (list.clone(), *s);
         items = list.iter().map(|v| (v.clone(), s)).collect();
     }
     if items.is_empty() {
-        return el.err("E0208", a.span(), format!("`{name}` needs something to join"));
+        return Err(el.error(a.sig.wrong(a.span, format!("`{}` needs something to join", a.name()))));
     }
-    let mut xs: Vec<Opd> = vec![];
-    for (v, s) in items {
-        xs.push(el.operand(&v, s)?);
-    }
+    items.iter().map(|(v, s)| el.operand(v, *s)).collect()
+}
+
+fn cat(el: &mut Elab<'_>, a: Args) -> R<Value> {
+    let xs = operands(el, &a)?;
     let first = dtype::tensor(el, &xs[0]);
-    let span = a.span();
-    let r = if name == "cat" {
-        let (v, s) = axis.unwrap_or((Value::Int(-1), span));
-        let axis = axes::axis(el, &first, &v, s, &format!("cat(.., axis: {})", written(&v)))?;
-        a.end(el)?;
-        shape::cat(el, &xs, axis, span)
-    } else {
-        let at = match axis {
-            None => 0,
-            Some((v, s)) => {
-                let n = first.dims.len() as i64 + 1;
-                let i = el.as_int(&v, s, "`axis`")?;
-                let at = if i < 0 { i + n } else { i };
-                if !(0..n).contains(&at) {
-                    return el.err("E0109", s, format!("`stack`: the result has no axis {i}"));
-                }
-                at as usize
-            }
-        };
-        a.end(el)?;
-        shape::stack(el, &xs, at, span)
-    };
+    let (v, s) = a.value(el, "axis")?;
+    let axis = axes::axis(el, &first, &v, s, &format!("cat(.., axis: {})", written(&v)))?;
+    let r = shape::cat(el, &xs, axis, a.span);
     tensor_out(el, r)
 }
 
-/// `repeat(x, n, axis: -1)`: every element `n` times in a row.
-fn repeat(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "repeat", args);
+fn stack(el: &mut Elab<'_>, a: Args) -> R<Value> {
+    let xs = operands(el, &a)?;
+    let n = dtype::tensor(el, &xs[0]).dims.len() as i64 + 1;
+    let (i, (_, s)) = (a.int(el, "axis")?, a.value(el, "axis")?);
+    let at = if i < 0 { i + n } else { i };
+    if !(0..n).contains(&at) {
+        return el.err("E0109", s, format!("`stack`: the result has no axis {i}"));
+    }
+    let r = shape::stack(el, &xs, at as usize, a.span);
+    tensor_out(el, r)
+}
+
+fn repeat(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, _) = a.tensor(el, "x")?;
-    let (v, s) = a.value(el, "n")?;
-    let n = a.dim(el, &v, s)?.size;
-    let axis = axis_or_last(el, &mut a, &t, "x")?;
-    let span = a.span();
-    a.end(el)?;
+    let n = a.size(el, "n")?.size;
+    let axis = a.axis(el, &t, "axis", "x")?;
+    let span = a.span;
     let r = shape::repeat(el, &t, n, axis, span);
     tensor_out(el, r)
 }
 
-/// `pad(x, T: (3, 0))` by dim name, `pad(x, (1, 1), (2, 2))` for the last axes; `value: 0` fills.
-fn pad(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "pad", args);
+fn pad(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, ts) = a.tensor(el, "x")?;
-    let fill = match a.rest.take_named("value") {
-        Some((v, s)) => el.as_float(&v, s, "`value`")?,
-        None => 0.0,
-    };
+    let fill = a.float(el, "value")?;
     let mut around = vec![(0, 0); t.dims.len()];
-    let named = std::mem::take(&mut a.rest.named);
-    let pos = a.others();
+    let (named, pos) = (a.named("N"), a.all("around"));
     for (id, v, s) in &named {
-        let dim = el.lookup_dim(&id.text, id.span, &a.rest.env.clone())?;
+        let dim = el.lookup_dim(&id.text, id.span, &a.env.clone())?;
         let what = format!("pad(x, {}: ..)", id.text);
         let axis = axes::axis(el, &t, &Value::Dim(dim), id.span, &what)?;
         around[axis] = pair(el, v, *s)?;
@@ -196,8 +266,7 @@ fn pad(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     for (i, (v, s)) in pos.iter().enumerate() {
         around[lead + i] = pair(el, v, *s)?;
     }
-    let span = a.span();
-    a.end(el)?;
+    let span = a.span;
     let r = shape::pad(el, &t, &around, fill, span);
     tensor_out(el, r)
 }
@@ -217,21 +286,16 @@ fn pair(el: &mut Elab<'_>, v: &Value, span: Span) -> R<(u64, u64)> {
     Err(el.error(d.help("write `(1, 1)`")))
 }
 
-/// `roll(x, shift, axis: -1)`
-fn roll(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "roll", args);
+fn roll(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, _) = a.tensor(el, "x")?;
     let shift = a.int(el, "shift")?;
-    let axis = axis_or_last(el, &mut a, &t, "x")?;
-    a.end(el)?;
+    let axis = a.axis(el, &t, "axis", "x")?;
     Ok(Value::Tensor(shape::roll(el, &t, shift, axis)))
 }
 
-/// `rev(x, axis: 0)` reverses an axis; `rev(0..n)` and `rev(list)` a static list.
-fn rev(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "rev", args);
+fn rev(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (v, s) = a.value(el, "x")?;
-    let axis = a.rest.take("axis");
+    let axis = a.get("axis");
     let out = match &v {
         Value::Range(lo, hi) => Value::List((*lo..*hi).rev().map(Value::Int).collect::<Vec<_>>().into()),
         Value::List(items) if axis.is_none() => Value::List(items.iter().rev().cloned().collect::<Vec<_>>().into()),
@@ -242,13 +306,10 @@ fn rev(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
             Value::Tensor(shape::reverse(el, &t, i))
         }
     };
-    a.end(el)?;
     Ok(out)
 }
 
-/// `transpose(x, [2, 0, 1])`: result axis i is operand axis `order[i]`.
-fn transpose(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "transpose", args);
+fn transpose(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, _) = a.tensor(el, "x")?;
     let (v, s) = a.value(el, "order")?;
     let items = match &v {
@@ -259,7 +320,6 @@ fn transpose(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     for v in &items {
         order.push(axes::axis(el, &t, v, s, "transpose")?);
     }
-    a.end(el)?;
     let mut sorted = order.clone();
     sorted.sort_unstable();
     if !sorted.iter().copied().eq(0..t.dims.len()) {
@@ -272,51 +332,36 @@ fn transpose(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     Ok(Value::Tensor(Tensor { id, elem: t.elem, dims }))
 }
 
-/// `gather(x, ids, axis: 0)`: `x` by index; an index outside reads 0.
-fn gather(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "gather", args);
-    let (t, s) = a.tensor(el, "x")?;
+fn gather(el: &mut Elab<'_>, a: Args) -> R<Value> {
+    let (t, _) = a.tensor(el, "x")?;
     let ids = a.operand(el, "ids")?;
-    let axis = match a.rest.take("axis") {
-        Some((v, s)) => axes::axis(el, &t, &v, s, "gather")?,
-        None => axes::axis(el, &t, &Value::Int(0), s, "gather")?,
-    };
-    let span = a.span();
-    a.end(el)?;
+    let axis = a.axis(el, &t, "axis", "x")?;
+    let span = a.span;
     let r = index::gather(el, &t, &ids, axis, span);
     tensor_out(el, r)
 }
 
-/// `pick(x, y)`: the element of the last axis at each index.
-fn pick(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "pick", args);
+fn pick(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let x = a.operand(el, "x")?;
-    let y = a.operand(el, "y")?;
-    let span = a.span();
-    a.end(el)?;
+    let y = a.operand(el, "ids")?;
+    let span = a.span;
     let r = index::pick(el, &x, &y, span);
     tensor_out(el, r)
 }
 
-/// `one_hot[C](y)`: bools with one more axis, true at each index.
-fn one_hot(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "one_hot", args);
+fn one_hot(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let c = a.one_dim(el)?;
-    let y = a.operand(el, "y")?;
-    let span = a.span();
-    a.end(el)?;
+    let y = a.operand(el, "ids")?;
+    let span = a.span;
     let r = index::one_hot(el, &y, c, span);
     tensor_out(el, r)
 }
 
-/// `segment_sum[N](x, ids)`: rows of `x` added up by index; `scatter_add` is the same for ids that may lie outside.
-fn segment(el: &mut Elab<'_>, name: &'static str, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, name, args);
+fn segment(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let n = a.one_dim(el)?;
     let x = a.operand(el, "x")?;
     let ids = a.operand(el, "ids")?;
-    let span = a.span();
-    a.end(el)?;
+    let span = a.span;
     let r = index::segment_sum(el, &x, &ids, n, span);
     tensor_out(el, r)
 }
@@ -324,14 +369,10 @@ fn segment(el: &mut Elab<'_>, name: &'static str, args: CallArgs) -> R<Value> {
 /// Most elements that `top_k` picks: it takes one maximum after another.
 const MAX_TOP: i64 = 64;
 
-/// `top_k(x, k)`: the k largest elements of the last axis and their indices, largest first, of equal ones the earlier.
-fn top_k(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "top_k", args);
+fn top_k(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let x = a.operand(el, "x")?;
-    let (kv, ks) = a.value(el, "k")?;
-    let k = el.as_int(&kv, ks, "`k`")?;
-    let span = a.span();
-    a.end(el)?;
+    let ((kv, ks), k) = (a.value(el, "k")?, a.int(el, "k")?);
+    let span = a.span;
     let t = dtype::float(el, &x);
     let Some(last) = t.dims.last().cloned() else {
         return el.err("E0117", x.span, "`top_k` needs at least one axis");
@@ -368,32 +409,26 @@ fn top_k(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
     Ok(Value::Tuple(vec![Value::Tensor(values), Value::Tensor(ids)].into()))
 }
 
-/// `size(x)`: number of elements; `size(x, axis)`: of one axis. Static.
-fn size(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "size", args);
+fn size(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (v, s) = a.value(el, "x")?;
-    if let (Value::List(items) | Value::Tuple(items), true) = (&v, a.rest.pos.is_empty())
+    if let (Value::List(items) | Value::Tuple(items), true) = (&v, a.get("axis").is_none())
         && items.iter().any(|v| Num::of(v).is_none())
     {
         return Ok(Value::Int(items.len() as i64));
     }
     let t = el.as_tensor(&v, None, s)?;
-    let out = match a.rest.take("axis") {
+    let out = match a.get("axis") {
         Some((v, s)) => {
             let i = axes::axis(el, &t, &v, s, "size")?;
             Value::Dim(t.dims[i].clone())
         }
         None => Value::Int(t.dims.iter().map(|d| d.size as i64).product()),
     };
-    a.end(el)?;
     Ok(out)
 }
 
-/// `rank(x)`: number of axes. Static.
-fn rank(el: &mut Elab<'_>, args: CallArgs) -> R<Value> {
-    let mut a = Args::new(el, "rank", args);
+fn rank(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, _) = a.tensor(el, "x")?;
-    a.end(el)?;
     Ok(Value::Int(t.dims.len() as i64))
 }
 

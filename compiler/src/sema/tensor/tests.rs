@@ -165,7 +165,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("ones[3].shape", "E0100", "no field `shape`"),
     ("pad(ones[3], (1, -1))", "E0209", "must not be negative"),
     ("relu(ones[3], slope: 2)", "E0208", ""),
-    ("sum(ones[3], 0, keepdim: true)", "E0208", "no parameter `keepdim`"),
+    ("sum(ones[3], 0, keepdim: true)", "E0208", "no argument `keepdim`"),
     ("zeros[100000, 100000]", "E0902", "too large"),
     ("rearrange(ones[2, 7], b (n h) -> b n h, n: 3)", "E0104", "does not split"),
     ("rearrange(ones[2, 6], b (n h) -> b n h)", "E0106", "cannot infer both"),
