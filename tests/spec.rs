@@ -58,7 +58,7 @@ fn check(name: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
 fn elaborate(text: &str) -> (SourceMap, Vec<Diagnostic>) {
     let (program, mut found) = Program::load("main.nn", text, &|path, _| Err(format!("no file `{path}`")));
     if !report::any_error(&found) {
-        found.extend(train::check(&program, &Options { sets: &[], seed: None, header: &header }).1);
+        found.extend(train::check(&program, &Options { seed: None, header: &header }).1);
     }
     (program.sources, found)
 }

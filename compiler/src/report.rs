@@ -18,12 +18,28 @@ const LONG_LINE: usize = 240;
 /// Characters shown on each side of the place in a long line.
 const WINDOW: usize = 60;
 
+/// What a terminal can show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Colors.
+    pub color: bool,
+    /// Frames of ASCII characters only.
+    pub ascii: bool,
+}
+
+impl From<bool> for Look {
+    fn from(color: bool) -> Look {
+        Look { color, ascii: false }
+    }
+}
+
 /// Renders diagnostics as text for a terminal or a log, each followed by an empty line, and the summary line.
-pub fn render(diagnostics: &[Diagnostic], sources: &SourceMap, color: bool) -> String {
+pub fn render(diagnostics: &[Diagnostic], sources: &SourceMap, look: impl Into<Look>) -> String {
+    let look = look.into();
     let mut files = Files { sources, cache: BTreeMap::new() };
     let mut out = String::new();
     for d in diagnostics {
-        one(&mut files, d, color, &mut out);
+        one(&mut files, d, look, &mut out);
         out.push('\n');
     }
     if let Some(line) = summary(diagnostics) {
@@ -68,6 +84,21 @@ pub fn summary(diagnostics: &[Diagnostic]) -> Option<String> {
         .map(|(n, word)| format!("{n} {word}{}", if *n == 1 { "" } else { "s" }))
         .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// The first line of every message, of whatever part of the tool: `error[E0101]: these layers do not fit`.
+pub fn headline(severity: Severity, code: &str, message: &str, color: bool) -> String {
+    let word = self::severity(severity);
+    let kind = if code.is_empty() { word.to_owned() } else { format!("{word}[{code}]") };
+    if !color {
+        return format!("{kind}: {message}");
+    }
+    let paint = match severity {
+        Severity::Error => 31,
+        Severity::Warning => 33,
+        Severity::Note => 36,
+    };
+    format!("\x1b[1;{paint}m{kind}\x1b[0m\x1b[1m: {message}\x1b[0m")
 }
 
 /// Whether any of them stops a compilation.
@@ -133,33 +164,53 @@ impl ariadne::Cache<FileId> for &mut Files<'_> {
     }
 }
 
-fn one(files: &mut Files, d: &Diagnostic, color: bool, out: &mut String) {
+fn one(files: &mut Files, d: &Diagnostic, look: Look, out: &mut String) {
     let labels: Vec<&Label> = d.labels.iter().filter(|l| known(files.sources, l.span)).collect();
     let drawn = match labels.first() {
-        Some(first) if !labels.iter().any(|l| files.long(l.span)) => draw(files, d, first, &labels, color),
+        Some(first) if !labels.iter().any(|l| files.long(l.span)) => draw(files, d, first, &labels, look),
         _ => None,
     };
+    out.push_str(&headline(d.severity, d.code, &escaped(&d.message), look.color));
+    out.push('\n');
     match drawn {
         Some(text) => out.push_str(&text),
         None => plain(files, d, &labels, out),
     }
 }
 
-fn draw(files: &mut Files, d: &Diagnostic, first: &Label, labels: &[&Label], color: bool) -> Option<String> {
+/// The frame that ariadne draws, without its first line; its words for notes and helps as everywhere else.
+fn framed(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n').skip(1) {
+        // Color codes aside, a note or help begins right behind the frame.
+        let word = ["Help", "Note"].iter().filter_map(|w| Some((line.find(w)?, *w))).min();
+        let begins =
+            |at: usize| line[..at].chars().all(|c| !c.is_alphabetic() || c == 'm') && line.contains(['│', '|']);
+        match word {
+            Some((at, word)) if begins(at) => {
+                out.push_str(&line[..at]);
+                out.push_str(&word.to_lowercase());
+                out.push_str(&line[at + word.len()..]);
+            }
+            _ => out.push_str(line),
+        }
+    }
+    out
+}
+
+fn draw(files: &mut Files, d: &Diagnostic, first: &Label, labels: &[&Label], look: Look) -> Option<String> {
     let (kind, main) = match d.severity {
         Severity::Error => (ReportKind::Error, Color::Red),
         Severity::Warning => (ReportKind::Warning, Color::Yellow),
         Severity::Note => (ReportKind::Custom("Note", Color::Cyan), Color::Cyan),
     };
     let config = Config::default()
-        .with_color(color)
+        .with_color(look.color)
         .with_index_type(IndexType::Byte)
-        .with_char_set(CharSet::Unicode)
+        .with_char_set(if look.ascii { CharSet::Ascii } else { CharSet::Unicode })
         .with_tab_width(4);
-    let mut report = Report::build(kind, (first.span.file, files.range(first.span)))
-        .with_config(config)
-        .with_code(d.code)
-        .with_message(escaped(&d.message));
+    let mut report =
+        Report::build(kind, (first.span.file, files.range(first.span))).with_config(config).with_message("");
     // In order of place, the primary file first: ariadne starts a new frame when a label stands above the one before.
     let mut order: Vec<(usize, &Label)> = labels.iter().copied().enumerate().collect();
     order.sort_by_key(|(_, l)| (l.span.file != first.span.file, l.span.file, l.span.end));
@@ -179,18 +230,11 @@ fn draw(files: &mut Files, d: &Diagnostic, first: &Label, labels: &[&Label], col
     }
     let mut bytes = vec![];
     report.finish().write(files, &mut bytes).ok()?;
-    String::from_utf8(bytes).ok()
+    String::from_utf8(bytes).ok().map(|text| framed(&text))
 }
 
 /// Without ariadne: for diagnostics without a place, and for lines too long to draw.
 fn plain(files: &Files, d: &Diagnostic, labels: &[&Label], out: &mut String) {
-    let kind = match d.severity {
-        Severity::Error => "Error",
-        Severity::Warning => "Warning",
-        Severity::Note => "Note",
-    };
-    // Writing to a string does not fail.
-    let _ = writeln!(out, "[{}] {kind}: {}", d.code, escaped(&d.message));
     for l in labels {
         let text = &files.sources.file(l.span.file).text;
         let r = files.range(l.span);
@@ -201,16 +245,17 @@ fn plain(files: &Files, d: &Diagnostic, labels: &[&Label], out: &mut String) {
         let under = text[r.start..r.end.min(line.end)].chars().take(WINDOW).count().max(1);
         let cut = |long: bool| if long { "..." } else { "" };
         let (left, right) = (cut(head.len() < before.len()), cut(tail.len() < rest.len()));
+        // Writing to a string does not fail.
         let _ = writeln!(out, "  at {}", escaped(&files.sources.locate(l.span)));
         let _ = writeln!(out, "   | {left}{}{}{right}", visible(&head), visible(&tail));
         let pad = left.len() + head.chars().count();
         let _ = writeln!(out, "   | {}{} {}", " ".repeat(pad), "^".repeat(under), escaped(&l.message));
     }
     for n in &d.notes {
-        let _ = writeln!(out, "  Note: {}", escaped(n));
+        let _ = writeln!(out, "  note: {}", escaped(n));
     }
     for h in &d.help {
-        let _ = writeln!(out, "  Help: {}", escaped(h));
+        let _ = writeln!(out, "  help: {}", escaped(h));
     }
 }
 
@@ -275,7 +320,7 @@ mod tests {
         let (m, f) = map("let x = 1\nlet y = foo\n");
         let d = Diagnostic::error("E0101", at(f, 18, 21), "unknown name `foo`").here("not defined").help("write `x`");
         let text = render(&[d], &m, false);
-        for part in ["[E0101] Error: unknown name `foo`", "a.nn:2:9", "let y = foo", "not defined", "Help: write `x`"] {
+        for part in ["error[E0101]: unknown name `foo`", "a.nn:2:9", "let y = foo", "not defined", "help: write `x`"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains('\x1b'));

@@ -48,9 +48,13 @@ pub enum Command {
 /// Options of every command that compiles a program.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Override a const, dim, hyperparameter or train setting: `--set train.batch=8`.
+    /// Another value for a setting, const, dim or hyperparameter; may be given again: `train.batch=8`,
+    /// `train.optimizer.betas='(0.9, 0.99)'`, `m.layers=2`. A path that is not there lists those that are.
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = parse_set)]
     pub set: Vec<(String, String)>,
+    /// Another learning rate, short for `--set train.optimizer.lr=VALUE`.
+    #[arg(long, value_name = "VALUE")]
+    pub lr: Option<String>,
     /// A folder to look for data files in, after the program's own; may be given again. Also the variable NN_DATA.
     #[arg(long = "data", value_name = "DIR")]
     pub data: Vec<PathBuf>,

@@ -83,7 +83,9 @@ fn options(common: &Common) -> Options {
     if let Some(value) = std::env::var_os("NN_DATA") {
         data.extend(DataPaths::from_env(&value));
     }
-    Options { sets: common.set.clone(), data, seed: common.seed, ..Options::default() }
+    let mut sets = common.set.clone();
+    sets.extend(common.lr.iter().map(|lr| ("train.optimizer.lr".to_owned(), lr.clone())));
+    Options { sets, data, seed: common.seed, ..Options::default() }
 }
 
 /// Reads and checks a program; reports what was found.

@@ -2,11 +2,10 @@
 
 use super::args::TestArgs;
 use super::ui::Ui;
-use crate::driver::{self, Failure};
+use crate::driver::Failure;
 use crate::graph::interp::{self, Feeds};
 use crate::sema::suite::{self, TestUnit};
 use crate::sema::units;
-use nn_runtime::data::SourceSpec;
 use serde_json::json;
 
 /// Runs tests; any failure is exit code 1.
@@ -15,17 +14,13 @@ pub fn test(args: &TestArgs, ui: &Ui) -> Result<(), Failure> {
     if args.files.is_empty() {
         let (program, diags) = units::Program::load("empty.nn", "", &|path, _| Err(format!("no file `{path}`")));
         ui.diagnostics(&diags, &program.sources);
-        let header = |spec: &SourceSpec| Err(driver::no_data(spec));
-        let o = units::Options { sets: &[], seed: None, header: &header };
         for file in 0..program.std_files {
-            run(suite::tests(&program, &o, file), &program, args, ui, &mut passed, &mut failed);
+            run(suite::tests(&program, file), &program, args, ui, &mut passed, &mut failed);
         }
     }
     for file in &args.files {
         let project = super::open(file, &args.common, ui)?;
-        let header = |spec: &SourceSpec| driver::header(spec, &project.paths);
-        let o = units::Options { sets: &project.options.sets, seed: project.options.seed, header: &header };
-        let tests = suite::tests(&project.program, &o, project.program.main());
+        let tests = suite::tests(&project.program, project.program.main());
         run(tests, &project.program, args, ui, &mut passed, &mut failed);
     }
     ui.say(&format!("{passed} passed, {failed} failed"));

@@ -116,11 +116,12 @@ pub fn open(file: &Path, options: Options) -> Result<Project, DataError> {
         }
     };
     let read = |path: &str, user: &str| read_used(path, user);
-    let (program, mut diags) = units::Program::load(&name, &text, &read);
+    let (mut program, mut diags) = units::Program::load(&name, &text, &read);
+    diags.extend(program.set(&options.sets));
     let mut found = vec![];
     if diags.iter().all(|d| d.severity != Severity::Error) {
         let header = |spec: &SourceSpec| header(spec, &paths);
-        let o = units::Options { sets: &options.sets, seed: options.seed, header: &header };
+        let o = units::Options { seed: options.seed, header: &header };
         let (units, more) = train::check(&program, &o);
         found = units;
         diags.extend(more);
@@ -131,11 +132,6 @@ pub fn open(file: &Path, options: Options) -> Result<Project, DataError> {
 /// What a source's header says.
 pub fn header(spec: &SourceSpec, paths: &DataPaths) -> Result<Header, DataError> {
     data::open(spec, paths).map(|o| o.header().clone())
-}
-
-/// The error of a program that must not read data.
-pub fn no_data(spec: &SourceSpec) -> DataError {
-    DataError::new(codes::NOT_FOUND, spec.name(), "tests of the standard library read no data")
 }
 
 /// Why a program cannot be read.

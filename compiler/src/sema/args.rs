@@ -130,7 +130,7 @@ impl Args {
         }
         let param = self.sig.forms[self.form].iter().find(|p| p.name == name);
         if let Some(How::Else(d) | How::Named(d)) = param.map(|p| p.how)
-            && let Some(v) = super::units::literal(d)
+            && let Some(v) = literal(d)
         {
             return Ok((v, self.span));
         }
@@ -283,4 +283,24 @@ pub fn written(v: &Value) -> String {
         Value::List(l) => format!("[{}]", l.iter().map(written).collect::<Vec<_>>().join(", ")),
         v => v.show(),
     }
+}
+
+/// The value of a default as its row writes it: a number, bool or string.
+fn literal(text: &str) -> Option<Value> {
+    let text = text.trim();
+    match text {
+        "true" => return Some(Value::Bool(true)),
+        "false" => return Some(Value::Bool(false)),
+        _ => {}
+    }
+    if let Ok(n) = text.parse::<i64>() {
+        return Some(Value::Int(n));
+    }
+    if text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && let Ok(x) = text.parse::<f64>()
+    {
+        return Some(Value::Float(x));
+    }
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Value::Str(inner.into()))
 }

@@ -11,6 +11,7 @@ use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::{self, ShapeItem, TyKind};
 use std::rc::Rc;
+use std::sync::Arc;
 
 impl Elab<'_> {
     /// Calls a function, layer or schedule.
@@ -194,6 +195,7 @@ impl Elab<'_> {
             self.in_fn = true;
         }
         let scope = Scope::inside(&f.env);
+        let settable = self.st.place.take();
         let uid = f.owner.as_ref().map_or(0, |m| m.uid);
         let comp = self.comp.take();
         self.push_frame(&name, args.span, uid);
@@ -202,7 +204,7 @@ impl Elab<'_> {
             _ => None,
         };
         let before = std::mem::replace(&mut self.st.callee, callee);
-        let bound = self.bind_args(def, &name, &mut args, &scope);
+        let bound = self.bind_args(def, &name, &mut args, &scope, settable);
         self.st.callee = None;
         let result = bound.and_then(|()| self.run_fn(def, &scope, &args));
         let result = result.map(|v| self.leave(v));
@@ -213,7 +215,14 @@ impl Elab<'_> {
         result
     }
 
-    fn bind_args(&mut self, def: &ast::Fn, name: &str, args: &mut CallArgs, scope: &Env) -> R<()> {
+    fn bind_args(
+        &mut self,
+        def: &ast::Fn,
+        name: &str,
+        args: &mut CallArgs,
+        scope: &Env,
+        settable: Option<Arc<str>>,
+    ) -> R<()> {
         if let Some(dims) = args.dims.take() {
             if dims.len() > def.dims.len() {
                 let message = format!("`{name}` takes {}, {} given", count(def.dims.len(), "dim"), dims.len());
@@ -260,6 +269,13 @@ impl Elab<'_> {
                         None => d.note(format!("it has: {}", names.join(", "))),
                     };
                     return Err(self.error(d));
+                }
+            }
+        }
+        if let Some(place) = settable {
+            for (p, given) in def.params.iter().zip(&mut given) {
+                if let Some(e) = self.st.override_of(&format!("{place}.{}", p.name.text), None) {
+                    *given = Some(self.override_value(e)?);
                 }
             }
         }

@@ -61,6 +61,16 @@ struct Parts {
     drawn: bool,
 }
 
+/// Is this the name of a part of `data`?
+pub(super) fn is_setting(name: &str) -> bool {
+    SETTINGS.contains(&name)
+}
+
+/// The parts that a `data` item can have.
+pub(super) fn parts() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().copied()
+}
+
 impl Elab<'_> {
     /// Elaborates a `data` item.
     pub fn data_plan(&mut self, d: &DataRef, o: &Options<'_>, span: Span) -> R<DataPlan> {
@@ -133,14 +143,19 @@ impl Elab<'_> {
     fn data_params(&mut self, d: &DataRef, env: &Env, span: Span) -> R<()> {
         let def = &d.def;
         let given = d.dims.as_deref().unwrap_or(&[]);
+        let over = |el: &mut Self, name: &str| -> R<Option<(Value, Span)>> {
+            let found = el.st.item_override(d.module, &format!("{}.{name}", def.name.text));
+            found.map(|e| el.override_value(e)).transpose()
+        };
         if given.len() > def.dims.len() {
             let count = super::calls::count(def.dims.len(), "dim");
             return self.err("E0208", span, format!("`{}` has {count}, {} given", def.name.text, given.len()));
         }
         for (i, p) in def.dims.iter().enumerate() {
-            let (v, at) = match (given.get(i), p.default) {
-                (Some((v, s)), _) if !matches!(v, Value::Wild(_)) => (v.clone(), *s),
-                (_, Some(e)) => (self.eval(e, env)?, self.ast.span(e)),
+            let (v, at) = match (over(self, &p.name.text)?, given.get(i), p.default) {
+                (Some((v, at)), ..) => (v, at),
+                (_, Some((v, s)), _) if !matches!(v, Value::Wild(_)) => (v.clone(), *s),
+                (.., Some(e)) => (self.eval(e, env)?, self.ast.span(e)),
                 _ => continue,
             };
             let outer = self.as_dim(&v, at, "a dim")?;
@@ -151,10 +166,11 @@ impl Elab<'_> {
         let args = d.hyper.as_ref().unwrap_or(&none);
         for (i, p) in def.params.iter().enumerate() {
             let named = args.named.iter().find(|(n, ..)| n.text == p.name.text);
-            let v = match (args.pos.get(i), named, p.default) {
-                (Some((v, _)), ..) => v.clone(),
-                (_, Some((_, v, _)), _) => v.clone(),
-                (_, _, Some(e)) => self.eval(e, env)?,
+            let v = match (over(self, &p.name.text)?, args.pos.get(i), named, p.default) {
+                (Some((v, _)), ..) => v,
+                (_, Some((v, _)), ..) => v.clone(),
+                (_, _, Some((_, v, _)), _) => v.clone(),
+                (.., Some(e)) => self.eval(e, env)?,
                 _ => return self.err("E0208", span, format!("`{}` needs `{}`", def.name.text, p.name.text)),
             };
             env.bind(&p.name.text, v, false, p.name.span);

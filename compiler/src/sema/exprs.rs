@@ -12,7 +12,7 @@ use super::value::{Closure, Elem, Tensor, Type, Value};
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::{
-    Arg, BinaryOp, Binder, Block, ExprId, ExprKind, Ident, Ix, ListItem, Stmt, StmtKind, Ty, UnaryOp,
+    self, Arg, BinaryOp, Binder, Block, ExprId, ExprKind, Ident, Ix, ListItem, Stmt, StmtKind, Ty, UnaryOp,
 };
 use nn_runtime::dtype::DType;
 use std::rc::Rc;
@@ -292,13 +292,15 @@ impl Elab<'_> {
         {
             return comprehension::reducer(self, name, items, args, span, env);
         }
+        let place = self.st.place.take();
         let f = match &self.ast.expr(callee).kind {
             ExprKind::Index { base, items } if self.comp.is_none() => {
                 self.index(*base, items, self.ast.span(callee), env)
             }
             _ => self.eval(callee, env),
         };
-        let a = self.args(args, span, self.ast.span(callee), env);
+        let places = place.as_ref().map(|p| (p, f.as_ref().map_or(&[][..], parameters)));
+        let a = self.args_at(args, span, self.ast.span(callee), env, places);
         let (f, mut a) = (f?, a?);
         if let Value::Fn(f) = &f
             && &*f.def.name.text == "cross_entropy"
@@ -308,6 +310,7 @@ impl Elab<'_> {
             self.softmax_twice(first.value, callee, env);
         }
         a.expect = expect.cloned();
+        self.st.place = place.filter(|_| matches!(f, Value::Fn(_)));
         self.call_value(&f, a)
     }
 
@@ -344,11 +347,29 @@ impl Elab<'_> {
 
     /// Evaluates arguments; all of them even if one is wrong.
     pub fn args(&mut self, args: &[Arg], span: Span, callee: Span, env: &Env) -> R<CallArgs> {
+        self.args_at(args, span, callee, env, None)
+    }
+
+    /// Evaluates the arguments of a call that overrides know by a name; its parameters name what is in it.
+    fn args_at(
+        &mut self,
+        args: &[Arg],
+        span: Span,
+        callee: Span,
+        env: &Env,
+        place: Option<(&Arc<str>, &[ast::Param])>,
+    ) -> R<CallArgs> {
         let mut out = CallArgs { span, callee, dims: None, pos: vec![], named: vec![], expect: None, env: env.clone() };
         let mut failed = None;
         for arg in args {
             let at = self.ast.span(arg.value);
-            match (self.eval(arg.value, env), &arg.name) {
+            if let (Some((place, params)), ExprKind::Call { .. }) = (place, &self.ast.expr(arg.value).kind) {
+                let name = arg.name.as_ref().or(params.get(out.pos.len()).map(|p| &p.name));
+                self.st.place = name.map(|n| format!("{place}.{}", n.text).into());
+            }
+            let v = self.eval(arg.value, env);
+            self.st.place = None;
+            match (v, &arg.name) {
                 (Ok(v), Some(name)) => {
                     if out.named.iter().any(|(n, ..)| n.text == name.text) {
                         failed = Some(self.error(Diagnostic::error(
@@ -591,4 +612,16 @@ pub fn hyper_args(args: CallArgs) -> HyperArgs {
 /// Is a binder list one of plain index variables, as reducers have?
 pub fn plain_binders(binders: &[Binder]) -> bool {
     binders.iter().all(|b| matches!(b, Binder::Var { .. }))
+}
+
+/// The parameters that a callee is declared with.
+fn parameters(f: &Value) -> &[ast::Param] {
+    match f {
+        Value::Fn(f) => &f.def.params,
+        Value::Model(m) => match &m.kind {
+            TemplateKind::Item { def, .. } => &def.params,
+            _ => &[],
+        },
+        _ => &[],
+    }
 }

@@ -15,6 +15,9 @@ pub mod exprs;
 mod initial;
 pub mod models;
 pub mod names;
+pub mod overrides;
+#[cfg(test)]
+mod overrides_tests;
 mod resolve;
 pub mod selector;
 mod settings;

@@ -183,8 +183,8 @@ impl Elab<'_> {
         let outer = Scope::inside(&t.env);
         let mut dims = vec![];
         if let TemplateKind::Item { def, .. } = &t.kind {
-            let bound = self.bind_model_dims(def, t, uid, &outer).and_then(|dims| {
-                self.bind_hyper(def, t, &outer)?;
+            let bound = self.bind_model_dims(def, t, (uid, path), &outer).and_then(|dims| {
+                self.bind_hyper(def, t, path, &outer)?;
                 Ok(dims)
             });
             // `--set m.p=..` is meant for this model, not for those inside it.
@@ -257,7 +257,13 @@ impl Elab<'_> {
         }))
     }
 
-    fn bind_model_dims(&mut self, def: &ast::Model, t: &ModelTemplate, uid: u32, env: &Env) -> R<Vec<Rc<DimVar>>> {
+    fn bind_model_dims(
+        &mut self,
+        def: &ast::Model,
+        t: &ModelTemplate,
+        (uid, path): (u32, &str),
+        env: &Env,
+    ) -> R<Vec<Rc<DimVar>>> {
         let given: &[(Value, Span)] = t.dims.as_deref().unwrap_or(&[]);
         let name = &def.name.text;
         if given.len() > def.dims.len() {
@@ -268,8 +274,8 @@ impl Elab<'_> {
         let mut out = vec![];
         for (i, p) in def.dims.iter().enumerate() {
             let var = |span, from| DimVar { name: p.name.text.clone(), span, dim: None.into(), from, owner: uid };
-            let over = match self.st.hyper_override(&p.name.text) {
-                Some(text) => Some((self.parse_override(&p.name.text, &text, p.name.span)?, p.name.span)),
+            let over = match self.st.hyper_override(path, &p.name.text) {
+                Some(e) => Some(self.override_value(e)?),
                 None => None,
             };
             let v = match (over.as_ref().or(given.get(i)), p.default) {
@@ -302,7 +308,7 @@ impl Elab<'_> {
         Ok(out)
     }
 
-    fn bind_hyper(&mut self, def: &ast::Model, t: &ModelTemplate, env: &Env) -> R<()> {
+    fn bind_hyper(&mut self, def: &ast::Model, t: &ModelTemplate, path: &str, env: &Env) -> R<()> {
         let name = &def.name.text;
         let none = HyperArgs::default();
         let args = t.hyper.as_ref().unwrap_or(&none);
@@ -333,9 +339,18 @@ impl Elab<'_> {
         }
         for (i, p) in def.params.iter().enumerate() {
             let named = args.named.iter().find(|(n, ..)| n.text == p.name.text);
-            let over = self.st.hyper_override(&p.name.text);
+            let over = self.st.hyper_override(path, &p.name.text);
             let (v, span) = match (over, args.pos.get(i), named, p.default) {
-                (Some(text), ..) => (self.parse_override(&p.name.text, &text, p.name.span)?, p.name.span),
+                (Some(e), given, named, _) => {
+                    let (v, at) = self.override_value(e)?;
+                    let before = given.map(|(v, _)| v).or(named.map(|(_, v, _)| v));
+                    if let (Some(Value::Closure(_)), Value::Int(_) | Value::Float(_)) = (before, &v) {
+                        let d = Diagnostic::warning("W0503", at, "a constant takes the place of a schedule");
+                        let name = format!("{}.{}", self.st.binding.as_deref().unwrap_or(name), p.name.text);
+                        self.report(d.help(format!("to keep the schedule, set a part of it: `--set {name}.peak=..`")));
+                    }
+                    (v, at)
+                }
                 (_, Some(_), Some((n, ..)), _) => {
                     return self.err("E0208", n.span, format!("`{}` is given twice", n.text));
                 }

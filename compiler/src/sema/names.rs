@@ -363,8 +363,8 @@ impl<'a> Elab<'a> {
                 }
                 self.st.item_states.insert(key.clone(), ItemState::Busy);
                 let at = self.ast.span(e);
-                let v = match self.st.take_override(module, name) {
-                    Some(text) => self.parse_override(name, &text, ident.span),
+                let v = match self.st.item_override(module, name) {
+                    Some(over) => self.override_value(over).map(|(v, _)| v),
                     None => self.eval(e, &env),
                 };
                 let d = v.and_then(|v| self.as_dim(&v, at, "a dim"));
@@ -386,12 +386,16 @@ impl<'a> Elab<'a> {
             _ => {}
         }
         self.st.item_states.insert(key.clone(), ItemState::Busy);
-        let over = if let Pat::Name(_) = c.pat { self.st.take_override(module, name) } else { None };
+        let over = if let Pat::Name(_) = c.pat { self.st.item_override(module, name) } else { None };
         let frames = std::mem::take(&mut self.frames);
         let comp = self.comp.take();
         let scope = Scope::new(Some(env.clone()), ScopeKind::Plain);
         let made = match over {
-            Some(text) => self.parse_override(name, &text, c.pat_span()),
+            Some(value) => {
+                let init = ast::Init { draw: false, value };
+                let root = self.st.modules[self.st.root].env.clone();
+                self.init_value(c.ty.as_ref(), &init, &root, name)
+            }
             None => self.init_value(c.ty.as_ref(), &c.init, env, name),
         }
         .and_then(|v| self.bind_pat(&c.pat, v, false, &scope));
@@ -410,14 +414,6 @@ impl<'a> Elab<'a> {
         match scope.own(name) {
             Some(b) => Ok(b.value),
             None => self.err("E0100", span, format!("`{name}` has no value")),
-        }
-    }
-
-    /// The value that `--set` gives, as a `.nn` literal.
-    pub fn parse_override(&mut self, name: &str, text: &str, span: Span) -> R<Value> {
-        match super::units::literal(text) {
-            Some(v) => Ok(v),
-            None => self.err("E0211", span, format!("`--set {name}={text}`: not a number, bool or string")),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::cx::{Elab, Env, R, nearest};
 use super::data::DataPlan;
-use super::units::{BatchSize, Monitor, Options, Save, TrainUnit, literal};
+use super::units::{BatchSize, Monitor, Options, Save, TrainUnit};
 use super::value::Value;
 use crate::diag::Diagnostic;
 use crate::source::Span;
@@ -33,8 +33,16 @@ const SETTINGS: &[&str] = &[
 /// Settings of the language that are not there yet.
 const LATER: &[&str] =
     &["validate", "ema", "init", "wrap", "prune", "fake_quant", "class_weight", "sample", "log", "quantize"];
-/// Settings that `--set train.x=..` may change.
-pub(super) const SETTABLE: &[&str] = &["batch", "epochs", "steps", "seed", "clip"];
+
+/// Is this the name of a setting of `train`, of this compiler or a later one?
+pub(super) fn is_setting(name: &str) -> bool {
+    SETTINGS.contains(&name) || LATER.contains(&name)
+}
+
+/// The settings that a program can have.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().copied()
+}
 
 /// Reports settings that do not exist or are not there yet.
 pub(super) fn settings_known(el: &mut Elab<'_>, train: &ast::Train) -> R<()> {
@@ -79,18 +87,8 @@ pub(super) fn settings(
     };
     let at = el.ast.span(train.on);
     let number = |el: &mut Elab<'_>, name: &str, least: i64| -> R<Option<u64>> {
-        let over = el.st.find_override(|p| p.strip_prefix("train.") == Some(name));
-        let (v, span) = match (over, find(name)) {
-            (Some(text), s) => {
-                let span = s.map_or(at, |s| s.span);
-                match literal(&text) {
-                    Some(v) => (v, span),
-                    None => return el.err("E0211", span, format!("`--set train.{name}={text}`: not a number")),
-                }
-            }
-            (None, Some(s)) => (el.eval(s.value, env)?, el.ast.span(s.value)),
-            (None, None) => return Ok(None),
-        };
+        let Some(s) = find(name) else { return Ok(None) };
+        let (v, span) = (el.eval(s.value, env)?, el.ast.span(s.value));
         let n = el.as_int(&v, span, &format!("`{name}`"))?;
         if n < least {
             return el.err("E0212", span, format!("`{name}` must be at least {least}, found {n}"));
@@ -101,7 +99,7 @@ pub(super) fn settings(
     let full = match find("batch") {
         Some(s) => matches!(&el.ast.expr(s.value).kind, ExprKind::Name(n) if &**n == "full"),
         None => false,
-    } && !el.st.sets.iter().any(|(p, _)| p == "train.batch");
+    };
     let batch = if full {
         BatchSize::Full
     } else {
@@ -114,14 +112,8 @@ pub(super) fn settings(
             }
         }
     };
-    let set = |el: &Elab<'_>, name: &str| el.st.sets.iter().any(|(p, _)| p == name);
-    let mut epochs = number(el, "epochs", 1)?;
-    let mut steps = number(el, "steps", 1)?;
-    match (set(el, "train.epochs"), set(el, "train.steps")) {
-        (true, false) => steps = None,
-        (false, true) => epochs = None,
-        _ => {}
-    }
+    let epochs = number(el, "epochs", 1)?;
+    let steps = number(el, "steps", 1)?;
     if let (Some(_), Some(_), Some(s)) = (epochs, steps, find("steps")) {
         return el.err("E0212", s.span, "`epochs` and `steps` both say how long to train: keep one");
     }
@@ -197,7 +189,6 @@ pub(super) fn settings(
         states: vec![],
         predict: None,
         typed: String::new(),
-        sets: o.sets.to_vec(),
         seed_option: o.seed,
     })
 }

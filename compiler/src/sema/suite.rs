@@ -4,7 +4,7 @@
 //! `let` gets its initial values in place: a test needs no weights.
 
 use super::cx::{Elab, Scope, ScopeKind};
-use super::units::{Options, Program};
+use super::units::Program;
 use crate::diag::{Diagnostic, Severity};
 use crate::graph::graph::Graph;
 use crate::source::Span;
@@ -35,16 +35,16 @@ pub struct Check {
 }
 
 /// The tests of one file of a program.
-pub fn tests(p: &Program, o: &Options<'_>, file: usize) -> Vec<TestUnit> {
-    with_stack(|| tests_here(p, o, file))
+pub fn tests(p: &Program, file: usize) -> Vec<TestUnit> {
+    with_stack(|| tests_here(p, file))
 }
 
-fn tests_here(p: &Program, o: &Options<'_>, file: usize) -> Vec<TestUnit> {
+fn tests_here(p: &Program, file: usize) -> Vec<TestUnit> {
     let Some(items) = p.ast.files.get(file).map(|f| &f.items) else { return vec![] };
     let mut out = vec![];
     for item in items {
         let ItemKind::Test(t) = &item.kind else { continue };
-        let mut el = Elab::over(p, o, false);
+        let mut el = Elab::over(p, false);
         el.b = crate::graph::build::Builder::new(&t.name);
         el.st.asserts = Some(vec![]);
         let env = el.st.modules[file].env.clone();

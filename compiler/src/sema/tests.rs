@@ -34,8 +34,8 @@ fn header(spec: &SourceSpec) -> Result<Header, DataError> {
     })
 }
 
-fn options<'o>(sets: &'o [(String, String)]) -> Options<'o> {
-    Options { sets, seed: None, header: &header }
+fn options() -> Options<'static> {
+    Options { seed: None, header: &header }
 }
 
 fn load(text: &str) -> Program {
@@ -49,7 +49,7 @@ fn show(p: &Program, diags: &[Diagnostic]) -> String {
 }
 
 fn unit(p: &Program) -> TrainUnit {
-    let (units, diags) = check(p, &options(&[]));
+    let (units, diags) = check(p, &options());
     assert!(diags.is_empty(), "{}", show(p, &diags));
     units.into_iter().next().expect("a unit")
 }
@@ -83,7 +83,7 @@ fn std_tests_hold() {
     let mut bad = String::new();
     let mut count = 0;
     for file in 0..p.std_files {
-        for t in suite::tests(&p, &options(&[]), file) {
+        for t in suite::tests(&p, file) {
             count += 1;
             let g = match &t.graph {
                 Ok(g) => g,
@@ -133,8 +133,12 @@ train m: M[2] on D {
 
 fn with(sets: &[(&str, &str)]) -> (Option<TrainUnit>, String) {
     let sets: Vec<(String, String)> = sets.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
-    let p = load(SMALL);
-    let (units, diags) = check(&p, &options(&sets));
+    let mut p = load(SMALL);
+    let wrong = p.set(&sets);
+    if !wrong.is_empty() {
+        return (None, show(&p, &wrong));
+    }
+    let (units, diags) = check(&p, &options());
     (units.into_iter().next(), show(&p, &diags))
 }
 
@@ -159,7 +163,7 @@ fn overrides() {
     for (set, part) in [
         (("train.bach", "3"), "did you mean `train.batch`?"),
         (("scal", "3"), "did you mean `scale`?"),
-        (("H", "wide"), "not a number, bool or string"),
+        (("H", "wide"), "unknown name `wide`"),
         (("train.batch", "0"), "at least 1"),
         (("m.In", "3"), "these layers do not fit"),
     ] {
@@ -249,7 +253,7 @@ train m: A on D {
     let go = |head: &str| {
         let (p, mut diags) = Program::load("main.nn", &format!("{head}\n{tail}"), &read);
         if !crate::report::any_error(&diags) {
-            diags = check(&p, &options(&[])).1;
+            diags = check(&p, &options()).1;
         }
         show(&p, &diags)
     };
@@ -299,7 +303,7 @@ train m: M[G.F, 4] on G {
         ];
         Ok(Header { rows: 1, columns })
     };
-    let o = Options { sets: &[], seed: None, header: &header };
+    let o = Options { seed: None, header: &header };
     let (units, diags) = check(&p, &o);
     assert!(diags.is_empty(), "{}", show(&p, &diags));
     let u = &units[0];
@@ -371,7 +375,7 @@ fn mutated_programs_are_told_about() {
             if crate::report::any_error(&diags) {
                 return;
             }
-            let (units, diags) = check(&p, &options(&[]));
+            let (units, diags) = check(&p, &options());
             if crate::report::any_error(&diags) {
                 assert!(!show(&p, &diags).is_empty());
                 return;
@@ -472,7 +476,7 @@ fn first_of_a_tuple_is_the_prediction() {
 /// A mistake made often is neither said nor searched for without end.
 #[test]
 fn findings_are_capped() {
-    let (_, diags) = check(&load(&"const a = 1\n".repeat(3000)), &options(&[]));
+    let (_, diags) = check(&load(&"const a = 1\n".repeat(3000)), &options());
     assert_eq!(diags.len(), 51);
     assert!(diags[50].message.starts_with("too many errors"), "{}", diags[50].message);
 }

@@ -6,7 +6,8 @@
 
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
 use super::models::{Instance, Role, TemplateKind};
-use super::settings::{SETTABLE, settings, settings_known};
+use super::overrides::Asked;
+use super::settings::{settings, settings_known};
 use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
 use super::value::{Dim, Elem, Tensor, Value};
 use crate::diag::{Diagnostic, Severity};
@@ -59,17 +60,17 @@ pub fn check(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
 
 fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) {
     let mut units = vec![];
-    let mut used = vec![false; o.sets.len()];
+    let mut asked = Asked::default();
     let mut broken = false;
     let mut diags: Vec<Diagnostic> = vec![];
     let mut add = |more: Vec<Diagnostic>| more.into_iter().for_each(|d| super::cx::add(&mut diags, d));
     for item in train_items(p) {
-        let (made, found) = run(p, o, item, Kind::Init, None, &mut used);
+        let (made, found) = run(p, o, item, Kind::Init, None, &mut asked);
         let wrong = found.iter().any(|d| d.severity == Severity::Error);
         broken |= wrong;
         add(found);
         let Some((mut unit, _)) = made.filter(|_| !wrong) else { continue };
-        let (made, found) = run(p, o, item, Kind::Eval, None, &mut used);
+        let (made, found) = run(p, o, item, Kind::Eval, None, &mut asked);
         add(found);
         if let Some((eval, _)) = made {
             unit.metrics = eval.metrics;
@@ -82,7 +83,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             sizes.sort_unstable();
             sizes.dedup();
             for size in sizes.into_iter().filter(|&n| n != whole.train) {
-                let (_, found) = run(p, o, item, Kind::Eval, Some(size), &mut used);
+                let (_, found) = run(p, o, item, Kind::Eval, Some(size), &mut asked);
                 let note = |d: Diagnostic| {
                     d.note(format!("in a batch of {size} rows, the last or a larger one for evaluation"))
                 };
@@ -90,19 +91,17 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             }
             if unit.metrics.iter().any(|m| m.stateful) {
                 for kind in [Kind::Result, Kind::Reset] {
-                    add(run(p, o, item, kind, None, &mut used).1);
+                    add(run(p, o, item, kind, None, &mut asked).1);
                 }
             }
             units.push(unit);
         }
     }
-    let mut el = Elab::over(p, o, false);
+    let mut el = Elab::over(p, false);
     el.check_items();
-    for (all, used) in el.st.used.borrow_mut().iter_mut().zip(used) {
-        *all |= used;
-    }
+    asked.merge(&el.st.asked.borrow());
     if !broken {
-        el.unused_overrides(SETTABLE);
+        el.unused_overrides(&asked);
     }
     add(std::mem::take(&mut el.diags));
     if diags.iter().all(|d| d.severity < Severity::Error) {
@@ -137,8 +136,8 @@ impl TrainUnit {
                 nn_runtime::error::DataError::new("E0403", spec.name(), why)
             })
         };
-        let o = Options { sets: &self.sets, seed: self.seed_option, header: &header };
-        let (made, diags) = with_stack(|| run(p, &o, self.item, kind, Some(rows), &mut []));
+        let o = Options { seed: self.seed_option, header: &header };
+        let (made, diags) = with_stack(|| run(p, &o, self.item, kind, Some(rows), &mut Asked::default()));
         match made {
             Some((_, g)) if diags.iter().all(|d| d.severity < Severity::Error) => Ok(g),
             _ => Err(diags),
@@ -153,18 +152,16 @@ fn run(
     item: usize,
     kind: Kind,
     rows: Option<u64>,
-    used: &mut [bool],
+    asked: &mut Asked,
 ) -> (Option<(TrainUnit, Graph)>, Vec<Diagnostic>) {
     let training = matches!(kind, Kind::Train | Kind::Init);
-    let mut el = Elab::over(p, o, training);
+    let mut el = Elab::over(p, training);
     let Some(ItemKind::Train(train)) = p.ast.files.get(p.main()).and_then(|f| f.items.get(item)).map(|i| &i.kind)
     else {
         return (None, el.diags);
     };
     let made = Unit::elaborate(&mut el, train, item, o, kind, rows);
-    for (all, used) in used.iter_mut().zip(el.st.used.borrow().iter()) {
-        *all |= used;
-    }
+    asked.merge(&el.st.asked.borrow());
     let made = made.ok().map(|(unit, order)| {
         let name = format!("{}.{}", unit.name, kind.name());
         let g = std::mem::take(&mut el.b).finish();
@@ -307,6 +304,7 @@ impl<'t> Unit<'t> {
 
     fn bind_models(&mut self, el: &mut Elab<'_>) -> R<()> {
         let single = self.train.binds.len() == 1;
+        el.st.only_model = self.train.binds.first().filter(|_| single).map(|b| b.name.text.clone());
         for b in &self.train.binds {
             let span = el.ast.span(b.value);
             let v = el.eval(b.value, &self.env)?;

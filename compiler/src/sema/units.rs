@@ -5,11 +5,12 @@
 //! [`TrainUnit`]s. A unit keeps what it needs to build its graphs again for any batch size; building one is a fresh
 //! elaboration, so graphs share nothing and cannot disagree.
 
-use super::cx::{Assertion, Elab, nearest};
+use super::cx::{Assertion, Elab};
 use super::models::Instance;
 use super::names::{ItemState, Module};
+use super::overrides::{Asked, Override};
 use super::value::{DimVar, Tensor, TensorType, Value};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::Diagnostic;
 use crate::graph::ty::TensorTy;
 use crate::source::{FileId, SourceMap, Span};
 use crate::syntax::ast::{self, Ast, ExprId, ItemKind, UsePath};
@@ -34,6 +35,8 @@ pub struct Program {
     pub std_files: usize,
     /// For each file, the files that its `use "..."` items name.
     pub uses: Vec<BTreeMap<String, usize>>,
+    /// What elaboration is to use in place of what is written.
+    pub overrides: Vec<Override>,
 }
 
 /// Reads a file that a program uses: `(path as written, name of the file that uses it)` to its name and text.
@@ -119,8 +122,6 @@ impl Program {
 /// What elaboration needs beside the program.
 #[derive(Clone, Copy)]
 pub struct Options<'o> {
-    /// `--set PATH=VALUE`
-    pub sets: &'o [(String, String)],
     /// `--seed`
     pub seed: Option<u64>,
     /// Opens a data source as far as its header.
@@ -223,10 +224,14 @@ pub struct State<'a> {
     pub trained: Vec<u32>,
     /// The first result of a trained model.
     pub predict: Option<Value>,
-    /// Overrides with whether each was used.
-    pub sets: Vec<(String, String)>,
-    /// Which of `sets` have been used.
-    pub used: RefCell<Vec<bool>>,
+    /// The name of the trained model, if there is one alone: the parameter tree has it for its root.
+    pub only_model: Option<Arc<str>>,
+    /// How overrides call what is evaluated now: `train.optimizer.lr`. A call takes it for its arguments.
+    pub place: Option<Arc<str>>,
+    /// Values from outside.
+    pub overrides: &'a [Override],
+    /// What could have been overridden.
+    pub asked: RefCell<Asked>,
     /// Lines of the typed view.
     pub typed: Vec<TypedLine>,
     /// Parameters that are not trained.
@@ -235,39 +240,10 @@ pub struct State<'a> {
     pub metric_instances: Vec<(Arc<str>, Rc<Instance>, Span)>,
 }
 
-impl State<'_> {
-    /// The override of a `const` or `dim` of the program.
-    pub fn take_override(&self, module: usize, name: &str) -> Option<String> {
-        if module == self.root { self.find_override(|path| path == name) } else { None }
-    }
-
-    /// The override of a dim or hyperparameter of the trained model under construction.
-    pub fn hyper_override(&self, name: &str) -> Option<String> {
-        let binding = self.binding.as_ref()?;
-        let full = format!("{binding}.{name}");
-        let item = self.modules.get(self.root).is_some_and(|m| m.items.contains_key(name));
-        self.find_override(|path| path == full || !item && path == name)
-    }
-
-    /// The last override of a path.
-    pub fn find_override(&self, is: impl Fn(&str) -> bool) -> Option<String> {
-        let mut found = None;
-        for (i, (path, value)) in self.sets.iter().enumerate() {
-            if is(path) {
-                if let Some(u) = self.used.borrow_mut().get_mut(i) {
-                    *u = true;
-                }
-                found = Some(value.clone());
-            }
-        }
-        found
-    }
-}
-
 impl<'a> Elab<'a> {
     /// An elaborator over a program, its modules entered.
-    pub fn over(p: &'a Program, o: &Options<'_>, training: bool) -> Elab<'a> {
-        let st = State { sets: o.sets.to_vec(), used: RefCell::new(vec![false; o.sets.len()]), ..State::default() };
+    pub fn over(p: &'a Program, training: bool) -> Elab<'a> {
+        let st = State { overrides: &p.overrides, ..State::default() };
         let mut el = Elab::new(&p.ast, &p.sources, st, training);
         for (i, file) in p.ast.files.iter().enumerate() {
             let name = p.sources.file(file.id).name.clone();
@@ -277,39 +253,6 @@ impl<'a> Elab<'a> {
         el.st.prelude = (0..p.std_files).collect();
         el.st.root = p.main();
         el
-    }
-
-    /// Reports overrides that nothing took.
-    pub fn unused_overrides(&mut self, settings: &[&str]) {
-        let used = self.st.used.borrow().clone();
-        let sets = self.st.sets.clone();
-        for ((path, value), used) in sets.iter().zip(used) {
-            if used {
-                continue;
-            }
-            let mut names: Vec<String> = settings.iter().map(|s| format!("train.{s}")).collect();
-            if let Some(m) = self.st.modules.get(self.st.root) {
-                names.extend(
-                    m.items
-                        .iter()
-                        .filter(|&(_n, item)| {
-                            matches!(item, super::names::ItemRef::Const(_) | super::names::ItemRef::Dim(..))
-                        })
-                        .map(|(n, _item)| n.to_string()),
-                );
-            }
-            let mut d = Diagnostic::new(
-                "E0211",
-                Severity::Error,
-                None,
-                format!("`--set {path}={value}`: nothing is called `{path}`"),
-            );
-            d = match nearest(path, names.iter().map(String::as_str)) {
-                Some(near) => d.help(format!("did you mean `{near}`?")),
-                None => d.note("what can be set: a const or dim by name, a dim or hyperparameter of the trained model (`m.p`), a setting (`train.batch`)"),
-            };
-            self.report(d);
-        }
     }
 
     /// Records a `let` for the typed view.
@@ -324,27 +267,6 @@ impl<'a> Elab<'a> {
             self.st.typed.push(line);
         }
     }
-}
-
-/// A literal as `--set` takes it: a number, bool or string.
-pub fn literal(text: &str) -> Option<Value> {
-    let text = text.trim();
-    let plain: String = text.chars().filter(|c| *c != '_').collect();
-    match text {
-        "true" => return Some(Value::Bool(true)),
-        "false" => return Some(Value::Bool(false)),
-        _ => {}
-    }
-    if let Ok(n) = plain.parse::<i64>() {
-        return Some(Value::Int(n));
-    }
-    if text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-        && let Ok(x) = plain.parse::<f64>()
-    {
-        return Some(Value::Float(x));
-    }
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    Some(Value::Str(inner.into()))
 }
 
 /// A parameter or state of a unit.
@@ -472,8 +394,6 @@ pub struct TrainUnit {
     pub predict: Option<TensorTy>,
     /// The typed view.
     pub typed: String,
-    /// Overrides.
-    pub sets: Vec<(String, String)>,
     /// `--seed`
     pub seed_option: Option<u64>,
 }

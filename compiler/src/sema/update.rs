@@ -90,15 +90,26 @@ impl<'t> Unit<'t> {
         let t = Tensor { id: t, elem: Elem::Plain(DType::F32), dims: vec![] };
         for (i, name, p, g) in live {
             let Some(s) = owner[i] else { continue };
-            self.update_one(el, s, &name, &p, g, &t)?;
+            let place: Arc<str> = el.optimizer_path(s, optimizers.len()).into();
+            self.update_one(el, s, &place, &name, &p, g, &t)?;
         }
         self.commit(el);
         Ok(())
     }
 
-    fn update_one(&self, el: &mut Elab<'_>, s: &Setting, name: &Arc<str>, p: &Tensor, g: ValueId, t: &Tensor) -> R<()> {
+    #[allow(clippy::too_many_arguments, reason = "one parameter with all that its update takes")]
+    fn update_one(
+        &self,
+        el: &mut Elab<'_>,
+        s: &Setting,
+        place: &Arc<str>,
+        name: &Arc<str>,
+        p: &Tensor,
+        g: ValueId,
+        t: &Tensor,
+    ) -> R<()> {
         let span = el.ast.span(s.value);
-        let v = el.eval(s.value, &self.scope)?;
+        let v = self.optimizer(el, s, place)?;
         let template = match &v {
             Value::Model(m) if matches!(m.kind, TemplateKind::Item { role: Role::Optimizer, .. }) => m.clone(),
             v => {
@@ -107,7 +118,7 @@ impl<'t> Unit<'t> {
                 return Err(el.error(d));
             }
         };
-        el.st.binding = Some("train.optimizer".into());
+        el.st.binding = Some(place.clone());
         let m = el.instantiate(&template, &format!("optimizer.{name}"));
         el.st.binding = None;
         let m = m?;
@@ -146,17 +157,17 @@ impl<'t> Unit<'t> {
         Ok(())
     }
 
+    /// An optimizer as it is written, before it belongs to a parameter.
+    pub(super) fn optimizer(&self, el: &mut Elab<'_>, s: &Setting, place: &Arc<str>) -> R<Value> {
+        el.st.place = matches!(el.ast.expr(s.value).kind, ExprKind::Call { .. }).then(|| place.clone());
+        let v = el.eval(s.value, &self.scope);
+        el.st.place = None;
+        v
+    }
+
     fn clip(&self, el: &mut Elab<'_>) -> R<Option<f64>> {
-        let over = el.st.find_override(|p| p == "train.clip");
-        let setting = self.settings("clip").next();
-        let (v, span) = match (over, setting) {
-            (Some(text), s) => {
-                let at = s.map_or(el.ast.span(self.train.on), |s| s.span);
-                (el.parse_override("train.clip", &text, at)?, at)
-            }
-            (None, Some(s)) => (el.eval(s.value, &self.scope)?, el.ast.span(s.value)),
-            (None, None) => return Ok(None),
-        };
+        let Some(s) = self.settings("clip").next() else { return Ok(None) };
+        let (v, span) = (el.eval(s.value, &self.scope)?, el.ast.span(s.value));
         let x = el.as_float(&v, span, "`clip`")?;
         if x > 0.0 && x.is_finite() {
             return Ok(Some(x));

@@ -139,13 +139,12 @@ mod tests {
 
     #[test]
     fn examples_hold() {
-        use crate::sema::units::{Options, Program};
+        use crate::sema::units::Program;
         let text: String = all().map(|b| as_test(b.sig.name, b.example)).collect();
-        let header = |_: &nn_runtime::data::SourceSpec| Err(nn_runtime::error::DataError::new("D0000", "", "no data"));
         let (p, found) = Program::load("t.nn", &text, &|f, _| Err(f.to_owned()));
         assert!(found.is_empty(), "{}", crate::report::render(&found, &p.sources, false));
         let mut bad = String::new();
-        for t in crate::sema::suite::tests(&p, &Options { sets: &[], seed: None, header: &header }, p.main()) {
+        for t in crate::sema::suite::tests(&p, p.main()) {
             match t.graph {
                 Err(d) => bad += &crate::report::render(&d, &p.sources, false),
                 Ok(g) => {
@@ -172,15 +171,13 @@ mod tests {
     /// `max(x, -1)`: each help is an edit that checks.
     #[test]
     fn edits_of_an_ambiguous_max_check() {
-        use crate::sema::units::{Options, Program};
-        let header = |_: &nn_runtime::data::SourceSpec| Err(nn_runtime::error::DataError::new("D0000", "", "no data"));
+        use crate::sema::units::Program;
         let diagnostics = |e: &str| {
             let text = format!("test \"t\" {{ let x: f32[2, 3] = 1; let r = {e}; assert true }}");
             let (p, found) = Program::load("t.nn", &text, &|f, _| Err(f.to_owned()));
             assert!(found.is_empty());
             let main = p.main();
-            let o = Options { sets: &[], seed: None, header: &header };
-            let tests = crate::sema::suite::tests(&p, &o, main);
+            let tests = crate::sema::suite::tests(&p, main);
             tests.into_iter().filter_map(|t| t.graph.err()).flatten().collect::<Vec<_>>()
         };
         let edits = |e: &str| {

@@ -6,11 +6,10 @@
 use crate::graph::interp::{self, Feeds};
 use crate::report;
 use crate::sema::suite::{self, TestUnit};
-use crate::sema::units::{Options, Program};
+use crate::sema::units::Program;
 
 fn tests_of(p: &Program, file: usize) -> Vec<TestUnit> {
-    let header = |_: &nn_runtime::data::SourceSpec| Err(nn_runtime::error::DataError::new("D0000", "", "no data here"));
-    suite::tests(p, &Options { sets: &[], seed: None, header: &header }, file)
+    suite::tests(p, file)
 }
 
 /// Runs every `test` of a file; what went wrong as text.
