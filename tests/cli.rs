@@ -274,19 +274,6 @@ fn findings_as_events() {
 }
 
 #[test]
-fn formatting_reports_and_prints() {
-    let dir = folder();
-    fs::write(dir.path().join("p.nn"), "model M=seq{Linear[2,3],relu}\n").expect("written");
-    let want = "model M = seq {\n  Linear[2, 3]\n  relu\n}\n";
-    assert_eq!(nnc(dir.path(), &["fmt", "p.nn"]).ok().out, want);
-    assert_eq!(nnc(dir.path(), &["fmt", "--json", "p.nn"]).ok().one("fmt")["text"], want);
-    fs::write(dir.path().join("p.nn"), "model M = = 3\n").expect("written");
-    let ran = nnc(dir.path(), &["fmt", "--json", "p.nn"]);
-    assert!(ran.code == 1 && ran.all("diagnostic").len() == 1, "{}: {}", ran.code, ran.err);
-    assert_eq!(nnc(dir.path(), &["fmt", "absent.nn"]).code, 3);
-}
-
-#[test]
 fn a_second_train_item_is_not_passed_over_in_silence() {
     let dir = folder();
     let program = fs::read_to_string(root().join("examples/perceptron.nn")).expect("an example");

@@ -29,7 +29,11 @@ pub enum Command {
     #[command(after_help = "Example:\n  nnc predict examples/digits.nn --weights digits.safetensors --limit 5")]
     Predict(WeightArgs),
     /// Show the program at a stage of compilation.
-    #[command(after_help = "Example:\n  nnc ir examples/digits.nn --stage kernel --entry train")]
+    #[command(
+        after_help = "With --json, each text is one line: {\"event\": \"ir\", \"stage\": .., \"entry\": .., \"text\": ..}; \
+        --print-after adds `\"after\": PASS`,\n--time-passes a line {\"event\": \"passes\", \"rows\": ..}. \
+        The stage `ast` needs the file alone, no data.\n\nExample:\n  nnc ir examples/digits.nn --stage kernel --entry train"
+    )]
     Ir(IrArgs),
     /// Time one step of a program.
     #[command(after_help = "Example:\n  nnc bench benches/workloads/mlp.nn --threads 2")]
@@ -40,8 +44,8 @@ pub enum Command {
     /// Run the `test` items of files (the standard library's without a file).
     #[command(after_help = "Example:\n  nnc test model.nn")]
     Test(TestArgs),
-    /// Print a file in canonical form; comments other than `##` docs are left out.
-    #[command(after_help = "Example:\n  nnc fmt model.nn")]
+    /// Lay files out in the standard way: blanks, indentation, alignment. Lines and comments stay.
+    #[command(after_help = "Examples:\n  nnc fmt --write model.nn\n  nnc fmt --check *.nn\n  nnc fmt - < model.nn")]
     Fmt(FmtArgs),
 }
 
@@ -253,8 +257,15 @@ pub struct TestArgs {
 /// `nnc fmt`
 #[derive(Args, Debug)]
 pub struct FmtArgs {
-    /// The file.
-    pub file: PathBuf,
+    /// The files; `-` is standard input.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Write the text back to the files instead of printing it.
+    #[arg(long, conflicts_with = "check")]
+    pub write: bool,
+    /// Change and print nothing; exit code 1 and the first difference of each file that is not formatted.
+    #[arg(long)]
+    pub check: bool,
     /// Common options.
     #[command(flatten)]
     pub common: Common,

@@ -7,9 +7,22 @@ use crate::graph::graph::Graph;
 use crate::graph::print;
 use crate::sema::train::Kind;
 use crate::{codegen, fuse, kernel, opt};
+use clap::ValueEnum;
+use serde_json::json;
 
 /// Prints a stage.
 pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
+    if args.stage == Stage::Ast {
+        // The tree of the file alone: what it uses and reads is not asked for.
+        let parsed = driver::parse_file(&args.file)?;
+        if ui.diagnostics(&parsed.diags, &parsed.sources) {
+            return Err(Failure::Diagnostics(super::code_of(&parsed.diags)));
+        }
+        for file in &parsed.ast.files {
+            show(args, ui, None, &crate::syntax::print::file(&parsed.ast, file));
+        }
+        return Ok(());
+    }
     let mut project = super::open(&args.file, &args.common, ui)?;
     project.options.passes.print_after = args.print_after.clone();
     project.options.passes.fuel = args.fuel;
@@ -19,16 +32,9 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
             return Err(Failure::Usage(format!("no pass `{name}`; the passes are {} and `all`", names.join(", "))));
         }
     }
-    if args.stage == Stage::Ast {
-        let ast = &project.program.ast;
-        if let Some(file) = ast.files.get(project.program.main()) {
-            ui.text(crate::syntax::print::file(ast, file).trim_end());
-        }
-        return Ok(());
-    }
     let unit = super::unit(&project, ui)?;
     if args.stage == Stage::Typed {
-        ui.text(unit.typed.trim_end());
+        show(args, ui, None, &unit.typed);
         return Ok(());
     }
     let batches = unit.batches();
@@ -41,20 +47,29 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
     };
     if matches!(args.stage, Stage::Graph | Stage::Grad) {
         let graph = driver::graph(&project, unit, kind, rows)?;
-        ui.text(text(&graph, ui, &project).trim_end());
+        show(args, ui, None, &text(&graph, ui, &project));
         return Ok(());
     }
     let stages = driver::stages(&project, unit, kind, rows)?;
     for (pass, text) in &stages.ran.prints {
-        ui.text(&format!("// after {pass}\n{}", text.trim_end()));
+        show(args, ui, Some(pass), text);
     }
     if args.time_passes {
+        let ms = |r: &crate::pass::PassRow| r.time.as_secs_f64() * 1e3;
+        let event = |r: &crate::pass::PassRow| json!({ "pass": r.name, "ms": ms(r), "rewrites": r.rewrites, "nodes": [r.nodes.0, r.nodes.1] });
+        ui.event(&json!({ "event": "passes", "rows": stages.ran.rows.iter().map(event).collect::<Vec<_>>() }));
         let row = |r: &crate::pass::PassRow| {
-            let ms = format!("{:.3}", r.time.as_secs_f64() * 1e3);
-            vec![r.name.to_owned(), ms, r.rewrites.to_string(), format!("{} -> {}", r.nodes.0, r.nodes.1)]
+            vec![
+                r.name.to_owned(),
+                format!("{:.3}", ms(r)),
+                r.rewrites.to_string(),
+                format!("{} -> {}", r.nodes.0, r.nodes.1),
+            ]
         };
         let rows: Vec<Vec<String>> = stages.ran.rows.iter().map(row).collect();
-        ui.text(&table(&["pass", "ms", "rewrites", "nodes"], &rows));
+        if !ui.json {
+            ui.text(&table(&["pass", "ms", "rewrites", "nodes"], &rows));
+        }
     }
     let text = match args.stage {
         Stage::Ast | Stage::Typed | Stage::Graph | Stage::Grad => String::new(),
@@ -71,8 +86,26 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
             out
         }
     };
-    ui.text(text.trim_end());
+    show(args, ui, None, &text);
     Ok(())
+}
+
+/// Prints the text of a stage, or of the graph after a pass.
+fn show(args: &IrArgs, ui: &Ui, after: Option<&str>, text: &str) {
+    let text = text.trim_end();
+    if ui.json {
+        let name = |v: Option<clap::builder::PossibleValue>| v.map(|v| v.get_name().to_owned());
+        let (stage, entry) = (name(args.stage.to_possible_value()), name(args.entry.to_possible_value()));
+        let mut event = json!({ "event": "ir", "stage": stage, "entry": entry, "text": text });
+        if let Some(pass) = after {
+            event["after"] = pass.into();
+        }
+        ui.event(&event);
+    } else if let Some(pass) = after {
+        ui.text(&format!("// after {pass}\n{text}"));
+    } else {
+        ui.text(text);
+    }
 }
 
 /// A graph as text; with `--verbose` each line says where in the source it comes from.

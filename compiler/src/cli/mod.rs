@@ -8,6 +8,7 @@ pub mod ui;
 pub mod progress;
 mod bench;
 mod check;
+mod fmt;
 mod ir;
 mod run;
 mod summary;
@@ -69,7 +70,7 @@ fn run(cli: Cli) -> u8 {
         Command::Bench(a) => bench::bench(a, &ui),
         Command::Summary(a) => summary::summary(a, &ui),
         Command::Test(a) => test::test(a, &ui),
-        Command::Fmt(a) => check::fmt(a, &ui),
+        Command::Fmt(a) => fmt::fmt(a, &ui),
     };
     match result {
         Ok(()) => 0,

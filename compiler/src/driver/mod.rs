@@ -3,8 +3,10 @@
 //! In: a program's file and options. Out: diagnostics, the graphs and kernels of every entry, a [`Program`] for the
 //! runtime. Everything that a command needs of the compiler goes through here.
 
+mod parsed;
 mod run;
 
+pub use parsed::{Parsed, parse_bytes, parse_file};
 pub use run::{Run, first_non_finite, prepare};
 
 use crate::codegen;

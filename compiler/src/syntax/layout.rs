@@ -82,6 +82,16 @@ enum AttrState {
     Body,
 }
 
+/// Where in `idx<N>` a token stands: its `>` ends a statement, the comparison does not.
+#[derive(Clone, Copy, PartialEq)]
+enum IdxState {
+    No,
+    /// After `idx`.
+    Word,
+    /// After `<`; the number of open brackets there.
+    Inside(usize),
+}
+
 struct Open {
     bracket: u8,
     at: usize,
@@ -100,6 +110,9 @@ struct Scan<'a> {
     /// Whether the last token can end a statement.
     ends: bool,
     attr: AttrState,
+    idx: IdxState,
+    /// The last token was `as`, so a type follows.
+    cast: bool,
     doc: Vec<String>,
     item_start: usize,
     /// An error lies in the current item.
@@ -119,6 +132,8 @@ impl<'a> Scan<'a> {
             pending: None,
             ends: false,
             attr: AttrState::Fresh,
+            idx: IdxState::No,
+            cast: false,
             doc: vec![],
             item_start: 0,
             bad: false,
@@ -193,7 +208,8 @@ impl<'a> Scan<'a> {
     fn comment(&mut self, at: usize) -> usize {
         let end = self.bytes[at..].iter().position(|&b| b == b'\n').map_or(self.bytes.len(), |n| at + n);
         let text = &self.src[at..end];
-        let own_line = self.bytes[..at].iter().rev().take_while(|&&b| b != b'\n').all(|b| matches!(b, b' ' | b'\t'));
+        // In `out` a byte order mark is blank.
+        let own_line = self.out[..at].iter().rev().take_while(|&&b| b != b'\n').all(|b| matches!(b, b' ' | b'\t'));
         if own_line && text.starts_with("##") && !text.starts_with("###") {
             let text = text[2..].trim_end();
             self.doc.push(text.strip_prefix(' ').unwrap_or(text).to_string());
@@ -275,7 +291,10 @@ impl<'a> Scan<'a> {
             (AttrState::Args(depth), _) => AttrState::Args(depth),
             _ => AttrState::Body,
         };
+        let closes_idx = self.idx(c, text);
+        let after_as = std::mem::replace(&mut self.cast, text == "as");
         match c {
+            b'>' if closes_idx => self.ends = true,
             b'(' | b'[' | b'{' => {
                 self.stack.push(Open { bracket: c, at });
                 if self.stack.len() > limits::NESTING.value as usize {
@@ -310,8 +329,25 @@ impl<'a> Scan<'a> {
             }
             // Characters that are in no token stand for what was meant as a value: the error stays on this line.
             b'\'' | b'`' | b'$' | b'?' | b'\\' | 0x80.. => self.ends = true,
+            // A function type may be no more than the word.
+            b'f' if after_as && text == "fn" => self.ends = true,
             _ => self.ends = is_word(c) && !OPEN_WORDS.contains(&text),
         }
+    }
+
+    /// Follows `idx<N>` through its tokens; true at its `>`. Between `idx <` and `>` only a dim can stand: two comparisons
+    /// in a row mean nothing, so an `idx < n` that compares is never taken for a type.
+    fn idx(&mut self, c: u8, text: &str) -> bool {
+        let depth = self.stack.len();
+        let dim = (is_word(c) && !OPEN_WORDS.contains(&text)) || b"+-*/%(),._".contains(&c);
+        let closes = self.idx == IdxState::Inside(depth) && c == b'>';
+        self.idx = match self.idx {
+            IdxState::Word if c == b'<' => IdxState::Inside(depth),
+            IdxState::Inside(open) if dim && depth >= open && !closes => IdxState::Inside(open),
+            _ if text == "idx" => IdxState::Word,
+            _ => IdxState::No,
+        };
+        closes
     }
 
     fn close(&mut self, at: usize) {

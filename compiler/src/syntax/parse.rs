@@ -8,6 +8,7 @@
 mod error;
 pub(in crate::syntax) mod expr;
 mod item;
+pub(in crate::syntax) mod roles;
 mod stmt;
 mod ty;
 
@@ -34,6 +35,11 @@ type Pair<'i> = pest::iterators::Pair<'i, Rule>;
 /// pest's limit on grammar calls is one number for the process: whoever parses holds this.
 static CALL_LIMIT: Mutex<()> = Mutex::new(());
 
+/// Whether a word is reserved everywhere.
+pub(in crate::syntax) fn is_reserved(word: &str) -> bool {
+    error::RESERVED.contains(&word)
+}
+
 /// Checks that a file's bytes are text.
 pub fn source_from_bytes(name: &str, bytes: Vec<u8>) -> Result<String, Diagnostic> {
     String::from_utf8(bytes).map_err(|e| {
@@ -45,6 +51,23 @@ pub fn source_from_bytes(name: &str, bytes: Vec<u8>) -> Result<String, Diagnosti
             .note(format!("the first invalid byte is 0x{byte:02x} at byte {at}, in line {line}"))
             .help("save the file as UTF-8")
     })
+}
+
+/// Calls `f` with the offset and the rules of every item that parses.
+fn each_item(layout: &Layout, f: &mut dyn FnMut(usize, pest::iterators::Pairs<'_, Rule>)) {
+    let _held = CALL_LIMIT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for range in &layout.items {
+        let text = &layout.text[range.clone()];
+        pest::set_call_limit(call_limit(text));
+        if let Ok(pairs) = NnParser::parse(Rule::one_item, text) {
+            f(range.start, pairs);
+        }
+    }
+    pest::set_call_limit(None);
+}
+
+fn call_limit(text: &str) -> Option<NonZeroUsize> {
+    NonZeroUsize::new(10_000 + text.len() * limits::CALLS_PER_BYTE.value as usize)
 }
 
 /// Parses a file, pushes it to the tree and returns what is wrong with it.
@@ -72,7 +95,7 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout) -> Vec
         if failed_at_end.take() == Some(range.start) && text.trim_start().starts_with('{') {
             continue;
         }
-        pest::set_call_limit(NonZeroUsize::new(10_000 + text.len() * limits::CALLS_PER_BYTE.value as usize));
+        pest::set_call_limit(call_limit(text));
         match NnParser::parse(Rule::one_item, text) {
             Ok(mut pairs) => {
                 let mark = ast.exprs.len();

@@ -8,7 +8,7 @@ use crate::source::{FileId, SourceMap, Span};
 use std::path::PathBuf;
 
 /// Every valid program of the repository: the language design's, the standard library and the examples.
-fn fixtures() -> Vec<(String, String)> {
+pub(super) fn fixtures() -> Vec<(String, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut paths = vec![root.join("tests/spec/syntax/accepted.nn")];
     for dir in ["tests/data/syntax", "tests/traces", "stdlib", "examples"] {
@@ -20,7 +20,7 @@ fn fixtures() -> Vec<(String, String)> {
     paths.into_iter().map(|p| (p.display().to_string(), std::fs::read_to_string(&p).expect("text"))).collect()
 }
 
-fn parsed(source: &str) -> (Ast, Vec<Diagnostic>) {
+pub(super) fn parsed(source: &str) -> (Ast, Vec<Diagnostic>) {
     let mut ast = Ast::default();
     let errors = parse(&mut ast, FileId(0), source);
     (ast, errors)
@@ -36,7 +36,7 @@ fn the_programs_of_the_language_design_parse() {
 }
 
 /// The tree as text without places. The parser numbers expressions in the order of the text, so equal trees read equal.
-fn shape(ast: &Ast) -> String {
+pub(super) fn shape(ast: &Ast) -> String {
     let all = format!("{ast:?}");
     let mut out = String::with_capacity(all.len());
     let mut rest = all.as_str();
@@ -174,10 +174,10 @@ const SOUP: &[&str] = &[
 ];
 
 /// xorshift64*
-struct Rng(u64);
+pub(super) struct Rng(pub(super) u64);
 
 impl Rng {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -316,9 +316,20 @@ fn newlines_end_statements_only_where_they_should() {
         ("x = \"# not a comment\"\ny", 2),
         ("x = [\n1,\n2\n]\ny", 2),
         ("a\r\nb\r\n", 2),
+        ("x = y as idx<V>\nz", 2),
+        ("x = y as idx < 2*V + ceil(W, 2) >\nz", 2),
+        ("x = y as idx<V>[B]\nz", 2),
+        ("x = y as f32[B]\nz", 2),
+        ("x = y as fn\nz", 2),
+        ("model M {\n param t: idx<V>\n param u: idx<W>\n}", 1),
+        ("x = idx < n and b >\n c", 1),
+        ("x = f(idx < n) >\n c", 1),
+        ("x = idx >\n c", 1),
+        ("x: idx<V>=\n c", 1),
     ] {
         assert_eq!(items(text).len(), want, "{text:?}: {:?}", items(text));
     }
+    assert_eq!(layout::layout(FileId(0), "{\na as idx<V>\nb\n}").text, "{\na as idx<V>;b;}");
     assert_eq!(layout::layout(FileId(0), "{\na # b\nc\n}").text, "{\na    ;c;}");
 }
 

@@ -217,8 +217,8 @@ fn words(r: Rule) -> Option<&'static [&'static str]> {
         one_item | item | use_i | const_i | fn_i | vjp_i | model_i | opt_i | metric_i | data_i | train_i | export_i
         | test_i => &["an item such as `model`, `fn`, `data` or `train`"],
         stmt | let_s | var_s | for_s | emit_s | min_s | every_s | pen_s | assert_s | simple => &["a statement"],
-        expr | cast | postfix | primary | prefix | number | boolean | infinity | lambda | if_e | scan_e | seq_e
-        | eval_e | rearr | record | list | tuple | k_rearr | k_scan | k_seq | k_eval | li => &["an expression"],
+        expr | cast | postfix | primary | prefix | number | boolean | infinity | lambda | if_e | if_then | scan_e
+        | seq_e | eval_e | rearr | record | list | tuple | k_rearr | k_scan | k_seq | k_eval | li => &["an expression"],
         ty | fn_ty | fn_sig | tuple_ty | tensor_ty | dtype | idx_ty => &["a type"],
         shape | shape_d => &["a shape"],
         dim_e | dim_ref | dim_paren | dim_call => &["a dim"],

@@ -311,7 +311,9 @@ impl Builder<'_> {
     fn if_e(&mut self, p: Pair) -> Option<ExprId> {
         let span = self.span(&p);
         let mut ks = kids(&p);
-        let mut arms = vec![(span, self.expr(ks.next()?)?, self.block(ks.next()?)?)];
+        let first = ks.next()?;
+        let mut head = kids(&first);
+        let mut arms = vec![(span, self.expr(head.next()?)?, self.block(head.next()?)?)];
         let mut otherwise = None;
         for k in ks {
             let mut inner = kids(&k);
