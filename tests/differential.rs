@@ -1,18 +1,20 @@
 //! Random graphs, fused, scheduled, compiled and run by the runtime, against the interpreter of the kernel IR: the same
-//! bits in every parameter, state and output, on one, two and three threads.
+//! bits in every parameter, state and output, on one, two and three threads, for extreme inputs too. The interpreter is held
+//! against the graph's meaning, and against itself running as threads that are as far apart as barriers allow.
 //!
 //! `NN_FUZZ_ITERS` sets the number of graphs per test, `NN_FUZZ_FIRST` the first seed.
 
 use nn_compiler::codegen::Lowering;
 use nn_compiler::codegen::emit::{self, Source};
-use nn_compiler::graph::graph::{Graph, SlotKind};
-use nn_compiler::graph::random::random;
-use nn_compiler::graph::sampler::feeds;
-use nn_compiler::graph::tensor::Tensor;
+use nn_compiler::graph::graph::Graph;
+use nn_compiler::graph::interp::Feeds;
+use nn_compiler::graph::print::to_text;
+use nn_compiler::graph::random;
+use nn_compiler::graph::sampler::{extreme_feeds, feeds};
 use nn_compiler::kernel::interp::{self, Arenas};
-use nn_compiler::kernel::ir::{Arena, Buffer, KernelProgram};
+use nn_compiler::kernel::ir::{Arena, KernelProgram};
 use nn_compiler::kernel::print;
-use nn_compiler::sched::{Layout, schedule};
+use nn_compiler::sched::{Layout, ScheduleError, bound, schedule};
 use nn_runtime::dtype::DType;
 use nn_runtime::exec::Session;
 use std::collections::BTreeMap;
@@ -22,21 +24,6 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-fn arena(kind: SlotKind) -> Arena {
-    match kind {
-        SlotKind::Param => Arena::Param,
-        SlotKind::State => Arena::State,
-        SlotKind::Data => Arena::Data,
-        SlotKind::Step => Arena::Step,
-    }
-}
-
-fn put(a: &mut Arenas, b: &Buffer, t: &Tensor) {
-    for (i, &x) in t.data.iter().enumerate() {
-        a.set(b, i as u64, if t.ty.dtype == DType::F32 { (x as f32).to_bits() } else { x as i64 as u32 });
-    }
-}
-
 /// Equal bytes, taking all NaN of floats as one.
 fn same(d: DType, a: &[u8], b: &[u8]) -> bool {
     let nan = |w: &[u8]| f32::from_le_bytes([w[0], w[1], w[2], w[3]]).is_nan();
@@ -44,15 +31,37 @@ fn same(d: DType, a: &[u8], b: &[u8]) -> bool {
     a == b || (d == DType::F32 && a.len() == b.len() && a.chunks_exact(4).zip(b.chunks_exact(4)).all(word))
 }
 
-/// Runs a scheduled graph both ways; says what differs.
-fn differ(g: &Graph, p: &KernelProgram, seed: u64, threads: usize, lowering: Lowering) -> Result<(), String> {
-    let f = feeds(g, seed);
-    let mut want = Arenas::new(p);
-    for (slot, t) in g.slots.iter().zip(&f.slots) {
-        let at = arena(slot.kind);
-        let b = p.buffers.iter().find(|b| b.arena == at && b.name == *slot.name).ok_or("no slot buffer")?;
-        put(&mut want, b, t);
+/// What a scheduled graph leaves in memory, by the kernel interpreter.
+fn interpret(g: &Graph, p: &KernelProgram, f: &Feeds) -> Result<Arenas, String> {
+    let mut arenas = bound::fed(g, p, f)?;
+    interp::run(p, &mut arenas, f.seed, f.step).map_err(|e| e.to_string())?;
+    Ok(arenas)
+}
+
+/// Every byte that outlives a step is the same if threads are apart.
+fn apart(g: &Graph, p: &KernelProgram, f: &Feeds, want: &Arenas) -> Result<(), String> {
+    for order in [&[1, 0][..], &[2, 0, 1]] {
+        let mut got = bound::fed(g, p, f)?;
+        interp::run_threads(p, &mut got, f.seed, f.step, order).map_err(|e| e.to_string())?;
+        for a in [Arena::Param, Arena::State, Arena::Output] {
+            if got.arena(a) != want.arena(a) {
+                return Err(format!("the {a:?} arena depends on the order of threads {order:?}"));
+            }
+        }
     }
+    Ok(())
+}
+
+/// Runs a scheduled graph compiled; says what differs from the interpreter.
+fn differ(
+    g: &Graph,
+    p: &KernelProgram,
+    f: &Feeds,
+    want: &Arenas,
+    threads: usize,
+    lowering: Lowering,
+) -> Result<(), String> {
+    let start = bound::fed(g, p, f)?;
     let none = BTreeMap::new();
     let (params, state) = (emit::specs(p, Arena::Param, &none), emit::specs(p, Arena::State, &none));
     let source = Source { name: "step".into(), batch: 0, program: p, shapes: none, flops: 0 };
@@ -64,17 +73,16 @@ fn differ(g: &Graph, p: &KernelProgram, seed: u64, threads: usize, lowering: Low
             Arena::State => session.state_mut(&b.name),
             Arena::Data => session.data_mut(0, &b.name),
             Arena::Step => {
-                let bits = want.get(b, 0);
+                let bits = start.get(b, 0);
                 let x = if b.dtype == DType::F32 { f64::from(f32::from_bits(bits)) } else { f64::from(bits as i32) };
                 session.set_step(0, &b.name, x);
                 continue;
             }
             _ => continue,
         };
-        place.ok_or_else(|| format!("the runtime has no %{}", b.name))?.copy_from_slice(want.bytes(b));
+        place.ok_or_else(|| format!("the runtime has no %{}", b.name))?.copy_from_slice(start.bytes(b));
     }
     session.run(0, f.seed, f.step);
-    interp::run(p, &mut want, f.seed, f.step).map_err(|e| e.to_string())?;
     for b in &p.buffers {
         let got = match b.arena {
             Arena::Param => session.param(&b.name),
@@ -100,15 +108,35 @@ fn quarter(n: u64) {
     let (iters, first) = (number("NN_FUZZ_ITERS", 500), number("NN_FUZZ_FIRST", 0));
     let mut compared = 0;
     for seed in (first..first + 4 * iters).filter(|s| s % 4 == n) {
-        let g = random(seed);
-        // What one back end cannot do is a limit; what it can must be right.
-        let Ok(p) = schedule(&g, &Layout::of(&g)) else { continue };
+        let hard = seed / 4 % 2 == 1;
+        let g = if hard { random::hard(seed / 8) } else { random::random(seed) };
+        let fail = |why: String, p: &KernelProgram| -> ! {
+            panic!("seed {seed}: {why}\n{}\n{}", to_text(&g), print::program(p))
+        };
+        let p = match schedule(&g, &Layout::of(&g)) {
+            Ok(p) => p,
+            // What one back end cannot do is a limit; what it can must be right.
+            Err(ScheduleError::Limit(_)) => continue,
+            Err(ScheduleError::Bug(why)) => panic!("seed {seed}: {why}\n{}", to_text(&g)),
+        };
         compared += 1;
+        let usual = feeds(&g, seed);
+        let want = interpret(&g, &p, &usual).unwrap_or_else(|why| fail(why, &p));
+        if let Err(why) = bound::check(&g, &p, &usual, &want).and_then(|()| apart(&g, &p, &usual, &want)) {
+            fail(why, &p);
+        }
+        let (f, want) = if seed / 8 % 2 == 0 {
+            (usual, want)
+        } else {
+            let f = extreme_feeds(&g, seed);
+            let want = interpret(&g, &p, &f).unwrap_or_else(|why| fail(why, &p));
+            (f, want)
+        };
         let mut lowerings = vec![Lowering::Cranelift, Lowering::best()];
         lowerings.dedup();
         for l in lowerings {
-            if let Err(why) = differ(&g, &p, seed, 1 + (seed / 4 % 3) as usize, l) {
-                panic!("seed {seed} by {l:?}: {why}\n{}", print::program(&p));
+            if let Err(why) = differ(&g, &p, &f, &want, 1 + (seed / 4 % 3) as usize, l) {
+                fail(format!("by {l:?}: {why}"), &p);
             }
         }
     }

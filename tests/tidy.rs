@@ -113,3 +113,30 @@ fn no_leftovers() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[allow(dead_code)]
+#[path = "mutants/table.rs"]
+mod table;
+
+/// Every planted bug stands in the table, and every row is planted.
+#[test]
+fn planted_bugs_are_those_of_the_table() {
+    let mut planted = vec![];
+    for dir in ["compiler/src", "runtime/src"] {
+        for file in rust_files(&root().join(dir)) {
+            let text = fs::read_to_string(&file).expect("readable");
+            let code = text.lines().map(|l| l.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
+            let at = file.strip_prefix(root()).expect("below the root").display().to_string();
+            let names = code.split("mutant!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let mut names: Vec<(String, String)> = names.map(|n| (n.to_owned(), at.clone())).collect();
+            names.sort();
+            names.dedup();
+            planted.extend(names);
+        }
+    }
+    planted.sort();
+    let mut rows: Vec<(String, String)> =
+        table::MUTANTS.iter().map(|m| (m.name.to_owned(), m.file.to_owned())).collect();
+    rows.sort();
+    assert_eq!(planted, rows);
+}

@@ -148,7 +148,7 @@ impl Checkpoint {
         if was.program != now.program {
             changed.push("the program has changed since".to_owned());
         }
-        if was.data != now.data || was.rows != now.rows {
+        if (was.data != now.data || was.rows != now.rows) && !crate::mutant!("checkpoint.identity") {
             changed.push("the data has changed since".to_owned());
         }
         for (what, was, now) in [("seed", was.seed, now.seed), ("batch", was.batch, now.batch)] {

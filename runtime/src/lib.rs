@@ -2,6 +2,7 @@
 //!
 //! Modules stand in the order data flows through them.
 
+pub mod mutants;
 pub mod dtype;
 pub mod philox;
 pub mod program;

@@ -37,7 +37,7 @@ pub fn block(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 /// The counter whose output holds element `e`.
 pub fn counter(step: u64, site: u32, e: u64) -> [u32; 4] {
     let n = e / BLOCK * 16 + e % 16;
-    [n as u32, site, step as u32, (step >> 32) as u32]
+    [n as u32, if crate::mutant!("philox.site") { 0 } else { site }, step as u32, (step >> 32) as u32]
 }
 
 /// The bits of element `e`.

@@ -172,7 +172,9 @@ impl Body<'_> {
             let wrap = self.b.ins().icmp_imm_s(IntCC::Equal, up, axes[i] as i64);
             let zero = self.b.ins().iconst(I64, 0);
             next[i] = self.b.ins().select(wrap, zero, up);
-            carry = Some(self.b.ins().uextend(I64, wrap));
+            carry = Some(self.b.ins().uextend(I64, wrap))
+                .filter(|_| !nn_runtime::mutant!("cranelift.carry"))
+                .or(Some(zero));
         }
         next
     }
@@ -520,8 +522,9 @@ impl Body<'_> {
         let Inst::Reduce { kind, value } = &self.k.insts[i] else { return Err("not a reduction".into()) };
         let (_, op) = self.reduction(*kind, *value)?;
         let four = Form::Vec(4);
-        let x = self.bin(op, acc[0], acc[2], None, four);
-        let y = self.bin(op, acc[1], acc[3], None, four);
+        let (j, k) = if nn_runtime::mutant!("cranelift.combine") { (1, 2) } else { (2, 1) };
+        let x = self.bin(op, acc[0], acc[j], None, four);
+        let y = self.bin(op, acc[k], acc[3], None, four);
         let z = self.bin(op, x, y, None, four);
         let l: [Value; 4] = std::array::from_fn(|l| self.b.ins().extractlane(z, l as u8));
         let x = self.bin(op, l[0], l[2], None, Form::One);

@@ -248,7 +248,7 @@ impl Body<'_> {
             return r;
         }
         let nan = self.b.ins().fcmp(FloatCC::NotEqual, b, b);
-        self.choose(nan, b, r, form)
+        if nn_runtime::mutant!("cranelift.nan") { r } else { self.choose(nan, b, r, form) }
     }
 
     fn cmp(&mut self, op: LaneCmp, a: Value, b: Value) -> Value {

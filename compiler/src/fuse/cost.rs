@@ -37,7 +37,7 @@ pub fn assembled(nodes: &Nodes, v: ValueId) -> bool {
 /// Should a consumer move into its producer's kernel?
 pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
     // R9: updates stay apart, so that those of all parameters become one launch.
-    if a.update != b.update {
+    if a.update != b.update && !nn_runtime::mutant!("cost.updates") {
         return false;
     }
     // R3 for scatters would put work into an ordered loop.

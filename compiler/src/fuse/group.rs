@@ -219,7 +219,7 @@ impl<'g> Fuser<'g> {
             return false;
         }
         let Some(m) = legality::vertical(&self.nodes, self.get(a), self.get(b)) else { return false };
-        if self.detour(a, b) {
+        if self.detour(a, b) && !nn_runtime::mutant!("fuse.detour") {
             return false;
         }
         self.replace(a, b, m);
@@ -391,7 +391,11 @@ impl Plan<'_> {
         let hard = self.hard_operands();
         let mut changed = false;
         for v in self.nodes.g.values().rev() {
-            if !self.stored[v.idx()] || self.nodes.output[v.idx()] || hard[v.idx()] || !cost::cheap(&self.nodes, v) {
+            if !self.stored[v.idx()]
+                || self.nodes.output[v.idx()]
+                || hard[v.idx()] && !nn_runtime::mutant!("fuse.cheap")
+                || !cost::cheap(&self.nodes, v)
+            {
                 continue;
             }
             let deps = &self.nodes.deps[v.idx()];

@@ -88,7 +88,7 @@ impl Lin {
                 radix = radix.saturating_mul(sizes[v as usize]);
                 ok
             })
-            && radix == n
+            && (radix == n || nn_runtime::mutant!("fuse.counts"))
     }
 }
 
@@ -210,7 +210,7 @@ pub fn div_rem(cx: &mut dyn Arith, a: &Ix, d: i64) -> (Ix, Ix) {
             if k % d == 0 { q.set(v, k / d) } else { r.set(v, k) }
         }
         let (lo, hi) = r.range(cx.sizes());
-        if lo >= 0 && hi < d {
+        if lo >= 0 && hi < d + i64::from(nn_runtime::mutant!("fuse.div_rem")) {
             return (Ix::Lin(q), Ix::Lin(r));
         }
     }
@@ -294,7 +294,8 @@ pub fn through(g: &Graph, v: ValueId, at: &[Ix], cx: &mut dyn Arith) -> Map {
             let mut m: Map = at.into();
             for &a in axes {
                 let last = node.ty.shape[a as usize] as i64 - 1;
-                m[a as usize] = affine(cx, &at[a as usize], -1, last);
+                m[a as usize] =
+                    affine(cx, &at[a as usize], -1, last - i64::from(nn_runtime::mutant!("fuse.reverse") && last > 2));
             }
             m
         }

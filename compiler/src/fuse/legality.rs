@@ -25,7 +25,7 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
         }
         for d in nodes.demands(v, m, &mut Marks(&b.sizes)) {
             let Some(p) = a.members.get(&d.leaf) else { continue };
-            if d.hard {
+            if d.hard && !nn_runtime::mutant!("fuse.hard") {
                 return None;
             }
             let at = lins_or_none(&d.at)?;
@@ -172,7 +172,7 @@ impl Unifier {
 
     /// Both groups over the variables that are left.
     fn merged(&self, a: &Group, b: &Group) -> Option<Group> {
-        if !self.injective() {
+        if !self.injective() && !nn_runtime::mutant!("fuse.injective") {
             return None;
         }
         let mut renumber = vec![0u32; self.sizes.len()];

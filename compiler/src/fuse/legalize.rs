@@ -120,7 +120,17 @@ fn push(out: &mut Graph, of: &Node, op: Op, inputs: &[ValueId], shape: &[u64]) -
 fn untangle(out: &mut Graph, dot: &mut Node) {
     let Op::Dot(d) = dot.op.clone() else { return };
     let a = plain(out, dot, dot.inputs[0], &d.lhs_batch, &d.lhs_contract);
-    let b = plain(out, dot, dot.inputs[1], &d.rhs_batch, &d.rhs_contract);
+    let b = plain(
+        out,
+        dot,
+        dot.inputs[1],
+        &d.rhs_batch,
+        &if nn_runtime::mutant!("fuse.untangle") {
+            d.rhs_contract.iter().rev().copied().collect()
+        } else {
+            d.rhs_contract.clone()
+        },
+    );
     dot.inputs = Inputs::from_slice(&[a, b]);
     let batch: Axes = (0..d.lhs_batch.len() as u32).collect();
     let last = |x: ValueId| Axes::from_slice(&[out.ty(x).rank() as u32 - 1]);
@@ -189,7 +199,7 @@ fn two_steps(out: &mut Graph, node: &Node, c: Cut) -> ValueId {
     let main = push(out, node, Op::Reshape(pieces.clone()), &[main], &pieces);
     let main = push(out, node, reduce(2), &[main], &[c.pre, n, c.post]);
     let mut r = push(out, node, reduce(1), &[main], &[c.pre, c.post]);
-    if whole < c.along {
+    if whole < c.along && !nn_runtime::mutant!("fuse.long_rest") {
         let rest = part(out, whole, c.along);
         let rest = push(out, node, reduce(1), &[rest], &[c.pre, c.post]);
         let both = match kind {

@@ -93,6 +93,7 @@ fn carries(g: &Graph, v: ValueId) -> bool {
 fn accumulate(b: &mut Builder, cotangent: &mut [Option<ValueId>], x: ValueId, dx: ValueId) {
     debug_assert_eq!(b.ty(x), b.ty(dx), "a cotangent has the type of its value");
     cotangent[x.idx()] = Some(match cotangent[x.idx()] {
+        Some(_) if nn_runtime::mutant!("grad.accumulate") => dx,
         Some(sum) => b.ew(Ew::Add, &[sum, dx]),
         None => dx,
     });

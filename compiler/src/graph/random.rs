@@ -29,7 +29,22 @@ pub fn random(seed: u64) -> Graph {
 /// A random graph of allowed ops. Elementwise ops, constants, `broadcast`, `reshape` and `cast` are used besides, to make
 /// operands fit.
 pub fn random_where(seed: u64, allow: fn(&Op) -> bool) -> Graph {
-    let mut m = Maker { r: Rand::new(seed), b: Builder::new(&format!("random.{seed}")), known: vec![], allow };
+    make(seed, allow, None)
+}
+
+/// A random graph that is hard on fusion, scheduling and memory reuse: few sizes, so that many values have one shape and
+/// many are square, empty axes and axes of size 1 among them; values that meet their own transpose or themselves in a
+/// product; slices of pads with steps; values read under another shape; parameters that take each other's values or their
+/// own transposed.
+pub fn hard(seed: u64) -> Graph {
+    const SIZES: [&[u64]; 8] = [&[3], &[4], &[2, 5], &[1, 4], &[0, 1, 3], &[7, 1], &[16, 3], &[20]];
+    make(seed, |_| true, Some(SIZES[seed as usize % SIZES.len()]))
+}
+
+/// With `sizes`, a hard one of axes of these sizes.
+fn make(seed: u64, allow: fn(&Op) -> bool, sizes: Option<&'static [u64]>) -> Graph {
+    let b = Builder::new(&format!("random.{seed}"));
+    let mut m = Maker { r: Rand::new(seed), b, known: vec![], allow, sizes };
     for i in 0..2 + m.r.below(3) {
         let dtype = if i == 0 || m.r.one_in(2) { DType::F32 } else { *m.r.pick(&DTYPES) };
         let kind = *m.r.pick(&[SlotKind::Data, SlotKind::Data, SlotKind::Param, SlotKind::State]);
@@ -67,6 +82,8 @@ struct Maker {
     /// By value; helpers that were never learned stay unpicked.
     known: Vec<(ValueId, Known)>,
     allow: fn(&Op) -> bool,
+    /// Sizes of axes of a hard graph.
+    sizes: Option<&'static [u64]>,
 }
 
 impl Maker {
@@ -77,6 +94,10 @@ impl Maker {
     }
 
     fn shape(&mut self) -> super::ty::Shape {
+        if let Some(sizes) = self.sizes {
+            let rank = *self.r.pick(&[0, 1, 2, 2, 2, 2, 3]);
+            return (0..rank).map(|_| *self.r.pick(sizes)).collect();
+        }
         let rank = *self.r.pick(&[0, 1, 1, 2, 2, 2, 3, 3, 4]);
         (0..rank).map(|_| *self.r.pick(&[1, 2, 3, 4, 5, 7])).collect()
     }
@@ -134,6 +155,9 @@ impl Maker {
     }
 
     fn step(&mut self) {
+        if self.sizes.is_some() && self.r.one_in(3) {
+            return self.twist();
+        }
         match self.r.below(24) {
             0..=8 => self.elementwise(),
             9..=10 => self.cast(),
@@ -237,6 +261,10 @@ impl Maker {
             axes.push(self.r.below(ty.rank()) as u32);
         }
         let n: u64 = axes.iter().map(|&a| ty.shape[a as usize]).product();
+        if n == 0 && matches!(kind, ReduceKind::Max | ReduceKind::Min) {
+            // The least and greatest values have no bound.
+            return;
+        }
         let known = self.combined(&ty, kind, k, n);
         self.emit(Op::Reduce { kind, axes: axes.as_slice().into() }, &[v], known);
     }
@@ -353,6 +381,81 @@ impl Maker {
         }
     }
 
+    /// A value and itself, elsewhere.
+    fn twist(&mut self) {
+        let Some((v, k)) = self.find(|t, _| t.dtype == DType::F32 && t.rank() > 1) else { return };
+        let ty = self.b.ty(v).clone();
+        let rank = ty.rank() as u32;
+        let (i, j) = (self.r.below(rank as usize) as u32, self.r.below(rank as usize) as u32);
+        let mut perm: Vec<u32> = (0..rank).collect();
+        perm.swap(i as usize, j as usize);
+        match self.r.below(6) {
+            // With its own transpose.
+            0 | 1 if i != j && ty.shape[i as usize] == ty.shape[j as usize] => {
+                let t = self.b.permute(v, &perm);
+                let (e, bound) = match self.r.below(3) {
+                    0 => (Ew::Add, 2.0 * k.bound),
+                    1 => (Ew::Mul, k.bound * k.bound),
+                    _ => (Ew::Max, k.bound),
+                };
+                self.emit(Op::Ew(e), &[v, t], Known { bound, exact: e == Ew::Max && k.exact });
+            }
+            // Times itself.
+            2 => {
+                let dims = DotDims {
+                    lhs_contract: [i].as_slice().into(),
+                    rhs_contract: [i].as_slice().into(),
+                    ..DotDims::default()
+                };
+                let bound = k.bound * k.bound * ty.shape[i as usize] as f64;
+                self.emit(Op::Dot(dims), &[v, v], Known { bound, exact: false });
+            }
+            // Padded, and cut with a step that fits the padding or nearly.
+            3 => {
+                let zero = self.b.scalar(ty.dtype, 0.0);
+                let mut some = |n: usize| -> super::ty::Shape { (0..rank).map(|_| self.r.below(n) as u64).collect() };
+                let (lo, hi, interior) = (some(2), some(3), some(2));
+                let padded = self.b.pad(v, zero, &lo, &hi, &interior);
+                let stop = self.b.shape(padded);
+                let start = lo.iter().zip(&stop).map(|(&a, &n)| (a + u64::from(self.r.one_in(4))).min(n)).collect();
+                let step = interior.iter().map(|n| n + 1 + u64::from(self.r.one_in(3))).collect();
+                self.emit(Op::Slice { start, stop, step }, &[padded], k);
+            }
+            // With its elements in another order under its own shape.
+            4 => {
+                let t = self.b.permute(v, &perm);
+                let r = self.b.reshape(t, &ty.shape);
+                self.emit(Op::Ew(Ew::Add), &[v, r], Known { bound: 2.0 * k.bound, exact: false });
+            }
+            // With a reduction of itself, twice.
+            _ => {
+                let kept: Vec<u32> = (0..rank).filter(|&a| a != i).collect();
+                let m = self.b.reduce(ReduceKind::Max, v, &[i]);
+                let m = self.b.broadcast(m, &ty.shape, &kept);
+                let n = self.b.ew(Ew::Neg, &[m]);
+                let d = self.b.ew(Ew::Add, &[v, n]);
+                if ty.shape[i as usize] > 0 {
+                    self.learn(d, Known { bound: 2.0 * k.bound, exact: false });
+                    let s = self.b.reduce(ReduceKind::Sum, d, &[i]);
+                    let bound = 2.0 * k.bound * ty.shape[i as usize] as f64;
+                    self.learn(s, Known { bound, exact: false });
+                }
+            }
+        }
+    }
+
+    /// A next value of a slot: its own transposed, or that plus itself.
+    fn transposed(&mut self, slot: u32) -> Option<ValueId> {
+        let s = self.b.graph().slots[slot as usize].clone();
+        let square = s.ty.rank() == 2 && s.ty.shape[0] == s.ty.shape[1] && s.ty.dtype == DType::F32;
+        if self.sizes.is_none() || !square || self.r.one_in(3) {
+            return None;
+        }
+        let v = self.b.op(Op::Input { slot }, &[]);
+        let t = self.b.permute(v, &[1, 0]);
+        Some(if self.r.one_in(2) { t } else { self.b.ew(Ew::Add, &[v, t]) })
+    }
+
     /// Int indices: mostly inside an axis of `n`, sometimes beside it.
     fn indices(&mut self, shape: &[u64], n: u64) -> ValueId {
         let ty = TensorTy::new(DType::I32, shape.iter().copied());
@@ -443,7 +546,8 @@ impl Maker {
         for slot in 0..self.b.graph().slots.len() as u32 {
             let s = self.b.graph().slots[slot as usize].clone();
             if matches!(s.kind, SlotKind::Param | SlotKind::State) && !self.r.one_in(3) {
-                let (v, _) = self.of_type(&s.ty, false);
+                let next = self.transposed(slot);
+                let v = next.unwrap_or_else(|| self.of_type(&s.ty, false).0);
                 self.b.assign(slot, v);
             }
         }
@@ -460,9 +564,10 @@ mod tests {
     #[test]
     fn every_op_occurs_and_values_stay_bounded() {
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        for seed in 0..600 {
-            let g = random(seed);
-            assert_eq!(g, random(seed));
+        for n in 0..1000 {
+            let (seed, make) = if n % 5 < 3 { (n, random as fn(u64) -> Graph) } else { (n, hard as fn(u64) -> Graph) };
+            let g = make(seed);
+            assert_eq!(g, make(seed));
             let all = run_all(&g, &feeds(&g, seed)).expect("feeds fit");
             for (node, value) in g.nodes.iter().zip(all) {
                 *seen.entry(node.op.name()).or_default() += 1;

@@ -11,6 +11,7 @@ use crate::lanes::{LANES, LaneBin, LaneId, LaneOp, LaneTy};
 use crate::lanes_eval::{self, Lanes};
 use nn_runtime::dtype::DType;
 use nn_runtime::philox;
+use std::ops::Range;
 
 /// Why a program could not be interpreted: it breaks an invariant of the IR, or uses a dtype that has no lanes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,8 +104,36 @@ pub fn run(p: &KernelProgram, arenas: &mut Arenas, seed: u64, step: u64) -> Resu
     Ok(())
 }
 
+/// Runs the program once as `order.len()` threads would that are as far apart as barriers allow: from barrier to barrier
+/// one thread after the other, in the given order, does its part of every launch. The result is that of [`run`] unless a
+/// barrier is missing.
+pub fn run_threads(p: &KernelProgram, arenas: &mut Arenas, seed: u64, step: u64, order: &[usize]) -> Result<(), Error> {
+    let mut rest = &p.launches[..];
+    while let Some((_, later)) = rest.split_first() {
+        let n = 1 + later.iter().take_while(|l| !l.barrier).count();
+        for &thread in order {
+            for l in &rest[..n] {
+                run_part(p, l, arenas, (seed, step), (thread, order.len()))?;
+            }
+        }
+        rest = &rest[n..];
+    }
+    Ok(())
+}
+
 /// Runs one launch.
 pub fn run_launch(p: &KernelProgram, l: &Launch, arenas: &mut Arenas, seed: u64, step: u64) -> Result<(), Error> {
+    run_part(p, l, arenas, (seed, step), (0, 1))
+}
+
+/// Runs what thread `t` of `n` does of a launch. Rows are cut by their number alone, columns by those of all segments.
+fn run_part(
+    p: &KernelProgram,
+    l: &Launch,
+    arenas: &mut Arenas,
+    (seed, step): (u64, u64),
+    (t, n): (usize, usize),
+) -> Result<(), Error> {
     let kernel = &p.kernels[l.kernel as usize];
     let fail = |message: String| Err(Error { kernel: kernel.name.clone(), message });
     for a in &kernel.args {
@@ -112,7 +141,23 @@ pub fn run_launch(p: &KernelProgram, l: &Launch, arenas: &mut Arenas, seed: u64,
             return fail(format!("{} is not a type that lanes load", a.dtype));
         }
     }
+    let (t, n) = (t as u64, n as u64);
+    if kernel.split == Split::None && t > 0 {
+        return Ok(());
+    }
+    let n_rows = kernel.n_rows();
+    let rows = if kernel.split == Split::Rows { n_rows * t / n..n_rows * (t + 1) / n } else { 0..n_rows };
+    let total: u64 = l.segments.iter().map(|s| s.cols).sum();
+    let mut before = 0;
     for seg in &l.segments {
+        let strips = seg.cols.div_ceil(LANES as u64);
+        // Whole strips, as near as can be to an equal share of all columns.
+        let cut = |t: u64| {
+            let at = (total * t / n).saturating_sub(before) / LANES as u64;
+            if t == n { strips } else { at.min(strips) }
+        };
+        let part = if kernel.split == Split::Cols { cut(t)..cut(t + 1) } else { 0..strips };
+        before += seg.cols;
         if seg.buffers.len() != kernel.args.len() {
             return fail(format!("{} buffers for {} args", seg.buffers.len(), kernel.args.len()));
         }
@@ -125,7 +170,9 @@ pub fn run_launch(p: &KernelProgram, l: &Launch, arenas: &mut Arenas, seed: u64,
         let mut run = Run {
             k: kernel,
             cols: seg.cols,
-            strips: seg.cols.div_ceil(LANES as u64) as usize,
+            strips: strips as usize,
+            rows: rows.clone(),
+            part: part.start as usize..part.end as usize,
             buffers,
             arenas,
             seed,
@@ -155,7 +202,8 @@ pub fn anchor_tile(
     let buffers = seg.buffers.iter().map(|b| &p.buffers[b.0 as usize]).collect();
     let strips = seg.cols.div_ceil(LANES as u64) as usize;
     let row = vec![0; kernel.rows.len()];
-    let mut run = Run { k: kernel, cols: seg.cols, strips, buffers, arenas, seed, step, row };
+    let (rows, part) = (0..kernel.n_rows(), 0..strips);
+    let mut run = Run { k: kernel, cols: seg.cols, strips, rows, part, buffers, arenas, seed, step, row };
     for r in 0..kernel.n_rows() {
         run.set_row(r);
         for c in 0..seg.cols {
@@ -215,6 +263,9 @@ struct Run<'a> {
     k: &'a Kernel,
     cols: u64,
     strips: usize,
+    /// The rows and strips to run.
+    rows: Range<u64>,
+    part: Range<usize>,
     buffers: Vec<&'a Buffer>,
     arenas: &'a mut Arenas,
     seed: u64,
@@ -225,7 +276,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn kernel(&mut self) -> Result<(), String> {
         let kept = kept(self.k);
-        for r in 0..self.k.n_rows() {
+        for r in self.rows.clone() {
             self.set_row(r);
             self.one_row(&kept)?;
         }
@@ -252,7 +303,7 @@ impl Run<'_> {
                     now[i] = [lanes_eval::op(&self.reduction(*kind, *value)?.0, |_| 0); LANES];
                 }
             }
-            for s in 0..self.strips {
+            for s in self.part.clone() {
                 for v in 0..range.start {
                     if kept[v] {
                         now[v] = rows[v][s];

@@ -7,6 +7,10 @@ pub mod fold;
 pub mod dce;
 
 #[cfg(test)]
+mod instances;
+#[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::pass::Pass;

@@ -8,7 +8,7 @@
 //! Every node is rewritten until no rule fires. There is no `x * 0 -> 0`, `x - x -> 0` or `x + 0 -> x`: they are wrong for
 //! NaN, infinities or -0. The rules stand by topic in `rules`.
 
-use super::rules::{At, RULES};
+use super::rules::{At, RULES, Row};
 use crate::graph::graph::{Graph, ValueId};
 use crate::graph::rewrite::Rewriter;
 use crate::pass::{Pass, PassCx};
@@ -20,6 +20,11 @@ const LIMIT: usize = 64;
 pub const PASS: Pass = Pass { name: "simplify", about: "Exact local rewrites", run };
 
 fn run(g: &Graph, cx: &mut PassCx) -> Graph {
+    rewrite(g, cx, RULES)
+}
+
+/// Rewrites by some of the rules.
+pub fn rewrite(g: &Graph, cx: &mut PassCx, rules: &[Row]) -> Graph {
     let uses = g.use_counts();
     Rewriter::new(g).run(|r, v| {
         let old = r.old.node(v);
@@ -31,9 +36,8 @@ fn run(g: &Graph, cx: &mut PassCx) -> Graph {
         while cx.fuel > 0 {
             let before = r.b.graph().nodes.len();
             let at = At { op: &op, x: &x, ty: &old.ty, once };
-            let Some((name, new)) = RULES.iter().find_map(|(name, rule)| Some((*name, rule(&mut r.b, &at)?))) else {
-                break;
-            };
+            let found = rules.iter().find_map(|row| Some((row.name, (row.rule)(&mut r.b, &at)?)));
+            let Some((name, new)) = found else { break };
             cx.take_for(name);
             trail.push(name);
             last = Some(new);

@@ -138,7 +138,7 @@ fn every_rule_does_what_its_case_says() {
         written += &format!("// rule: {head}// becomes\n{got}\n");
         seen.push(rule);
     }
-    let all: Vec<&str> = super::rules::RULES.iter().map(|(name, _)| *name).collect();
+    let all: Vec<&str> = super::rules::RULES.iter().map(|row| row.name).collect();
     assert_eq!(seen, all, "the cases stand in the order of the rules");
     if std::env::var_os("NN_BLESS").is_some() {
         std::fs::write(path, written).expect("the cases can be written");

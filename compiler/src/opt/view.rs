@@ -22,7 +22,9 @@ pub fn splat(g: &Graph, v: ValueId) -> Option<f64> {
 pub fn exact_inverse(x: f64) -> bool {
     let bits = (x as f32).to_bits();
     let exponent = (bits >> 23) & 0xff;
-    f64::from(x as f32) == x && bits & 0x007f_ffff == 0 && (2..=252).contains(&exponent)
+    f64::from(x as f32) == x
+        && (bits & 0x007f_ffff == 0 || nn_runtime::mutant!("opt.exact_inverse"))
+        && (2..=252).contains(&exponent)
 }
 
 /// Is the f32 sum of `n` copies of `x` exact in any order, because every partial sum is?

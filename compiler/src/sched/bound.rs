@@ -1,16 +1,93 @@
 //! How far f32 code may be from the f64 reference: a running error analysis.
 //!
 //! In: a graph and the reference value of every node. Out: for every element a bound on the error of any evaluation that
-//! rounds each op to f32. An op's own rounding is its ulp; sums of n terms in any order add n half ulps of the sum of
+//! rounds each op to f32; with it, whether what a kernel program left in its arenas is what the graph means. An op's own rounding is its ulp; sums of n terms in any order add n half ulps of the sum of
 //! magnitudes; errors of operands go through movement ops as the elements do, and through elementwise ops by evaluating
 //! at the ends of the operands' error intervals.
 
-use crate::graph::graph::Graph;
+use crate::graph::graph::{Graph, SlotKind};
+use crate::graph::interp::{self, Feeds};
 use crate::graph::ops::{Class, EvalCx, Op, ReduceKind, ScatterKind};
 use crate::graph::tensor::Tensor;
+use crate::kernel::interp::Arenas;
+use crate::kernel::ir::{Arena, Buffer, KernelProgram};
+use nn_runtime::dtype::DType;
 
 /// Half a unit in the last place of 1.0.
 const EPS: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// The arena of a slot.
+pub fn arena(kind: SlotKind) -> Arena {
+    match kind {
+        SlotKind::Param => Arena::Param,
+        SlotKind::State => Arena::State,
+        SlotKind::Data => Arena::Data,
+        SlotKind::Step => Arena::Step,
+    }
+}
+
+/// The buffer of a slot.
+fn slot_buffer<'p>(p: &'p KernelProgram, kind: SlotKind, name: &str) -> Result<&'p Buffer, String> {
+    let found = p.buffers.iter().find(|b| b.arena == arena(kind) && b.name == name);
+    found.ok_or_else(|| format!("no buffer for slot `{name}`"))
+}
+
+/// Arenas that hold the feeds; temporaries start as garbage, since nothing may rely on zeros.
+pub fn fed(g: &Graph, p: &KernelProgram, f: &Feeds) -> Result<Arenas, String> {
+    let mut arenas = Arenas::new(p);
+    arenas.arena_mut(Arena::Temp).fill(0xa5);
+    for (slot, t) in g.slots.iter().zip(&f.slots) {
+        let b = slot_buffer(p, slot.kind, &slot.name)?;
+        for (i, &x) in t.data.iter().enumerate() {
+            let bits = if t.ty.dtype == DType::F32 { (x as f32).to_bits() } else { x as i64 as u32 };
+            arenas.set(b, i as u64, bits);
+        }
+    }
+    Ok(arenas)
+}
+
+fn get(a: &Arenas, b: &Buffer, i: usize) -> f64 {
+    let bits = a.get(b, i as u64);
+    match b.dtype {
+        DType::F32 => f64::from(f32::from_bits(bits)),
+        DType::U32 => f64::from(bits),
+        _ => f64::from(bits as i32),
+    }
+}
+
+/// Are all results in the arenas those of the reference within the bounds? Says what differs.
+pub fn check(g: &Graph, p: &KernelProgram, f: &Feeds, arenas: &Arenas) -> Result<(), String> {
+    let values = interp::run_all(g, f)?;
+    let bounds = bounds(g, &EvalCx { feeds: &f.slots, seed: f.seed, step: f.step }, &values);
+    for (o, out) in g.outputs.iter().enumerate() {
+        let (Some(want), Some(bound)) = (&values[out.value.idx()], &bounds[out.value.idx()]) else {
+            return Err("output was not evaluated".into());
+        };
+        let b = match out.assign {
+            None => {
+                let n = g.outputs[..o].iter().filter(|o| o.assign.is_none()).count();
+                &p.buffers[p.outputs[n].1.0 as usize]
+            }
+            Some(s) => slot_buffer(p, g.slots[s as usize].kind, &g.slots[s as usize].name)?,
+        };
+        // A slot assigned twice keeps the last value.
+        if g.outputs[o + 1..].iter().any(|l| l.assign.is_some() && l.assign == out.assign) {
+            continue;
+        }
+        for (i, (&w, &e)) in want.data.iter().zip(&bound.data).enumerate() {
+            let got = get(arenas, b, i);
+            let ok = if want.ty.dtype == DType::F32 {
+                (got - w).abs() <= e || got.is_nan() && w.is_nan() || got == f64::from(w as f32)
+            } else {
+                got == w
+            };
+            if !ok {
+                return Err(format!("{}[{i}] is {got}, should be {w} within {e:e}", out.name));
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Error bounds, for the values that were evaluated.
 pub fn bounds(g: &Graph, cx: &EvalCx, values: &[Option<Tensor>]) -> Vec<Option<Tensor>> {

@@ -31,7 +31,8 @@ pub fn group(plan: &Plan, places: &Places, group: &Group) -> Res<Vec<Draft>> {
     }
     let mut e = Emit::new(plan, places, Some(group));
     for (&n, &r) in group.sizes.iter().zip(&group.reduced) {
-        e.d.var(n, if r { VarKind::Reduced } else { VarKind::Kept });
+        // Over an empty axis nothing runs, but what it reduces to is there: a constant, stored once.
+        e.d.var(if r { n.max(1) } else { n }, if r { VarKind::Reduced } else { VarKind::Kept });
     }
     if let Some(Anchor::Order(v)) = group.anchor {
         if let Op::Cumulate { axis, .. } = plan.nodes.g.op(v) {
@@ -44,7 +45,7 @@ pub fn group(plan: &Plan, places: &Places, group: &Group) -> Res<Vec<Draft>> {
         }
     }
     for (&v, m) in &group.members {
-        if places.dests[v.idx()].is_empty() {
+        if places.dests[v.idx()].is_empty() || plan.nodes.g.ty(v).numel() == 0 {
             continue;
         }
         let at: Map = m.map.iter().cloned().map(Ix::Lin).collect();
@@ -385,7 +386,7 @@ impl<'a> Emit<'a> {
                         let rest = self.lane_of(&rest);
                         let zero = self.d.i32(0);
                         let hit = self.d.cmp(LaneCmp::IEq, rest, zero);
-                        mask = Some(self.and(mask, hit));
+                        mask = if nn_runtime::mutant!("sched.pad_between") { mask } else { Some(self.and(mask, hit)) };
                         d = self.bin(LaneBin::IDiv, &d, &step);
                     }
                     let inside =
@@ -470,7 +471,7 @@ impl<'a> Emit<'a> {
         let hit = if dtype == DType::F32 {
             let eq = self.d.cmp(LaneCmp::FEq, a, best);
             let nan = self.d.cmp(LaneCmp::FNe, a, a);
-            self.d.bin(LaneBin::BOr, eq, nan)
+            if nn_runtime::mutant!("sched.arg_nan") { eq } else { self.d.bin(LaneBin::BOr, eq, nan) }
         } else {
             self.d.cmp(LaneCmp::IEq, a, best)
         };
@@ -548,14 +549,14 @@ impl<'a> Emit<'a> {
         let from: Map = at[..a].iter().cloned().chain([Ix::Lane(i)]).chain(at[a + rank..].iter().cloned()).collect();
         let v = self.value(x, &from)?;
         let zero = scalar::konst(&mut self.d, g.ty(x).dtype, 0.0);
-        Ok(self.choose(Some(ok), v, zero))
+        Ok(self.choose(Some(ok).filter(|_| !nn_runtime::mutant!("sched.gather_outside")), v, zero))
     }
 
     /// A start index, clamped so that `size` elements fit into `n`.
     fn start(&mut self, i: ValueId, n: u64, size: u64) -> Res<Ix> {
         let s = self.value(i, &Map::new())?;
         let (zero, last) = (self.d.i32(0), self.d.i32(n.saturating_sub(size) as i32));
-        let s = self.d.bin(LaneBin::IMax, s, zero);
+        let s = if nn_runtime::mutant!("sched.start_clamp") { s } else { self.d.bin(LaneBin::IMax, s, zero) };
         Ok(Ix::Lane(self.d.bin(LaneBin::IMin, s, last)))
     }
 

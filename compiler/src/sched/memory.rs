@@ -17,7 +17,9 @@ pub fn lives(buffers: &[Buffer], launches: &[Launch]) -> Vec<Option<(u32, u32)>>
         round += u32::from(l.barrier);
         for b in l.segments.iter().flat_map(|s| &s.buffers) {
             let life = &mut lives[b.0 as usize];
-            *life = Some(life.map_or((round, round), |(from, _)| (from, round)));
+            *life = Some(life.map_or((round, round), |(from, to)| {
+                (from, if nn_runtime::mutant!("sched.lives") { to } else { round })
+            }));
         }
     }
     lives

@@ -3,8 +3,7 @@
 //! In: a graph and where parameters and state live. Out: a [`KernelProgram`]. Users' errors ended long before: what can go
 //! wrong here is a dtype that this back end has no lanes for ([`Limit`]) or a broken invariant ([`Bug`]).
 
-#[cfg(test)]
-mod bound;
+pub mod bound;
 pub mod draft;
 pub mod emit;
 pub mod finish;

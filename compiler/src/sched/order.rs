@@ -47,7 +47,7 @@ pub fn order(lowered: Vec<Lowered>, buffers: &[Buffer]) -> Result<Ordered, Sched
             kernels.push(s.kernel.clone());
             kernels.len() as u32 - 1
         });
-        let barrier = open.iter().any(|&o| clash(&steps[o], s));
+        let barrier = open.iter().any(|&o| clash(&steps[o], s)) && !nn_runtime::mutant!("sched.barrier");
         if barrier {
             open.clear();
         }
@@ -117,12 +117,16 @@ fn edges(steps: &[Step], buffers: &[Buffer]) -> Vec<Vec<usize>> {
     let mut next = vec![vec![]; steps.len()];
     for (b, ws) in &writers {
         let mut ws = ws.clone();
-        ws.sort_by_key(|&w| steps[w].first);
+        ws.sort_by_key(|&w| {
+            if nn_runtime::mutant!("sched.write_order") { usize::MAX - steps[w].first } else { steps[w].first }
+        });
         ws.windows(2).for_each(|p| next[p[0]].push(p[1]));
         let rs = readers.get(b).into_iter().flatten().filter(|r| !ws.contains(r));
         // Persistent buffers are read as they were before the step; others as they were last written.
         match buffers[b.0 as usize].arena {
-            Arena::Param | Arena::State => rs.for_each(|&r| next[r].push(ws[0])),
+            Arena::Param | Arena::State if !nn_runtime::mutant!("sched.read_before") => {
+                rs.for_each(|&r| next[r].push(ws[0]))
+            }
             _ => rs.for_each(|&r| next[ws[ws.len() - 1]].push(r)),
         }
     }
@@ -152,7 +156,7 @@ fn weight(a: &Step, b: &Step) -> u32 {
         // Rows are cut by their number alone: each must keep to its own part of a shared buffer.
         (Split::Rows, Split::Rows) if a.kernel.n_rows() == b.kernel.n_rows() => shared(a, b).into_iter().all(|buf| {
             let (x, y) = (a.windows(buf), b.windows(buf));
-            x.is_some() && x == y
+            nn_runtime::mutant!("sched.window") || x.is_some() && x == y
         }),
         _ => false,
     };
@@ -292,7 +296,7 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
             let free = |h: usize| {
                 parts[h].iter().all(|&p| {
                     (next[p].is_empty() && next[i].is_empty() || round[p] == round[i])
-                        && !path(next, &into, &parts, p, i)
+                        && (nn_runtime::mutant!("sched.merge") || !path(next, &into, &parts, p, i))
                         && !path(next, &into, &parts, i, p)
                 })
             };

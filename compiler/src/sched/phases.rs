@@ -106,7 +106,11 @@ fn own_cost(i: &DInst, written: &BTreeSet<BufferId>) -> u32 {
         DInst::Lane(LaneOp::Un(LaneUn::FSqrt, _)) => 10,
         DInst::Lane(_) => 1,
         // What the kernel overwrites must be read once, before.
-        DInst::Load { buf, .. } | DInst::LoadAt { buf, .. } if written.contains(buf) => NEVER,
+        DInst::Load { buf, .. } | DInst::LoadAt { buf, .. }
+            if written.contains(buf) && !nn_runtime::mutant!("sched.keep") =>
+        {
+            NEVER
+        }
         DInst::Load { .. } => 1,
         DInst::LoadAt { .. } => 3,
         DInst::Anchor(_) => NEVER,

@@ -229,7 +229,10 @@ fn in_place(plan: &Plan, v: ValueId, slot: u32) -> bool {
     group.members.iter().all(|(&u, m)| {
         plan.nodes.demands(u, m, &mut Marks(&group.sizes)).iter().all(|d| {
             !matches!(g.op(d.leaf), Op::Input { slot: s } if *s == slot)
-                || !d.hard && lins_or_none(&d.at).is_some_and(|at| flat(&at, &g.ty(d.leaf).shape) == own)
+                || !d.hard
+                    && lins_or_none(&d.at).is_some_and(|at| {
+                        nn_runtime::mutant!("sched.in_place") || flat(&at, &g.ty(d.leaf).shape) == own
+                    })
         })
     })
 }
@@ -249,7 +252,7 @@ fn orders(plan: &Plan, v: ValueId, readers: &[u32], before: &mut BTreeMap<u32, V
         }
         todo.extend(before.get(&x).into_iter().flatten().copied());
     }
-    if others.iter().any(|&r| seen[r as usize]) {
+    if others.iter().any(|&r| seen[r as usize]) && !nn_runtime::mutant!("sched.other_readers") {
         return false;
     }
     for r in others {
@@ -274,7 +277,7 @@ fn layout_of(plan: &Plan, v: ValueId) -> Strides {
             continue;
         }
         match g.op(n) {
-            Op::Permute(p) if perm.is_none_or(|q| q == p) => perm = Some(p),
+            Op::Permute(p) if perm.is_none_or(|q| q == p || nn_runtime::mutant!("sched.layout")) => perm = Some(p),
             _ => return plain,
         }
     }

@@ -4,35 +4,18 @@ use super::{Layout, bound, memory, schedule};
 use crate::grad::grad;
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, SlotKind, ValueId};
-use crate::graph::interp::{self, Feeds};
+use crate::graph::interp::Feeds;
 use crate::graph::ops::elementwise::Ew;
-use crate::graph::ops::{EvalCx, Op, ReduceKind, ScatterKind};
-use crate::graph::random::{random, random_where};
+use crate::graph::ops::{Op, ReduceKind, ScatterKind};
+use crate::graph::random::{hard, random, random_where};
 use crate::graph::sampler::feeds;
-use crate::graph::tensor::Tensor;
-use crate::kernel::interp::{self as kinterp, Arenas};
-use crate::kernel::ir::{Arena, Buffer, KernelProgram};
+use crate::kernel::interp as kinterp;
+use crate::kernel::ir::{Arena, KernelProgram};
 use crate::kernel::{print, verify_plan};
 use nn_runtime::dtype::DType;
 
 mod shapes;
 mod structure;
-
-fn put(a: &mut Arenas, b: &Buffer, t: &Tensor) {
-    for (i, &x) in t.data.iter().enumerate() {
-        let bits = if t.ty.dtype == DType::F32 { (x as f32).to_bits() } else { x as i64 as u32 };
-        a.set(b, i as u64, bits);
-    }
-}
-
-fn get(a: &Arenas, b: &Buffer, i: usize) -> f64 {
-    let bits = a.get(b, i as u64);
-    match b.dtype {
-        DType::F32 => f64::from(f32::from_bits(bits)),
-        DType::U32 => f64::from(bits),
-        _ => f64::from(bits as i32),
-    }
-}
 
 /// Runs both interpreters and compares every result; says what differs.
 fn differ(g: &Graph, f: &Feeds) -> Result<KernelProgram, String> {
@@ -41,53 +24,9 @@ fn differ(g: &Graph, f: &Feeds) -> Result<KernelProgram, String> {
     if !errors.is_empty() {
         return Err(format!("{}\n{}", errors.join("\n"), memory::print(&p)));
     }
-    let values = interp::run_all(g, f)?;
-    let bounds = bound::bounds(g, &EvalCx { feeds: &f.slots, seed: f.seed, step: f.step }, &values);
-    let mut arenas = Arenas::new(&p);
-    // Temporaries start as garbage: nothing may rely on zeros.
-    arenas.arena_mut(Arena::Temp).fill(0xa5);
-    for (slot, t) in g.slots.iter().zip(&f.slots) {
-        let arena = match slot.kind {
-            SlotKind::Param => Arena::Param,
-            SlotKind::State => Arena::State,
-            SlotKind::Data => Arena::Data,
-            SlotKind::Step => Arena::Step,
-        };
-        let b = p.buffers.iter().find(|b| b.arena == arena && b.name == *slot.name).ok_or("no slot buffer")?;
-        put(&mut arenas, b, t);
-    }
+    let mut arenas = bound::fed(g, &p, f)?;
     kinterp::run(&p, &mut arenas, f.seed, f.step).map_err(|e| e.to_string())?;
-    for (o, out) in g.outputs.iter().enumerate() {
-        let (Some(want), Some(bound)) = (&values[out.value.idx()], &bounds[out.value.idx()]) else {
-            return Err("output was not evaluated".into());
-        };
-        let b = match out.assign {
-            None => {
-                let n = g.outputs[..o].iter().filter(|o| o.assign.is_none()).count();
-                &p.buffers[p.outputs[n].1.0 as usize]
-            }
-            Some(s) => {
-                let slot = &g.slots[s as usize];
-                let arena = if slot.kind == SlotKind::Param { Arena::Param } else { Arena::State };
-                p.buffers.iter().find(|b| b.arena == arena && b.name == *slot.name).ok_or("no slot buffer")?
-            }
-        };
-        // A slot assigned twice keeps the last value.
-        if g.outputs[o + 1..].iter().any(|l| l.assign.is_some() && l.assign == out.assign) {
-            continue;
-        }
-        for (i, (&w, &e)) in want.data.iter().zip(&bound.data).enumerate() {
-            let got = get(&arenas, b, i);
-            let ok = if want.ty.dtype == DType::F32 {
-                (got - w).abs() <= e || got.is_nan() && w.is_nan() || got == f64::from(w as f32)
-            } else {
-                got == w
-            };
-            if !ok {
-                return Err(format!("{}[{i}] is {got}, should be {w} within {e:e}", out.name));
-            }
-        }
-    }
+    bound::check(g, &p, f, &arenas)?;
     Ok(p)
 }
 
@@ -98,6 +37,16 @@ fn iterations() -> u64 {
 /// The kernel program of a random graph computes what the graph means.
 #[test]
 fn random_graphs_agree_with_the_reference() {
+    agree(random);
+}
+
+/// The same where fusion and memory reuse are easy to get wrong.
+#[test]
+fn hard_graphs_agree_with_the_reference() {
+    agree(hard);
+}
+
+fn agree(random: fn(u64) -> Graph) {
     let mut failures = vec![];
     let first = std::env::var("NN_FUZZ_FIRST").ok().and_then(|n| n.parse().ok()).unwrap_or(0u64);
     for seed in first..first + iterations() {

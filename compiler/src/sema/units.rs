@@ -48,7 +48,7 @@ impl Program {
         let mut p = Program::default();
         let mut diags = vec![];
         for (name, text) in super::stdlib::FILES {
-            p.file(name, text, &mut diags);
+            p.file(name, &super::stdlib::read(text), &mut diags);
         }
         p.std_files = p.ast.files.len();
         let mut open = vec![];

@@ -260,7 +260,8 @@ fn clip(b: &mut Builder, live: &mut [(usize, Arc<str>, Tensor, ValueId)], max: f
         let axes: Vec<u32> = (0..b.shape(*g).len() as u32).collect();
         let s = b.reduce(ReduceKind::Sum, sq, &axes);
         total = Some(match total {
-            Some(t) => b.ew(Ew::Add, &[t, s]),
+            Some(t) if !nn_runtime::mutant!("update.clip_each") => b.ew(Ew::Add, &[t, s]),
+            Some(_) => s,
             None => s,
         });
     }
@@ -268,10 +269,11 @@ fn clip(b: &mut Builder, live: &mut [(usize, Arc<str>, Tensor, ValueId)], max: f
     let norm = b.ew(Ew::Sqrt, &[total]);
     let eps = b.scalar(DType::F32, f64::from(1e-6f32));
     let norm = b.ew(Ew::Add, &[norm, eps]);
-    let limit = b.scalar(DType::F32, f64::from(max as f32));
+    let limit =
+        b.scalar(DType::F32, f64::from(max as f32) * if nn_runtime::mutant!("update.clip") { 2.0 } else { 1.0 });
     let ratio = b.ew(Ew::Div, &[limit, norm]);
     let one = b.scalar(DType::F32, 1.0);
-    let scale = b.ew(Ew::Min, &[ratio, one]);
+    let scale = if nn_runtime::mutant!("update.clip_small") { ratio } else { b.ew(Ew::Min, &[ratio, one]) };
     for (.., g) in live.iter_mut() {
         let shape = b.shape(*g);
         let s = b.broadcast(scale, &shape, &[]);

@@ -421,7 +421,7 @@ fn continues(rest: &str) -> bool {
     let word = || rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or("");
     match b[0] {
         b')' | b']' | b',' | b'=' => true,
-        b'|' => b.get(1) == Some(&b'>'),
+        b'|' => !nn_runtime::mutant!("layout.leading_operator") && b.get(1) == Some(&b'>'),
         b'-' => b.get(1) == Some(&b'>'),
         b'.' => b.get(1).is_some_and(|&c| is_word(c) || c == b'*'),
         b'a' | b'o' | b'e' => matches!(word(), "and" | "or" | "else"),

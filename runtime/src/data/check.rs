@@ -34,7 +34,11 @@ pub fn check_range(file: &str, column: &Column, size: u64) -> Result<(), DataErr
         DType::I32 => {
             for (i, &b) in column.bytes.as_chunks().0.iter().enumerate() {
                 let v = i32::from_ne_bytes(b);
-                look(i, f64::from(v), u64::try_from(v).is_ok_and(|v| v < size));
+                look(
+                    i,
+                    f64::from(v),
+                    u64::try_from(v).is_ok_and(|v| v < size + u64::from(crate::mutant!("data.range"))),
+                );
             }
         }
         DType::F32 => {

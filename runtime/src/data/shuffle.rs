@@ -52,7 +52,10 @@ impl<'a> Iterator for Batches<'a> {
 
     fn next(&mut self) -> Option<&'a [u32]> {
         let start = usize::try_from(self.cursor).ok()?.checked_mul(self.batch)?;
-        let rest = self.order.get(start..).filter(|r| !r.is_empty())?;
+        let rest = self
+            .order
+            .get(start..)
+            .filter(|r| r.len() >= if crate::mutant!("data.last_batch") { self.batch } else { 1 })?;
         self.cursor += 1;
         Some(&rest[..self.batch.min(rest.len())])
     }

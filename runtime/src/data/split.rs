@@ -100,7 +100,7 @@ impl RowSet {
     /// The rows in the order of an epoch.
     pub fn shuffled(&self, seed: u64, epoch: u64) -> Vec<u32> {
         let mut rows = self.to_vec();
-        shuffle::shuffle(&mut rows, seed, epoch);
+        shuffle::shuffle(&mut rows, seed, if crate::mutant!("data.shuffle_epoch") { 0 } else { epoch });
         rows
     }
 }
@@ -162,7 +162,7 @@ pub fn split(specs: &[SplitSpec], sources: &[&[Column]], headers: &[&Header]) ->
                         (stay, go)
                     }
                 };
-                from.rows = RowSet::List(stay);
+                from.rows = if crate::mutant!("data.split_stays") { from.rows.clone() } else { RowSet::List(stay) };
                 (from.source, RowSet::List(go))
             }
         };
@@ -313,7 +313,7 @@ fn choose(rows: &[u32], classes: &[Vec<u32>], n: usize, seed: u64) -> (Vec<u32>,
     let mut quota: Vec<usize> = classes.iter().map(|c| (share(c) / total) as usize).collect();
     let mut by_remainder: Vec<usize> = (0..classes.len()).collect();
     by_remainder.sort_by_key(|&i| std::cmp::Reverse(classes.get(i).map_or(0, |c| share(c) % total)));
-    let missing = n.saturating_sub(quota.iter().sum());
+    let missing = if crate::mutant!("data.stratify") { 0 } else { n.saturating_sub(quota.iter().sum()) };
     for &i in by_remainder.iter().take(missing) {
         if let Some(q) = quota.get_mut(i) {
             *q += 1;

@@ -116,7 +116,13 @@ pub fn tile_floats(l: &Launch) -> u64 {
 /// Where thread `t` of `n` starts among `rows` rows: a function of nothing else, so launches of equal rows are cut alike.
 fn row_cut(rows: u64, t: usize, n: usize) -> u64 {
     let (t, n) = (t as u64, n as u64);
-    if rows >= 32 * n { (rows / 16 * t / n * 16).max(if t == n { rows } else { 0 }) } else { rows * t / n }
+    if rows >= 32 * n && crate::mutant!("exec.row_cut") {
+        rows * t / n / 16 * 16
+    } else if rows >= 32 * n {
+        (rows / 16 * t / n * 16).max(if t == n { rows } else { 0 })
+    } else {
+        rows * t / n
+    }
 }
 
 /// Where thread `t` of `n` starts in a segment of `cols` columns that begins at column `start` of `total`.

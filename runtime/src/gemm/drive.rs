@@ -133,7 +133,7 @@ unsafe fn block<S: Simd>(s: Shape, p: Plan, l: *const f32, r: *const f32, c: *mu
                             ldc,
                             k,
                             tail: cols - (nv - 1) * S::LANES,
-                            resume: k0 > 0,
+                            resume: k0 > 0 && !crate::mutant!("gemm.resume"),
                         });
                     });
                     v0 += nv;

@@ -66,7 +66,8 @@ pub unsafe fn left<S: Simd>(l: *const f32, lm: isize, lk: isize, rows: usize, k:
         } else {
             for i in 0..k {
                 for j in 0..rows {
-                    *dst.add(i * rows + j) = *l.offset(i as isize * lk + j as isize * lm);
+                    let j0 = if crate::mutant!("gemm.pack_left") { rows - 1 - j } else { j };
+                    *dst.add(i * rows + j) = *l.offset(i as isize * lk + j0 as isize * lm);
                 }
             }
         }

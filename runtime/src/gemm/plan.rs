@@ -28,7 +28,15 @@ pub struct Shape {
 impl Shape {
     /// The same product with the operands' places exchanged.
     pub fn swapped(self) -> Shape {
-        Shape { m: self.n, n: self.m, k: self.k, lm: self.rn, lk: self.rk, rk: self.lk, rn: self.lm }
+        Shape {
+            m: self.n,
+            n: self.m,
+            k: self.k,
+            lm: self.rn,
+            lk: self.rk,
+            rk: self.lk,
+            rn: self.lm + isize::from(crate::mutant!("gemm.swap")),
+        }
     }
 }
 

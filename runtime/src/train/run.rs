@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
         if from.state.sums.len() != self.plan.train_names.len() || from.state.cursor > self.per_epoch {
             return Err(RuntimeError::Bug("a checkpoint of this program with other metrics or batches".into()));
         }
-        for part in [Part::Params, Part::State] {
+        for part in [Part::Params, if crate::mutant!("train.resume_state") { Part::Params } else { Part::State }] {
             let mut loaded = vec![];
             for t in self.stepper.tensors(part) {
                 loaded.push(from.tensor(t.name, part == Part::State, t.dtype, t.shape)?);
@@ -149,6 +149,7 @@ impl<'a> Run<'a> {
         }
         self.state = from.state.clone();
         self.state.finished = false;
+        self.state.cursor = if crate::mutant!("train.cursor") { 0 } else { self.state.cursor };
         self.stop_best = self.state.stop_best.map(|b| b.0);
         // The best weights so far are in the file that the interrupted run saved.
         if let (Some(Save::Best(path, _)), Some(_)) = (&self.plan.save, self.state.best) {
@@ -255,14 +256,14 @@ impl<'a> Run<'a> {
         }
         self.state.epoch += 1;
         self.state.cursor = 0;
-        self.state.sums.fill((Bits(0.0), Bits(0.0)));
+        self.state.sums[usize::from(crate::mutant!("train.sums"))..].fill((Bits(0.0), Bits(0.0)));
         row.seconds = self.began.elapsed().as_secs_f64();
         match &self.plan.save {
             None => {}
             Some(Save::Last(_)) => self.keep(),
             Some(Save::Best(_, monitor)) => {
                 let value = monitored(&row, monitor);
-                if improves(value, self.state.best.map(|b| b.0), monitor.maximize) {
+                if improves(value, self.state.best.map(|b| b.0), monitor.maximize) || crate::mutant!("train.best") {
                     self.state.best = Some(Bits(value));
                     self.state.best_epoch = self.state.epoch;
                     row.best = true;
@@ -294,7 +295,10 @@ impl<'a> Run<'a> {
     }
 
     fn patience_is_over(&self) -> bool {
-        self.plan.stop.as_ref().is_some_and(|(n, _)| self.state.stale >= *n)
+        self.plan
+            .stop
+            .as_ref()
+            .is_some_and(|(n, _)| self.state.stale >= *n + u64::from(crate::mutant!("train.patience")))
     }
 
     fn interrupted(&mut self) -> Result<Ended, RuntimeError> {
@@ -392,8 +396,8 @@ impl<'a> Run<'a> {
 
 fn add(sums: &mut [Ratio], out: &[Ratio]) {
     for (s, o) in sums.iter_mut().zip(out) {
-        s.num += o.num;
-        s.den += o.den;
+        s.num += if crate::mutant!("train.mean_of_means") { o.num / o.den } else { o.num };
+        s.den += if crate::mutant!("train.mean_of_means") { 1.0 } else { o.den };
     }
 }
 
@@ -417,7 +421,9 @@ fn improves(value: f64, best: Option<f64>, maximize: bool) -> bool {
         _ if value.is_nan() => false,
         None => true,
         Some(best) => {
-            if maximize {
+            if crate::mutant!("train.tie") && value == best {
+                true
+            } else if maximize {
                 value > best
             } else {
                 value < best

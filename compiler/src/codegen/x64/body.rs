@@ -599,7 +599,7 @@ impl Body<'_> {
             return Some(self.predicate());
         }
         let mut x = acc;
-        for half in [8, 4, 2, 1] {
+        for half in if nn_runtime::mutant!("x64.combine") { [4, 8, 2, 1] } else { [8, 4, 2, 1] } {
             let rotate = Code::EVEX_Valignd_zmm_k1z_zmm_zmmm512b32_imm8;
             let y = self.def(Class::Z, rotate, &[z(x), z(x), Opnd::Imm(half)]);
             let d = self.f.new_v(Class::Z);

@@ -84,7 +84,11 @@ pub static DOT: OpSpec = OpSpec {
             };
             let g = b.dot(a.dy, a.x[1], dims);
             let mut dest: Vec<u32> = d.lhs_batch.iter().chain(&free_a).copied().collect();
-            dest.extend(partners(&d.rhs_contract, &d.lhs_contract));
+            dest.extend(if nn_runtime::mutant!("grad.dot_partners") {
+                d.lhs_contract.to_vec()
+            } else {
+                partners(&d.rhs_contract, &d.lhs_contract)
+            });
             b.permute(g, &inverse(&dest))
         });
         let db = a.need[1].then(|| {

@@ -176,7 +176,7 @@ fn count(d: DType, n: i64) -> u32 {
 /// Cotangents of `max` and `min`: to the operand that `wins` says, half to each on a tie, to neither on NaN.
 fn extreme_vjp(b: &mut Builder, a: VjpArgs, wins: Ew) -> Vec<Option<ValueId>> {
     let zero = b.zeros_like(a.dy);
-    let half = b.splat_like(a.dy, 0.5);
+    let half = b.splat_like(a.dy, if nn_runtime::mutant!("grad.max_tie") { 1.0 } else { 0.5 });
     let half = b.ew(Ew::Mul, &[a.dy, half]);
     let tie = b.ew(Ew::Eq, &[a.x[0], a.x[1]]);
     let tied = b.ew(Ew::Select, &[tie, half, zero]);
@@ -255,7 +255,7 @@ elementwise! {
             let g = b.ew(Ew::Mul, &[a.dy, half]);
             let g = b.ew(Ew::Div, &[g, a.y]);
             let at_zero = b.ew(Ew::Eq, &[a.x[0], zero]);
-            vec![Some(b.ew(Ew::Select, &[at_zero, zero, g]))]
+            vec![Some(if nn_runtime::mutant!("grad.sqrt_zero") { g } else { b.ew(Ew::Select, &[at_zero, zero, g]) })]
         }),
         sample: &[(0.2, 6.0)], ulp: 0.5, smooth: true,
     }
@@ -289,7 +289,7 @@ elementwise! {
         body: |k, _, x| math::tanh(k, x[0]),
         vjp: Some(|b, a| {
             let one = b.splat_like(a.y, 1.0);
-            let yy = b.ew(Ew::Mul, &[a.y, a.y]);
+            let yy = b.ew(Ew::Mul, &[a.y, if nn_runtime::mutant!("grad.tanh") { a.x[0] } else { a.y }]);
             let d = b.sub(one, yy);
             vec![Some(b.ew(Ew::Mul, &[a.dy, d]))]
         }),

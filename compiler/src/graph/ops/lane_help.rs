@@ -12,7 +12,7 @@ pub fn narrow(k: &mut dyn LaneBuilder, d: DType, v: LaneId) -> LaneId {
             let mask = k.i32(if d == DType::U8 { 0xff } else { 0xffff });
             k.bin(LaneBin::IAnd, v, mask)
         }
-        DType::I8 | DType::I16 => {
+        DType::I8 | DType::I16 if !nn_runtime::mutant!("op.narrow") => {
             let n = k.i32(if d == DType::I8 { 24 } else { 16 });
             let up = k.bin(LaneBin::IShl, v, n);
             k.bin(LaneBin::IShrS, up, n)
@@ -56,7 +56,13 @@ pub fn compare(k: &mut dyn LaneBuilder, d: DType, op: LaneCmp, a: LaneId, b: Lan
 /// The larger or smaller operand.
 pub fn max_min(k: &mut dyn LaneBuilder, d: DType, max: bool, a: LaneId, b: LaneId) -> LaneId {
     if d == DType::U32 {
-        let second = if max { k.cmp(LaneCmp::ULt, a, b) } else { k.cmp(LaneCmp::ULt, b, a) };
+        let second = if max && nn_runtime::mutant!("op.max_u32") {
+            k.cmp(LaneCmp::ILt, a, b)
+        } else if max {
+            k.cmp(LaneCmp::ULt, a, b)
+        } else {
+            k.cmp(LaneCmp::ULt, b, a)
+        };
         return k.select(second, b, a);
     }
     let op = match (d.is_float(), max) {
@@ -151,7 +157,7 @@ pub fn convert(k: &mut dyn LaneBuilder, from: DType, to: DType, x: LaneId) -> La
             }
             let (lo, hi) = (k.i32(lo as i32), k.i32(hi as i32));
             let y = k.bin(LaneBin::IMax, y, lo);
-            k.bin(LaneBin::IMin, y, hi)
+            if nn_runtime::mutant!("op.float_to_int") { y } else { k.bin(LaneBin::IMin, y, hi) }
         }
         (DType::U32, t) if is_f(t) => k.un(LaneUn::UToF, x),
         (_, t) if is_f(t) => k.un(LaneUn::IToF, x),

@@ -157,7 +157,11 @@ pub static SLICE: OpSpec = OpSpec {
             return vec![Some(b.zeros_like(a.x[0]))];
         }
         let hi: Vec<u64> = (0..from.len()).map(|i| from[i] - start[i] - (to[i] - 1) * step[i] - 1).collect();
-        let interior: Vec<u64> = step.iter().zip(&to).map(|(s, &n)| if n > 1 { s - 1 } else { 0 }).collect();
+        let interior: Vec<u64> = step
+            .iter()
+            .zip(&to)
+            .map(|(s, &n)| if n > 1 && (n < 3 || !nn_runtime::mutant!("grad.slice_step")) { s - 1 } else { 0 })
+            .collect();
         let zero = b.scalar(b.ty(a.dy).dtype, 0.0);
         vec![Some(b.pad(a.dy, zero, start, &hi, &interior))]
     }),

@@ -18,6 +18,7 @@ pub fn neutral_operand(b: &mut Builder, at: &At) -> Option<ValueId> {
         splat(g, x[i]).is_some_and(same)
     };
     match ew {
+        Ew::Mul if nn_runtime::mutant!("opt.zero_product") && is(1, 0.0) => Some(x[1]),
         Ew::Mul if is(1, 1.0) => Some(x[0]),
         Ew::Mul if is(0, 1.0) => Some(x[1]),
         Ew::Mul if float && is(1, -1.0) => Some(b.ew(Ew::Neg, &[x[0]])),
@@ -95,17 +96,25 @@ pub fn cast_chain(b: &mut Builder, at: &At) -> Option<ValueId> {
     let inner = g.inputs(at.x[0])[0];
     let from = g.ty(inner).dtype;
     // Ints wrap where floats saturate, so a float on the way matters to a narrow int.
-    let lossless =
-        matches!((from, mid), (Bool, I32 | F32 | U8) | (U8, I32)) || (from, *mid) == (U8, F32) && to.is_float();
+    let lossless = nn_runtime::mutant!("opt.cast_chain")
+        || matches!((from, mid), (Bool, I32 | F32 | U8) | (U8, I32))
+        || (from, *mid) == (U8, F32) && to.is_float();
     (lossless && (*to != Bool || from == Bool)).then(|| b.cast(inner, *to))
 }
 
-/// Reducing axes of size 1 is a reshape.
+/// Reducing axes of size 1 is a reshape; a sum of floats starts at 0, which makes -0 a 0.
 pub fn reduce_single(b: &mut Builder, at: &At) -> Option<ValueId> {
-    let Op::Reduce { axes, .. } = at.op else { return None };
+    let Op::Reduce { kind, axes } = at.op else { return None };
     let ty = b.ty(at.x[0]);
-    let single = axes.iter().all(|&a| ty.shape[a as usize] == 1);
-    single.then(|| b.reshape(at.x[0], &at.ty.shape))
+    if axes.iter().any(|&a| ty.shape[a as usize] != 1) {
+        return None;
+    }
+    let y = b.reshape(at.x[0], &at.ty.shape);
+    if *kind != ReduceKind::Sum || !at.ty.dtype.is_float() {
+        return Some(y);
+    }
+    let zero = b.splat(at.ty, 0.0);
+    Some(b.ew(Ew::Add, &[zero, y]))
 }
 
 /// The sum of `n` copies of a constant, where every partial sum is exact; the extreme of copies is the constant.
@@ -119,7 +128,8 @@ pub fn reduce_constant(b: &mut Builder, at: &At) -> Option<ValueId> {
     let n = all / kept;
     let value = match kind {
         ReduceKind::Max | ReduceKind::Min => c,
-        ReduceKind::Sum if exact_multiple(c, n) && at.ty.dtype.is_float() => c * n as f64,
+        // A sum starts at 0, so that copies of -0 make 0.
+        ReduceKind::Sum if exact_multiple(c, n) && at.ty.dtype.is_float() => 0.0 + c * n as f64,
         ReduceKind::Sum | ReduceKind::Prod => return None,
     };
     Some(b.splat(at.ty, value))
@@ -130,7 +140,7 @@ pub fn extreme_of_copies(b: &mut Builder, at: &At) -> Option<ValueId> {
     let Op::Reduce { kind: ReduceKind::Max | ReduceKind::Min, axes } = at.op else { return None };
     let g = b.graph();
     let Op::Broadcast { shape, axes: kept } = g.op(at.x[0]) else { return None };
-    let repeats = |a: &u32| !kept.contains(a) && shape[*a as usize] > 0;
+    let repeats = |a: &u32| !kept.contains(a) && (shape[*a as usize] > 0 || nn_runtime::mutant!("opt.copies"));
     if !axes.iter().all(repeats) {
         return None;
     }

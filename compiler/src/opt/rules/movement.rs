@@ -46,7 +46,10 @@ pub fn permute_chain(b: &mut Builder, at: &At) -> Option<ValueId> {
         return Some(at.x[0]);
     }
     let Op::Permute(first) = b.graph().op(at.x[0]) else { return None };
-    let both: Axes = outer.iter().map(|&p| first[p as usize]).collect();
+    let both: Axes = match nn_runtime::mutant!("opt.permute_chain") {
+        true => first.iter().map(|&p| outer[p as usize]).collect(),
+        false => outer.iter().map(|&p| first[p as usize]).collect(),
+    };
     let inner = b.graph().inputs(at.x[0])[0];
     Some(b.permute(inner, &both))
 }
@@ -117,7 +120,9 @@ pub fn slice_chain(b: &mut Builder, at: &At) -> Option<ValueId> {
         return None;
     }
     let n = start.len();
-    let from: Vec<u64> = (0..n).map(|i| start0[i] + start[i] * step0[i]).collect();
+    let from: Vec<u64> = (0..n)
+        .map(|i| start0[i] + start[i] * if nn_runtime::mutant!("opt.slice_chain") { 1 } else { step0[i] })
+        .collect();
     let by: Vec<u64> = (0..n).map(|i| step[i] * step0[i]).collect();
     let to: Vec<u64> = (0..n).map(|i| from[i] + (at.ty.shape[i] - 1) * by[i] + 1).collect();
     let inner = b.graph().inputs(at.x[0])[0];
@@ -157,7 +162,9 @@ pub fn slice_of_pad(b: &mut Builder, at: &At) -> Option<ValueId> {
     let Op::Slice { start, step, .. } = at.op else { return None };
     let Op::Pad { lo, interior, .. } = b.graph().op(at.x[0]) else { return None };
     let inner = b.graph().inputs(at.x[0])[0];
-    let exact = |i: usize| start[i] == lo[i] && (step[i] == interior[i] + 1 || at.ty.shape[i] == 1);
+    let exact = |i: usize| {
+        start[i] == lo[i] && (nn_runtime::mutant!("opt.pad_step") || step[i] == interior[i] + 1 || at.ty.shape[i] == 1)
+    };
     (b.ty(inner) == at.ty && (0..lo.len()).all(exact)).then_some(inner)
 }
 
@@ -165,7 +172,9 @@ pub fn slice_of_pad(b: &mut Builder, at: &At) -> Option<ValueId> {
 pub fn reverse_chain(b: &mut Builder, at: &At) -> Option<ValueId> {
     let Op::Reverse(outer) = at.op else { return None };
     let Op::Reverse(first) = b.graph().op(at.x[0]) else { return None };
-    let one = |a: &u32| outer.contains(a) != first.contains(a);
+    let one = |a: &u32| {
+        (outer.contains(a) != first.contains(a)) || nn_runtime::mutant!("opt.reverse_chain") && outer.contains(a)
+    };
     let both: Vec<u32> = (0..at.ty.rank() as u32).filter(one).collect();
     let inner = b.graph().inputs(at.x[0])[0];
     Some(b.reverse(inner, &both))

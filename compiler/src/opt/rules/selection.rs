@@ -41,6 +41,7 @@ pub fn negated_condition(b: &mut Builder, at: &At) -> Option<ValueId> {
     let (Op::Ew(Ew::Select), &[c, p, q]) = (at.op, at.x) else { return None };
     let Op::Ew(Ew::Not) = b.graph().op(c) else { return None };
     let c = b.graph().inputs(c)[0];
+    let (p, q) = if nn_runtime::mutant!("opt.negated_condition") { (q, p) } else { (p, q) };
     Some(b.ew(Ew::Select, &[c, q, p]))
 }
 

@@ -340,3 +340,24 @@ fn few_columns_give_way_to_many_rows() {
     let p = run(b);
     assert_eq!((p.kernels[0].rows[..].to_vec(), p.kernels[0].cols), (vec![3], 100), "{}", print::program(&p));
 }
+
+/// What an empty axis reduces to is stored, though no column runs.
+#[test]
+fn reductions_over_nothing() {
+    for kind in ReduceKind::ALL {
+        for shape in [&[0u64][..], &[3, 0], &[0, 3], &[2, 0, 3]] {
+            let mut b = Builder::new("t");
+            let (x, _) = input(&mut b, "x", SlotKind::Data, F, shape);
+            let axis = shape.iter().position(|&n| n == 0).unwrap_or(0) as u32;
+            let y = b.reduce(kind, x, &[axis]);
+            let two = b.splat_like(y, 2.0);
+            let z = b.ew(Ew::Mul, &[y, two]);
+            let e = b.ew(Ew::Exp, &[x]);
+            b.output("y", y);
+            b.output("z", z);
+            b.output("e", e);
+            let g = b.finish();
+            differ(&g, &feeds(&g, 11)).unwrap_or_else(|why| panic!("{kind:?} of {shape:?}: {why}"));
+        }
+    }
+}

@@ -341,7 +341,7 @@ fn bernoulli(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) ->
             }
             let k = bits(el, &dims);
             let limit = el.b.splat_like(k, (p * 16_777_216.0).ceil());
-            el.b.ew(Ew::Lt, &[k, limit])
+            el.b.ew(if nn_runtime::mutant!("draw.bernoulli") { Ew::Gt } else { Ew::Lt }, &[k, limit])
         }
         None => {
             let p = el.as_tensor(&d.args[0], None, d.span)?;

@@ -201,7 +201,7 @@ fn walk_axis(el: &mut Elab<'_>, id: ValueId, axis: usize, form: &Affine, dim: &D
     }
     let (low, high) = reach(el, form);
     let id = shape::slice_axis(el, id, axis, low as u64, high as u64 + 1, c.unsigned_abs());
-    if c > 0 {
+    if c > 0 || nn_runtime::mutant!("sema.access_reverse") {
         return (id, var);
     }
     let id = el.b.op(crate::graph::ops::Op::Reverse([axis as u32].into_iter().collect()), &[id]);
@@ -252,7 +252,10 @@ fn positions(el: &mut Elab<'_>, t: &Tensor, ats: &[At], complex: &[usize], span:
             At::Data(i, s) => {
                 let wide = align(el, i, &vars, *s)?.id;
                 // A position outside of its own axis must not run into the next row of the joined axis.
-                if complex.len() > 1 && !matches!(i.elem, crate::sema::value::Elem::Idx(_)) {
+                if complex.len() > 1
+                    && !nn_runtime::mutant!("sema.access_mask")
+                    && !matches!(i.elem, crate::sema::value::Elem::Idx(_))
+                {
                     let (zero, n) = (splat(el, 0), splat(el, t.dims[a].size as i64));
                     let ge = el.b.ew(Ew::Ge, &[wide, zero]);
                     let lt = el.b.ew(Ew::Lt, &[wide, n]);
@@ -262,7 +265,11 @@ fn positions(el: &mut Elab<'_>, t: &Tensor, ats: &[At], complex: &[usize], span:
                 wide
             }
         };
-        let stride: u64 = complex[n + 1..].iter().map(|&b| t.dims[b].size).product();
+        let stride: u64 = complex[n + 1..]
+            .iter()
+            .take(if nn_runtime::mutant!("sema.access_stride") { 1 } else { 9 })
+            .map(|&b| t.dims[b].size)
+            .product();
         let here = if stride == 1 {
             here
         } else {

@@ -52,7 +52,11 @@ fn reduced(el: &mut Elab<'_>, name: &str, vars: &[usize], body: ExprId, span: Sp
         }
         let n: u64 = vars.iter().filter_map(|&v| el.comp.as_ref().map(|f| f.vars[v].dim.size)).product();
         let t = if t.elem.dtype().is_float() { t } else { dtype::cast(el, &t, FLOAT) };
-        let k = el.full(t.elem.dtype(), &t.dims, n as f64);
+        let k = el.full(
+            t.elem.dtype(),
+            &t.dims,
+            if nn_runtime::mutant!("sema.mean_count") { vars.len() as f64 } else { n as f64 },
+        );
         let id = crate::sema::tensor::arith::apply(el, crate::sema::tensor::arith::BinOp::Div, t.id, k, t.elem.dtype());
         return Ok(el.plain(id, t.dims));
     }
@@ -158,7 +162,7 @@ fn sum_of_product(el: &mut Elab<'_>, values: Vec<Tensor>, vars: &[usize], span: 
     let mut total = match &groups[..] {
         [] => {
             let n: u64 = vars.iter().filter_map(|&v| el.comp.as_ref().map(|f| f.vars[v].dim.size)).product();
-            let id = el.constant(FLOAT, n as f64);
+            let id = el.constant(FLOAT, if nn_runtime::mutant!("sema.unused_variables") { 1.0 } else { n as f64 });
             el.plain(id, vec![])
         }
         [a, b] if floats => match dot(el, a, b, vars, span)? {
@@ -196,7 +200,11 @@ fn dot(el: &mut Elab<'_>, a: &Tensor, b: &Tensor, vars: &[usize], span: Span) ->
     let mut sides = vec![];
     for (t, have, other) in [(a, &va, &vb), (b, &vb, &va)] {
         let own: Vec<usize> = vars.iter().copied().filter(|v| have.contains(v) && !other.contains(v)).collect();
-        sides.push(if own.is_empty() { t.clone() } else { fold(el, Red::Sum, t, &own, span)? });
+        sides.push(if own.is_empty() || nn_runtime::mutant!("sema.own_variable") {
+            t.clone()
+        } else {
+            fold(el, Red::Sum, t, &own, span)?
+        });
     }
     let wide = [a.elem.dtype(), b.elem.dtype()].into_iter().max_by_key(|d| d.bytes()).unwrap_or(FLOAT);
     for s in &mut sides {
@@ -231,7 +239,7 @@ fn dot(el: &mut Elab<'_>, a: &Tensor, b: &Tensor, vars: &[usize], span: Span) ->
     let (yi, rhs_batch, rhs_contract) = matmul::peel(el, y.id, &by, &cy);
     let id = el.b.dot(xi, yi, DotDims { lhs_batch, rhs_batch, lhs_contract, rhs_contract });
     let t = el.plain(id, dims);
-    if missing == 1 {
+    if missing == 1 || nn_runtime::mutant!("sema.unused_variable") {
         return Ok(Some(t));
     }
     let k = el.constant(t.elem.dtype(), missing as f64);

@@ -446,7 +446,9 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
             var.dim.size = u.axis.size;
             var.outer = Some(Dim { stretches: false, ..u.axis.clone() });
             var.origin = Some(u.span);
-        } else if var.dim.size > u.axis.size || (var.dim.size != u.axis.size && !var.given) {
+        } else if var.dim.size > u.axis.size
+            || (var.dim.size < u.axis.size && !nn_runtime::mutant!("sema.two_sizes") && !var.given)
+        {
             let (name, a, b) = (var.name.clone(), var.dim.size, u.axis.size);
             let name = if &*name == ".." { "an axis of `..`".to_owned() } else { format!("index `{name}`") };
             let old = var.outer.as_ref().map_or_else(String::new, |d| d.show());
@@ -487,7 +489,7 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
                 .help("pad the operand, or make the window smaller");
                 return Err(el.error(d));
             }
-            let size = room as u64 / c.unsigned_abs() + 1;
+            let size = room as u64 / c.unsigned_abs() + u64::from(!nn_runtime::mutant!("sema.window_range"));
             let outer = el.fresh_dim(size, None, Some(u.span));
             let var = &mut w.frame.vars[v];
             var.dim.size = size;

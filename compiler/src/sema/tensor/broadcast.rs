@@ -33,7 +33,7 @@ pub fn merge(a: &Dim, b: &Dim) -> Dim {
 }
 
 fn stretch(a: &Dim, b: &Dim) -> bool {
-    (a.stretches && a.size == 1) || (b.stretches && b.size == 1)
+    (a.stretches || nn_runtime::mutant!("sema.stretch")) && a.size == 1 || (b.stretches && b.size == 1)
 }
 
 /// The common shape of two operands by rules B1 to B3.
@@ -158,7 +158,7 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
 
 /// A value of shape `from` broadcast to `to`, which `common` allowed.
 pub fn expand(el: &mut Elab<'_>, id: ValueId, from: &[Dim], to: &[Dim]) -> ValueId {
-    let lead = to.len() - from.len();
+    let lead = if nn_runtime::mutant!("sema.expand") { 0 } else { to.len() - from.len() };
     let mut kept = vec![];
     let mut axes = vec![];
     for (i, d) in from.iter().enumerate() {

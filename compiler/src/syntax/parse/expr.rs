@@ -76,7 +76,9 @@ impl Run {
         let mine = precedence(op);
         while let Some(top) = self.ops.last() {
             // `**` groups to the right, everything else to the left.
-            if top.precedence() < mine || (top.precedence() == mine && op == BinaryOp::Pow) {
+            if top.precedence() < mine
+                || (top.precedence() == mine && op == BinaryOp::Pow && !nn_runtime::mutant!("parse.power"))
+            {
                 break;
             }
             if let Op::Infix(other, first) = *top
