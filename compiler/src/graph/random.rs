@@ -456,7 +456,7 @@ impl Maker {
         Some(if self.r.one_in(2) { t } else { self.b.ew(Ew::Add, &[v, t]) })
     }
 
-    /// Int indices: mostly inside an axis of `n`, sometimes beside it.
+    /// Int indices: mostly inside an axis of `n`, sometimes beside it or as far away as an int can be.
     fn indices(&mut self, shape: &[u64], n: u64) -> ValueId {
         let ty = TensorTy::new(DType::I32, shape.iter().copied());
         if self.r.one_in(2)
@@ -464,7 +464,12 @@ impl Maker {
         {
             return v;
         }
-        let data: Vec<f64> = (0..ty.numel()).map(|_| self.r.below(n as usize + 2) as f64 - 1.0).collect();
+        let far = [i32::MIN, i32::MAX, 1 << 30, -(1 << 29)];
+        let mut one = || match self.r.one_in(9) {
+            true => f64::from(*self.r.pick(&far)),
+            false => self.r.below(n as usize + 2) as f64 - 1.0,
+        };
+        let data: Vec<f64> = (0..ty.numel()).map(|_| one()).collect();
         self.b.table(&ty, &data)
     }
 

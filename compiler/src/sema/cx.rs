@@ -317,6 +317,12 @@ impl<'a> Elab<'a> {
 
     /// [`Elab::to_tensor`], or an error.
     pub fn as_tensor(&mut self, v: &Value, dtype: Option<DType>, span: Span) -> R<Tensor> {
+        let int = dtype.unwrap_or(DType::I32);
+        if let (Some(n), true) = (beyond(v, int), int.is_int()) {
+            let (lo, hi) = crate::graph::tensor::range(int);
+            let d = Diagnostic::error("E0208", span, format!("{n} does not fit {int}"));
+            return Err(self.error(d.note(format!("{int} holds {lo} to {hi}"))));
+        }
         match self.to_tensor(v, dtype) {
             Some(t) => Ok(t),
             None => {
@@ -360,6 +366,19 @@ impl<'a> Elab<'a> {
             return Err(self.error(d));
         }
         Ok(())
+    }
+}
+
+/// The first of the whole numbers in a value that an int dtype cannot hold.
+fn beyond(v: &Value, d: DType) -> Option<f64> {
+    let (lo, hi) = crate::graph::tensor::range(d);
+    match v {
+        Value::Int(n) => Some(*n as f64).filter(|x| !(lo..=hi).contains(x)),
+        Value::List(_) => match numbers(v) {
+            Some((_, xs, false)) => xs.into_iter().find(|x| !(lo..=hi).contains(x)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

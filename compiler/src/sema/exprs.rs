@@ -264,24 +264,33 @@ impl Elab<'_> {
             Type::Int => Elem::Plain(DType::I32),
             _ => return self.err("E0207", ty.span, "`as` takes an element type, such as `f32` or `idx<N>`"),
         };
-        let number = match &v {
-            Value::Int(n) => *n as f64,
-            Value::Dim(d) => d.size as f64,
-            Value::Bool(b) => f64::from(u8::from(*b)),
-            Value::Float(x) => *x,
+        let n = match &v {
+            Value::Dim(d) => Value::Int(d.size as i64),
+            Value::Bool(b) => Value::Int(i64::from(*b)),
+            Value::Int(_) | Value::Float(_) => v.clone(),
             _ => return tensor::cast(self, &v, &to, span),
         };
-        Ok(match to {
-            Elem::Plain(DType::Bool) => Value::Bool(number != 0.0),
-            Elem::Plain(d) if d.is_float() => Value::Float(number),
-            Elem::Plain(_) => Value::Int(number as i64),
-            Elem::Idx(n) => {
-                let i = number as i64;
-                if i < 0 || i as u64 >= n.size {
-                    return self.err("E0111", span, format!("{i} is outside idx<{}>", n.show()));
+        // As tensors are converted: ints wrap, floats truncate and saturate.
+        Ok(match (to, n) {
+            (Elem::Plain(DType::Bool), Value::Int(n)) => Value::Bool(n != 0),
+            (Elem::Plain(DType::Bool), Value::Float(x)) => Value::Bool(x != 0.0),
+            (Elem::Plain(d), Value::Int(n)) if d.is_float() => Value::Float(n as f64),
+            (Elem::Plain(d), v @ Value::Float(_)) if d.is_float() => v,
+            (Elem::Plain(DType::I64), Value::Int(n)) => Value::Int(n),
+            (Elem::Plain(d), Value::Int(n)) => Value::Int(crate::graph::tensor::wrap(d, n) as i64),
+            (Elem::Plain(d), Value::Float(x)) => Value::Int(crate::graph::tensor::convert(DType::F64, d, x) as i64),
+            (Elem::Idx(n), v) => {
+                let whole = match v {
+                    Value::Int(i) => Some(i),
+                    Value::Float(x) if x.fract() == 0.0 && x.abs() < 9e15 => Some(x as i64),
+                    _ => None,
+                };
+                if !whole.is_some_and(|i| u64::try_from(i).is_ok_and(|i| i < n.size)) {
+                    return self.err("E0111", span, format!("{} is outside idx<{}>", v.show(), n.show()));
                 }
                 return tensor::cast(self, &v, &Elem::Idx(n), span);
             }
+            (_, v) => v,
         })
     }
 

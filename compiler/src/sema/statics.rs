@@ -9,6 +9,9 @@ use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::BinaryOp;
 
+#[cfg(test)]
+mod tests;
+
 /// The text of an operator.
 pub fn op_text(op: BinaryOp) -> &'static str {
     match op {
@@ -108,8 +111,8 @@ impl Elab<'_> {
                     B::Sub => x - y,
                     B::Mul => x * y,
                     B::Div => x / y,
-                    B::FloorDiv => (x / y).floor(),
-                    B::Rem => x - (x / y).floor() * y,
+                    B::FloorDiv => floor_div(x, y),
+                    B::Rem => floor_rem(x, y),
                     _ => x.powf(y),
                 }))
             }
@@ -125,12 +128,17 @@ impl Elab<'_> {
             B::Add => x.checked_add(y),
             B::Sub => x.checked_sub(y),
             B::Mul => x.checked_mul(y),
-            B::Div if x % y != 0 => return Err(self.inexact(a, x, b, y, span)),
+            B::Div if x.wrapping_rem(y) != 0 => return Err(self.inexact(a, x, b, y, span)),
             B::Div => x.checked_div(y),
-            B::FloorDiv => x.checked_div_euclid(y),
-            B::Rem => x.checked_rem_euclid(y),
+            // Euclid's quotient rounds the wrong way for a negative divisor.
+            B::FloorDiv => x.checked_div(y).map(|q| q - i64::from(x % y != 0 && (x < 0) != (y < 0))),
+            B::Rem => {
+                let r = x.wrapping_rem(y);
+                Some(if r != 0 && (r < 0) != (y < 0) { r + y } else { r })
+            }
             _ if y < 0 => return Ok(Value::Float((x as f64).powf(y as f64))),
-            _ => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
+            // Exponents beyond u32 leave only 0, 1 and -1 in range, which depend on whether the exponent is odd.
+            _ => x.checked_pow(u32::try_from(y).unwrap_or(u32::MAX - 1 + (y & 1) as u32)),
         };
         let Some(n) = n else {
             let message = format!("{} {} {} is too large for an int", a.show(), op_text(op), b.show());
@@ -179,11 +187,9 @@ impl Elab<'_> {
         if x > 0 && y > 0 {
             let low = x / y * y;
             let name = a.as_dim_name().unwrap_or_else(|| "the left side".to_owned());
-            d = d.help(if low > 0 {
-                format!("{name} must be a multiple of {y}: {low} or {}", low + y)
-            } else {
-                format!("{name} must be a multiple of {y}: {}", low + y)
-            });
+            let near: Vec<String> =
+                [Some(low).filter(|n| *n > 0), low.checked_add(y)].iter().flatten().map(i64::to_string).collect();
+            d = d.help(format!("{name} must be a multiple of {y}: {}", near.join(" or ")));
         }
         self.error(d)
     }
@@ -253,6 +259,28 @@ impl Elab<'_> {
             _ => d,
         }))
     }
+}
+
+/// The remainder of division rounded down: it has the sign of the divisor, a zero too.
+fn floor_rem(x: f64, y: f64) -> f64 {
+    let r = x % y;
+    if r == 0.0 {
+        0f64.copysign(y)
+    } else if (r < 0.0) != (y < 0.0) {
+        r + y
+    } else {
+        r
+    }
+}
+
+/// Division rounded down, of which [`floor_rem`] is the remainder; `x // 0` is what `x / 0` is.
+fn floor_div(x: f64, y: f64) -> f64 {
+    let r = x % y;
+    if y == 0.0 {
+        return x / y;
+    }
+    let q = (x - r) / y;
+    if r != 0.0 && (r < 0.0) != (y < 0.0) { (q - 1.0).round_ties_even() } else { q.round_ties_even() }
 }
 
 impl Value {

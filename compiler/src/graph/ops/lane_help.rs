@@ -110,15 +110,38 @@ fn u32_div_rem(k: &mut dyn LaneBuilder, a: LaneId, b: LaneId) -> (LaneId, LaneId
     (k.select(by_zero, zero, q), k.select(by_zero, zero, r))
 }
 
-/// Float remainder with the sign of the dividend. The quotient's rounding can be off by one, which the two corrections
-/// mend exactly; a smaller dividend is its own remainder, which covers an infinite divisor.
+/// Steps of 23 bits from the smallest divisor, 2^-149, to beyond the largest dividend.
+const REM_STEPS: usize = 12;
+
+/// Float remainder with the sign of the dividend, exact for all operands: long division with digits of 23 bits.
+///
+/// The divisor is scaled by powers of 2^23, largest first, and a rounded multiple of each is taken off. A step leaves
+/// at most one scaled divisor, of either sign, so the next quotient is below 2^23 and off by at most one; what it leaves
+/// is a multiple of the divisor's last place below 2^24 of them, so the FMA is exact. A scaled divisor that is infinite
+/// exceeds every dividend: nothing is taken off. The last step rounds down, and its two corrections bring the result
+/// into `0 .. divisor`; a smaller dividend is its own remainder, which covers an infinite divisor.
 pub fn float_rem(k: &mut dyn LaneBuilder, a: LaneId, b: LaneId) -> LaneId {
-    let zero = k.f32(0.0);
+    let (zero, digit, inf) = (k.f32(0.0), k.f32(8_388_608.0), k.f32(f32::INFINITY));
     let (x, y) = (k.un(LaneUn::FAbs, a), k.un(LaneUn::FAbs, b));
-    let q = k.bin(LaneBin::FDiv, x, y);
+    let mut scaled = vec![];
+    let mut top = y;
+    for _ in 0..REM_STEPS {
+        top = k.bin(LaneBin::FMul, top, digit);
+        scaled.push(top);
+    }
+    let mut r = x;
+    for s in scaled.into_iter().rev() {
+        let q = k.bin(LaneBin::FDiv, r, s);
+        let q = k.un(LaneUn::FRoundEven, q);
+        let q = k.un(LaneUn::FNeg, q);
+        let less = k.fma(q, s, r);
+        let finite = k.cmp(LaneCmp::FLt, s, inf);
+        r = k.select(finite, less, r);
+    }
+    let q = k.bin(LaneBin::FDiv, r, y);
     let q = k.un(LaneUn::FFloor, q);
     let q = k.un(LaneUn::FNeg, q);
-    let r = k.fma(q, y, x);
+    let r = k.fma(q, y, r);
     let (low, up) = (k.cmp(LaneCmp::FLt, r, zero), k.bin(LaneBin::FAdd, r, y));
     let r = k.select(low, up, r);
     let (high, down) = (k.cmp(LaneCmp::FGe, r, y), k.bin(LaneBin::FSub, r, y));

@@ -40,13 +40,13 @@ pub(super) const TABLE: &[Builtin] = &[
     }),
     row(
         sig("any", REDUCE),
-        "Is any element true? bool[..S] -> bool[..S] without the axes.",
+        "Is any element true? Of none, no: bool[..S] -> bool[..S] without the axes.",
         "any([false, true])",
         |el, a| fold(el, Red::Any, &a),
     ),
     row(
         sig("all", REDUCE),
-        "Are all elements true? bool[..S] -> bool[..S] without the axes.",
+        "Are all elements true? Of none, yes: bool[..S] -> bool[..S] without the axes.",
         "not all([false, true])",
         |el, a| fold(el, Red::All, &a),
     ),
@@ -64,14 +64,14 @@ pub(super) const TABLE: &[Builtin] = &[
     ),
     row(
         sig("max", EXTREME),
-        "Largest element over axes, as `sum`. Of several operands the largest at each element, which `maximum` says more \
+        "Largest element over axes, as `sum`; of no floats -inf, of no bools false. Of several operands the largest at each element, which `maximum` says more \
          clearly; a tensor and then a static int could mean either, so that is E0208.",
         "close(max([[1.0, 5.0], [9.0, 2.0]], axis: 1), [5.0, 9.0], 0) and max(2, 3) == 3",
         |el, a| extreme(el, Red::Max, BinOp::Max, a),
     ),
     row(
         sig("min", EXTREME),
-        "Smallest element over axes, or of several operands, as `max`.",
+        "Smallest element over axes, or of several operands, as `max`; of no floats inf, of no bools true.",
         "close(min([4.0, 2.0]), 2, 0)",
         |el, a| extreme(el, Red::Min, BinOp::Min, a),
     ),

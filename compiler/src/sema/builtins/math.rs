@@ -123,6 +123,9 @@ pub(super) const TABLE: &[Builtin] = &[
 /// Of a static number in f64 now, of a tensor element by element.
 fn unary(el: &mut Elab<'_>, f: UnFn, a: Args) -> R<Value> {
     let x = a.operand(el, "x")?;
+    if let (UnFn::Abs, Val::Num(tensor::Num::Int(i64::MIN))) = (f, &x.val) {
+        return el.err("E0902", x.span, format!("abs({}) is too large for an int", i64::MIN));
+    }
     Ok(arith::unary(el, f, &x).into())
 }
 

@@ -2,15 +2,17 @@
 
 use super::{Builtin, row};
 use crate::diag::Diagnostic;
-use crate::graph::ops::ArgKind;
+use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::{ArgKind, ReduceKind};
 use crate::sema::args::{Args, written};
 use crate::sema::cx::{Elab, R};
 use crate::sema::signature::{Brackets, Form, Kind, dims, key, need, or, rest, sig, sized};
 use crate::sema::tensor::shape::{self, Size};
 use crate::sema::tensor::{Num, Opd, axes, dtype, index, make, reduce};
-use crate::sema::value::{Dim, Tensor, Value, show_dims};
+use crate::sema::value::{Dim, Elem, Tensor, Value, show_dims};
 use crate::source::Span;
+use nn_runtime::dtype::DType;
 
 const IDS: &[Form] = &[&[need("x", Kind::Tensor), need("ids", Kind::Ids)]];
 
@@ -117,8 +119,8 @@ pub(super) const TABLE: &[Builtin] = &[
     ),
     row(
         sig("top_k", &[&[need("x", Kind::Tensor), need("k", Kind::Int)]]),
-        "The k largest elements of the last axis and their indices, largest first, of equal ones the earlier: \
-         [..S, N] -> ([..S, k], idx<N>[..S, k]).",
+        "The k largest elements of the last axis and their indices, largest first, of equal ones the earlier; \
+         NaN counts as largest: [..S, N] -> ([..S, k], idx<N>[..S, k]).",
         "let (v, i) = top_k([1.0, 9.0, 5.0], 2); close(v, [9.0, 5.0], 0) and all(i == [1, 2])",
         top_k,
     ),
@@ -373,7 +375,8 @@ fn top_k(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let x = a.operand(el, "x")?;
     let ((kv, ks), k) = (a.value(el, "k")?, a.int(el, "k")?);
     let span = a.span;
-    let t = dtype::float(el, &x);
+    let t = dtype::tensor(el, &x);
+    let t = if t.elem.dtype().is_int() { t } else { dtype::float(el, &x) };
     let Some(last) = t.dims.last().cloned() else {
         return el.err("E0117", x.span, "`top_k` needs at least one axis");
     };
@@ -383,19 +386,38 @@ fn top_k(el: &mut Elab<'_>, a: Args) -> R<Value> {
         return Err(el.error(d));
     }
     let axis = t.dims.len() - 1;
-    let count = el.b.iota(&crate::sema::tensor::sizes(&t.dims), axis as u32);
-    let low = el.b.splat_like(t.id, f64::NEG_INFINITY);
-    let mut rest = t.clone();
+    let shape = crate::sema::tensor::sizes(&t.dims);
+    let lead: Vec<u32> = (0..axis as u32).collect();
+    let count = el.b.iota(&shape, axis as u32);
+    let low = el.b.splat_like(t.id, crate::graph::tensor::range(t.elem.dtype()).0);
     let (mut values, mut ids) = (vec![], vec![]);
+    let mut taken: Option<ValueId> = None;
     for _ in 0..k {
-        let i = reduce::arg(el, ArgKind::Max, &rest, axis, false);
+        let i = match taken {
+            None => reduce::arg(el, ArgKind::Max, &t, axis, false),
+            Some(gone) => {
+                // What is left may be all -inf, so a place counts only if it is not taken, whatever its value.
+                let rest = el.b.ew(Ew::Select, &[gone, low, t.id]);
+                let top = el.b.reduce(ReduceKind::Max, rest, &[axis as u32]);
+                let top = el.b.broadcast(top, &shape, &lead);
+                let mut hit = el.b.ew(Ew::Eq, &[t.id, top]);
+                if t.elem.dtype().is_float() {
+                    let (x, y) = (el.b.ew(Ew::Ne, &[t.id, t.id]), el.b.ew(Ew::Ne, &[top, top]));
+                    let nan = el.b.ew(Ew::And, &[x, y]);
+                    hit = el.b.ew(Ew::Or, &[hit, nan]);
+                }
+                let free = el.b.ew(Ew::Not, &[gone]);
+                let id = el.b.ew(Ew::And, &[hit, free]);
+                let hit = Tensor { id, elem: Elem::Plain(DType::Bool), dims: t.dims.clone() };
+                reduce::arg(el, ArgKind::Max, &hit, axis, false)
+            }
+        };
         let at = Opd::new(i.clone(), span);
         let r = index::pick(el, &Opd::new(t.clone(), x.span), &at, span);
         values.push(Opd::new(el.failed(r)?, span));
-        let axes: Vec<u32> = (0..axis as u32).collect();
-        let wide = el.b.broadcast(i.id, &crate::sema::tensor::sizes(&t.dims), &axes);
-        let taken = el.b.ew(Ew::Eq, &[count, wide]);
-        rest.id = el.b.ew(Ew::Select, &[taken, low, rest.id]);
+        let wide = el.b.broadcast(i.id, &shape, &lead);
+        let here = el.b.ew(Ew::Eq, &[count, wide]);
+        taken = Some(taken.map_or(here, |gone| el.b.ew(Ew::Or, &[gone, here])));
         ids.push(at);
     }
     let values = shape::stack(el, &values, axis, span);

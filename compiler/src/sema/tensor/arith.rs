@@ -79,6 +79,11 @@ pub fn binary(el: &mut Elab<'_>, op: BinOp, a: &Opd, b: &Opd, span: Span) -> TR<
         if let Some(n) = static_extreme(op, *x, *y) {
             return Ok(Val::Num(n));
         }
+        if let Num::Int(i) = x
+            && i32::try_from(*i).is_err()
+        {
+            return super::fail("E0208", a.span, format!("{i} does not fit i32"));
+        }
         let x = dtype::tensor(el, a);
         return binary(el, op, &Opd::new(x, a.span), b, span);
     }
@@ -188,33 +193,75 @@ pub fn apply(el: &mut Elab<'_>, op: BinOp, x: ValueId, y: ValueId, dtype: DType)
     el.b.ew(ew, &[x, y])
 }
 
-/// Division rounded down. Ints: truncated division, less one where signs differ and a remainder is left.
+/// Division rounded down: the truncated quotient, less one where signs differ and a remainder is left. Of floats it is
+/// what is left when the remainder is taken off first, an integer but for rounding, so that `(x // y) * y + x % y` is x
+/// as nearly as the dtype allows; `x // 0` is what `x / 0` is.
 fn floor_div(el: &mut Elab<'_>, x: ValueId, y: ValueId, dtype: DType) -> ValueId {
-    if dtype.is_float() {
-        let q = el.b.ew(Ew::Div, &[x, y]);
-        return el.b.ew(Ew::Floor, &[q]);
+    let float = dtype.is_float();
+    let divisor = el.uniform(y);
+    let r = el.b.ew(Ew::Rem, &[x, y]);
+    let whole = if float { el.b.sub(x, r) } else { x };
+    let q = el.b.ew(Ew::Div, &[whole, y]);
+    if rounds_down(el, x, divisor, dtype) {
+        return q;
     }
-    let r = floor_rem(el, x, y, dtype);
-    let whole = el.b.sub(x, r);
-    el.b.ew(Ew::Div, &[whole, y])
+    let (_, down) = below(el, r, y);
+    let one = el.b.splat_like(q, 1.0);
+    let less = el.b.sub(q, one);
+    let q = el.b.ew(Ew::Select, &[down, less, q]);
+    if !float {
+        return q;
+    }
+    let q = el.b.ew(Ew::RoundEven, &[q]);
+    if divisor.is_some_and(|y| y != 0.0) {
+        return q;
+    }
+    let zero = el.b.zeros_like(y);
+    let by_zero = el.b.ew(Ew::Eq, &[y, zero]);
+    let fraction = el.b.ew(Ew::Div, &[x, y]);
+    let fraction = el.b.ew(Ew::Floor, &[fraction]);
+    el.b.ew(Ew::Select, &[by_zero, fraction, q])
 }
 
-/// The remainder of division rounded down: it has the sign of the divisor.
-fn floor_rem(el: &mut Elab<'_>, x: ValueId, y: ValueId, dtype: DType) -> ValueId {
-    let r = el.b.ew(Ew::Rem, &[x, y]);
-    if matches!(dtype, DType::U8 | DType::U16 | DType::U32)
-        || el.uniform(y).is_some_and(|y| y > 0.0 && dtype.is_int()) && never_negative(el, x)
-    {
-        return r;
-    }
+/// Does truncation round down, because neither operand is negative?
+fn rounds_down(el: &Elab<'_>, x: ValueId, divisor: Option<f64>, dtype: DType) -> bool {
+    matches!(dtype, DType::U8 | DType::U16 | DType::U32)
+        || dtype.is_int() && divisor.is_some_and(|y| y > 0.0) && never_negative(el, x)
+}
+
+/// Is the divisor negative, and does a remainder of truncated division have another sign than it?
+fn below(el: &mut Elab<'_>, r: ValueId, y: ValueId) -> (ValueId, ValueId) {
     let zero = el.b.zeros_like(r);
     let off = el.b.ew(Ew::Ne, &[r, zero]);
     let neg_r = el.b.ew(Ew::Lt, &[r, zero]);
     let neg_y = el.b.ew(Ew::Lt, &[y, zero]);
     let differ = el.b.ew(Ew::Xor, &[neg_r, neg_y]);
-    let fix = el.b.ew(Ew::And, &[off, differ]);
+    (neg_y, el.b.ew(Ew::And, &[off, differ]))
+}
+
+/// The remainder of division rounded down: it has the sign of the divisor, a zero too.
+fn floor_rem(el: &mut Elab<'_>, x: ValueId, y: ValueId, dtype: DType) -> ValueId {
+    let r = el.b.ew(Ew::Rem, &[x, y]);
+    let divisor = el.uniform(y);
+    if rounds_down(el, x, divisor, dtype) {
+        return r;
+    }
+    let (neg_y, fix) = below(el, r, y);
     let up = el.b.ew(Ew::Add, &[r, y]);
-    el.b.ew(Ew::Select, &[fix, up, r])
+    let r = el.b.ew(Ew::Select, &[fix, up, r]);
+    if !dtype.is_float() {
+        return r;
+    }
+    // Adding +0 turns -0 into +0 and leaves everything else, and the derivative, as it is.
+    let zero = el.b.zeros_like(r);
+    let positive = el.b.ew(Ew::Add, &[r, zero]);
+    if divisor.is_some_and(|y| y > 0.0) {
+        return positive;
+    }
+    let negative = el.b.ew(Ew::Neg, &[r]);
+    let negative = el.b.ew(Ew::Add, &[negative, zero]);
+    let negative = el.b.ew(Ew::Neg, &[negative]);
+    el.b.ew(Ew::Select, &[neg_y, negative, positive])
 }
 
 fn never_negative(el: &Elab<'_>, v: ValueId) -> bool {

@@ -310,6 +310,11 @@ pub fn pick(el: &mut Elab<'_>, x: &Opd, y: &Opd, span: Span) -> TR<Tensor> {
         ));
     }
     let (mask, _) = hit(el, &i, last);
+    if t.elem.dtype() == DType::Bool {
+        let id = el.b.ew(Ew::And, &[mask, t.id]);
+        let kept = Tensor { id, ..t.clone() };
+        return Ok(super::reduce::reduce(el, super::reduce::Red::Any, &kept, &[lead.len()], false));
+    }
     let zero = el.b.zeros_like(t.id);
     let kept = el.b.ew(Ew::Select, &[mask, t.id, zero]);
     let id = el.b.reduce(ReduceKind::Sum, kept, &[lead.len() as u32]);

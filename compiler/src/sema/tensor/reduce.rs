@@ -82,7 +82,7 @@ pub fn reduce(el: &mut Elab<'_>, red: Red, t: &Tensor, axes: &[usize], keep: boo
         Red::Norm => norm(el, t.id, &ax),
     };
     let elem = match (red, &t.elem) {
-        (Red::Max | Red::Min, Elem::Idx(n)) => Elem::Idx(n.clone()),
+        (Red::Max | Red::Min, Elem::Idx(n)) if count > 0 => Elem::Idx(n.clone()),
         _ => Elem::Plain(el.b.ty(id).dtype),
     };
     finish(el, id, elem, &t.dims, axes, keep)
@@ -131,7 +131,9 @@ fn truth(el: &mut Elab<'_>, kind: ReduceKind, v: ValueId, axes: &[u32]) -> Value
     let flag = el.b.cast(v, DType::Bool);
     let x = el.b.cast(flag, DType::I32);
     let r = el.b.reduce(kind, x, axes);
-    el.b.cast(r, DType::Bool)
+    // Over nothing the extremes are those of i32: any of nothing is false, all of nothing true.
+    let zero = el.b.zeros_like(r);
+    el.b.ew(Ew::Gt, &[r, zero])
 }
 
 /// `v` reduced, repeated back to the shape of `v`.

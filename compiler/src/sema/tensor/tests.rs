@@ -1,6 +1,6 @@
 //! Programs of `test` items, run by the graph interpreter: std's own examples, and the rules of tensor semantics.
 //!
-//! In: `rules.nn`, whose assertions must hold, and a table of wrong programs. Out: every assertion that fails, every
+//! In: `rules.nn` and `numpy_cases.nn`, whose assertions must hold, and a table of wrong programs. Out: every assertion that fails, every
 //! finding that differs from the table.
 
 use crate::graph::interp::{self, Feeds};
@@ -75,6 +75,14 @@ fn std_items_are_documented() {
 #[test]
 fn rules_hold() {
     let p = load(include_str!("tests/rules.nn"));
+    let bad = run(&p, p.main());
+    assert!(bad.is_empty(), "{bad}");
+}
+
+/// Some thousand results of NumPy.
+#[test]
+fn numpy_agrees() {
+    let p = load(include_str!("tests/numpy_cases.nn"));
     let bad = run(&p, p.main());
     assert!(bad.is_empty(), "{bad}");
 }
