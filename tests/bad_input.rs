@@ -250,7 +250,8 @@ fn full_disk_keeps_the_old_weights() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     fs::write(dir.path().join("p.nn"), CSV_PROGRAM).expect("written");
     fs::write(dir.path().join("d.csv"), "1,2,0\n3,4,1\n").expect("written");
-    fs::write(dir.path().join("w.safetensors"), b"old").expect("written");
+    assert_eq!(nnc(dir.path(), &["train", "p.nn"]).0, 0);
+    let old = fs::read(dir.path().join("w.safetensors")).expect("weights");
     let (code, _, err) = {
         let script = format!("ulimit -f 0; exec {} train p.nn", env!("CARGO_BIN_EXE_nnc"));
         let out = Command::new("sh")
@@ -262,7 +263,7 @@ fn full_disk_keeps_the_old_weights() {
     };
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("w.safetensors"), "{err}");
-    assert_eq!(fs::read(dir.path().join("w.safetensors")).expect("still there"), b"old");
+    assert_eq!(fs::read(dir.path().join("w.safetensors")).expect("still there"), old);
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn events_of_a_training_run() {
             ("val", metrics),
             ("test", metrics),
             ("weights", text),
+            ("interrupted", Value::is_boolean),
         ],
     );
     assert_eq!((&done["test"], &done["steps"]), (&epochs[1]["test"], &epochs[1]["step"]));
@@ -278,8 +279,11 @@ fn a_second_train_item_is_not_passed_over_in_silence() {
     let dir = folder();
     let program = fs::read_to_string(root().join("examples/perceptron.nn")).expect("an example");
     let again = program.split("train p").nth(1).expect("a train item");
-    fs::write(dir.path().join("p.nn"), format!("{program}\ntrain q{}", again.replace("p(x)", "q(x)")))
-        .expect("written");
+    fs::write(
+        dir.path().join("p.nn"),
+        format!("{program}\ntrain q{}", again.replace("p(x)", "q(x)").replace("last(\"p", "last(\"q")),
+    )
+    .expect("written");
     let ran = nnc(dir.path(), &["train", "p.nn"]).ok();
     assert!(ran.err.contains("only the first `train` item, `p`, is used; not `q`"), "{}", ran.err);
 }

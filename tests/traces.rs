@@ -1,8 +1,11 @@
-//! Ten-step loss traces of three models against PyTorch on the same initial weights and data.
+//! Ten-step loss traces of four models against PyTorch on the same initial weights and data.
 //!
 //! `tests/traces/make.py` made the weights, the data and the losses; the `.nn` files beside it say the same models.
 
 use assert_cmd::Command;
+use nn_runtime::data::convert::values;
+use nn_runtime::dtype::DType;
+use nn_runtime::weights;
 use serde_json::Value;
 use std::path::Path;
 
@@ -10,7 +13,8 @@ use std::path::Path;
 /// `64 * 2^-24 = 4e-6` a step. Ten steps of updates add at most ten of them.
 const TOLERANCE: f64 = 4e-5;
 
-fn check(name: &str) {
+/// Trains a stored program; the folder with what it saves.
+fn check(name: &str) -> tempfile::TempDir {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
     let text = std::fs::read_to_string(dir.join(format!("{name}.json"))).expect("stored losses");
     let expected: Vec<f64> = serde_json::from_str(&text).expect("a list of losses");
@@ -33,6 +37,7 @@ fn check(name: &str) {
         let error = (got - want).abs() / want.abs().max(1.0);
         assert!(error <= TOLERANCE, "{name}, step {}: {got} against PyTorch's {want}", step + 1);
     }
+    out
 }
 
 #[test]
@@ -48,4 +53,38 @@ fn layernorm_gelu_adamw_clip() {
 #[test]
 fn embedding_silu_sgd_nesterov() {
     check("embed");
+}
+
+#[test]
+fn batch_norm_and_its_running_statistics() {
+    let out = check("batch_norm");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
+    let ours = weights::read(&out.path().join("batch_norm.safetensors")).expect("saved weights");
+    let theirs = weights::read(&dir.join("batch_norm.after.safetensors")).expect("stored weights");
+    let floats = |file: &weights::SafeTensors, name: &str| {
+        let bytes = file.f32(file.get(name).unwrap_or_else(|| panic!("`{name}`"))).expect("floats");
+        values(DType::F32, &bytes)
+    };
+    for name in ["1.running_mean", "1.running_var", "4.running_mean", "4.running_var"] {
+        let (got, want) = (floats(&ours, name), floats(&theirs, name));
+        assert_eq!(got.len(), want.len());
+        for (got, want) in got.iter().zip(&want) {
+            assert!((got - want).abs() <= TOLERANCE * want.abs().max(1.0), "{name}: {got} against PyTorch's {want}");
+        }
+    }
+    // The loss in evaluation mode, of our weights and of PyTorch's own, its counters of batches included.
+    let text = std::fs::read_to_string(dir.join("batch_norm.eval.json")).expect("a stored loss");
+    let want: f64 = serde_json::from_str(&text).expect("a number");
+    for file in [out.path().join("batch_norm.safetensors"), dir.join("batch_norm.after.safetensors")] {
+        let run = Command::new(env!("CARGO_BIN_EXE_nnc"))
+            .args(["eval", "--json", "--weights"])
+            .args([&file, &dir.join("batch_norm.nn")])
+            .output()
+            .expect("nnc starts");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let text = String::from_utf8_lossy(&run.stdout);
+        let eval = text.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok()).find(|v| v["event"] == "eval");
+        let got = eval.and_then(|v| v["values"]["loss"].as_f64()).expect("a loss");
+        assert!((got - want).abs() <= TOLERANCE * want, "{}: {got} against PyTorch's {want}", file.display());
+    }
 }

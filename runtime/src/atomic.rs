@@ -96,10 +96,23 @@ pub fn check_writable(path: &Path) -> Result<(), DataError> {
     }
     let folder = folder_of(path);
     fs::create_dir_all(&folder).map_err(|e| failed(path, &e))?;
-    let probe = folder.join(temp_name("nnc"));
-    let result = RealDisk.create(&probe).and_then(|mut f| f.write_all(b"x"));
+    // Under the name that a save will take, which must not be too long either.
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let probe = folder.join(temp_name(&name));
+    let mut file = RealDisk.create(&probe).map_err(|e| failed(path, &e))?;
+    let result = file.write_all(b"x");
     let _ = fs::remove_file(&probe);
     result.map_err(|e| failed(path, &e))
+}
+
+/// Whether a file name is one that [`save`] gives to a file under way: old ones are removed.
+pub fn is_temporary(name: &str) -> bool {
+    let middle = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp")).and_then(|n| n.rsplit_once('.'));
+    middle.is_some_and(|(_, number)| is_number(number))
+}
+
+fn is_number(middle: &str) -> bool {
+    !middle.is_empty() && middle.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -121,7 +134,7 @@ fn remove_stale(folder: &Path, name: &str) {
         let file = entry.file_name();
         let ours = file.to_str().is_some_and(|f| {
             let middle = f.strip_prefix(&start).and_then(|f| f.strip_suffix(".tmp"));
-            middle.is_some_and(|m| !m.is_empty() && m.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
+            middle.is_some_and(is_number)
         });
         let old = || entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
         if ours && old().is_some_and(|age| age > STALE) {
@@ -276,6 +289,16 @@ mod tests {
         assert_eq!(e.notes, ["the old file is unchanged"]);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(dir.path()), ["w"]);
+    }
+
+    #[test]
+    fn a_name_too_long_for_its_temporary_file_is_found_before_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        // The name itself is one that the file system takes.
+        let path = dir.path().join("w".repeat(250));
+        fs::write(&path, b"").unwrap();
+        assert_eq!(check_writable(&path).unwrap_err().code, codes::SAVE);
+        assert!(is_temporary(&temp_name("w.safetensors")) && !is_temporary("w.tmp") && !is_temporary(".w.1-x.tmp"));
     }
 
     #[test]

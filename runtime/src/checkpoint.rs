@@ -1,14 +1,14 @@
 //! Checkpoints: the whole state of a training run in one file.
 //!
-//! In: parameters, optimizer and metric state, and [`TrainState`]. Out: a safetensors file (parameters under their own
-//! names, so it also loads as weights) with the state as JSON in its metadata and a checksum over every byte. Everything
-//! else about a run is a pure function of it: draws are keyed by (seed, step), the order of examples by (seed, epoch).
+//! In: weights (parameters and the model's state), optimizer and metric state, and [`TrainState`]. Out: a safetensors file
+//! (weights under their own names, so it also loads as such) with the state as JSON in its metadata and a checksum over
+//! every byte. Everything else about a run is a pure function of it: draws are keyed by (seed, step), the order of examples by (seed, epoch).
 //! Resuming from it is bit-identical, and refused when program, data, seed or batch size are not those of the run.
 
 use crate::atomic;
 use crate::dtype::DType;
 use crate::error::{DataError, codes};
-use crate::weights::{self, STATE_PREFIX, SafeTensors, TensorRef};
+use crate::weights::{STATE_PREFIX, SafeTensors, TensorRef};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -74,8 +74,28 @@ pub struct TrainState {
     pub stop_best: Option<Bits>,
     /// Epochs since it improved.
     pub stale: u64,
+    /// The last epoch that was completed.
+    pub last: Option<SavedRow>,
+    /// The epoch of the weights that are kept, where they are those of an epoch.
+    pub kept: Option<SavedRow>,
     /// The run has ended: nothing is left to do.
     pub finished: bool,
+}
+
+/// What an epoch came to, without its time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedRow {
+    /// Epoch, from 1.
+    pub epoch: u64,
+    /// Steps done in all.
+    pub step: u64,
+    /// Of the training part, by name.
+    pub train: Vec<(String, Bits)>,
+    /// Of the validation part.
+    pub val: Vec<(String, Bits)>,
+    /// Of the test part.
+    pub test: Vec<(String, Bits)>,
 }
 
 /// A checkpoint read back.
@@ -90,19 +110,19 @@ pub struct Checkpoint {
 pub fn save(
     path: &Path,
     state: &TrainState,
-    params: &[TensorRef<'_>],
+    weights: &[TensorRef<'_>],
     training: &[TensorRef<'_>],
 ) -> Result<(), DataError> {
-    atomic::save(path, &[&encode(state, params, training)])
+    atomic::save(path, &[&encode(state, weights, training)])
 }
 
 /// The bytes of a checkpoint.
-pub fn encode(state: &TrainState, params: &[TensorRef<'_>], training: &[TensorRef<'_>]) -> Vec<u8> {
+pub fn encode(state: &TrainState, weights: &[TensorRef<'_>], training: &[TensorRef<'_>]) -> Vec<u8> {
     let names: Vec<String> = training.iter().map(|t| format!("{STATE_PREFIX}{}", t.name)).collect();
     let training = training.iter().zip(&names).map(|(t, name)| TensorRef { name, ..t.clone() });
-    let tensors: Vec<TensorRef<'_>> = params.iter().cloned().chain(training).collect();
+    let tensors: Vec<TensorRef<'_>> = weights.iter().cloned().chain(training).collect();
     let json = serde_json::to_string(state).unwrap_or_default();
-    let mut bytes = weights::encode(&tensors, &[(CHECKSUM, "0".repeat(8)), (STATE, json)]);
+    let mut bytes = crate::weights::encode(&tensors, &[(CHECKSUM, "0".repeat(8)), (STATE, json)]);
     let sum = crc(&bytes);
     if let Some(at) = checksum_at(&bytes) {
         bytes[at..at + 8].copy_from_slice(format!("{sum:08x}").as_bytes());
@@ -164,7 +184,7 @@ impl Checkpoint {
         Err(err.help("restore what has changed, or start again without `--resume`"))
     }
 
-    /// The bytes of a parameter or, with `training`, of a state tensor, if name, type and shape are the same.
+    /// The bytes of a weight or, with `training`, of a training state, if name, type and shape are the same.
     pub fn tensor(&self, name: &str, training: bool, dtype: DType, shape: &[u64]) -> Result<Vec<u8>, DataError> {
         let stored = if training { self.file.get(&format!("{STATE_PREFIX}{name}")) } else { self.file.get(name) };
         match stored.filter(|t| t.dtype == Some(dtype) && t.shape == shape) {

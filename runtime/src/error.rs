@@ -44,6 +44,10 @@ pub mod codes {
     pub const SAVE: &str = "E0417";
     /// A checkpoint belongs to another run or is damaged.
     pub const CHECKPOINT: &str = "E0418";
+    /// Weights, or the loss that they give, are NaN or infinite.
+    pub const NOT_FINITE: &str = "E0419";
+    /// A loss, parameter or state became NaN or infinite while training.
+    pub const DIVERGED: &str = "E0501";
 }
 
 /// A place in a file.
@@ -138,7 +142,7 @@ pub enum RuntimeError {
     #[error("error: limit: {0}")]
     Limit(String),
     /// The loss or a parameter became NaN or infinite.
-    #[error("error: {what} is {value} at step {step} (epoch {epoch}){}", first_op.as_ref().map(|o| format!("; first produced by {o}")).unwrap_or_default())]
+    #[error("error: {what} is {value} at step {step} (epoch {epoch})")]
     NonFinite {
         /// `loss`, `val.loss`, or a parameter's path.
         what: String,
@@ -148,9 +152,12 @@ pub enum RuntimeError {
         step: u64,
         /// Epoch, from 1.
         epoch: u64,
-        /// The op that produced the first non-finite value, where it was looked for.
-        first_op: Option<String>,
+        /// What the file of the weights holds, where there is to be one.
+        weights: Option<String>,
     },
+    /// Weights from a file are NaN or infinite, or give a loss that is.
+    #[error("error{0}")]
+    NotFinite(DataError),
     /// The plan asks for something impossible. A defect of the caller: the compiler rules it out.
     #[error("internal error: {0}")]
     Bug(String),
@@ -162,7 +169,7 @@ impl RuntimeError {
         match self {
             RuntimeError::Data(_) => 3,
             RuntimeError::Limit(_) => 4,
-            RuntimeError::NonFinite { .. } => 5,
+            RuntimeError::NonFinite { .. } | RuntimeError::NotFinite(_) => 5,
             RuntimeError::Bug(_) => 70,
         }
     }
@@ -256,7 +263,7 @@ mod tests {
     fn exit_codes() {
         assert_eq!(RuntimeError::from(DataError::new(codes::IO, "f", "x")).exit_code(), 3);
         assert_eq!(RuntimeError::Limit("x".into()).exit_code(), 4);
-        let e = RuntimeError::NonFinite { what: "loss".into(), value: f64::NAN, step: 7, epoch: 1, first_op: None };
+        let e = RuntimeError::NonFinite { what: "loss".into(), value: f64::NAN, step: 7, epoch: 1, weights: None };
         assert_eq!(e.exit_code(), 5);
         assert_eq!(e.to_string(), "error: loss is NaN at step 7 (epoch 1)");
     }

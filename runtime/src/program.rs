@@ -12,8 +12,10 @@ pub struct Program {
     pub name: String,
     /// Parameters, in the order and at the offsets of the param arena.
     pub params: Vec<TensorSpec>,
-    /// Optimizer, metric and model state, likewise in the state arena.
+    /// Model, optimizer and metric state, likewise in the state arena.
     pub state: Vec<TensorSpec>,
+    /// How many of `state`, the first ones, belong to the model (running statistics): they are saved with its parameters.
+    pub model_state: usize,
     /// Bytes of the param arena.
     pub param_bytes: u64,
     /// Bytes of the state arena.

@@ -6,7 +6,7 @@
 use crate::data::split::Dataset;
 use crate::error::RuntimeError;
 use crate::exec::{self, Gather, Session};
-use crate::program::TensorSpec;
+use crate::program::{Program, TensorSpec};
 use crate::train::{Part, Ratio, Stepper};
 use crate::weights::TensorRef;
 
@@ -194,11 +194,11 @@ impl Stepper for ProgramStepper {
 
     fn tensors(&self, part: Part) -> Vec<TensorRef<'_>> {
         let program = self.session.program();
-        let (specs, bytes) = match part {
-            Part::Params => (&program.params, self.session.params_bytes()),
-            Part::State => (&program.state, self.session.state_bytes()),
+        let bytes = match part {
+            Part::Params => self.session.params_bytes(),
+            Part::Model | Part::Training => self.session.state_bytes(),
         };
-        specs
+        specs(program, part)
             .iter()
             .map(|s| TensorRef { name: &s.name, dtype: s.dtype, shape: &s.shape, bytes: &bytes[range(s)] })
             .collect()
@@ -206,13 +206,23 @@ impl Stepper for ProgramStepper {
 
     fn set(&mut self, part: Part, index: usize, bytes: &[u8]) {
         let program = self.session.program().clone();
-        let (specs, all) = match part {
-            Part::Params => (&program.params, self.session.params_bytes_mut()),
-            Part::State => (&program.state, self.session.state_bytes_mut()),
+        let all = match part {
+            Part::Params => self.session.params_bytes_mut(),
+            Part::Model | Part::Training => self.session.state_bytes_mut(),
         };
-        if let Some(s) = specs.get(index).filter(|s| s.bytes() == bytes.len() as u64) {
+        if let Some(s) = specs(&program, part).get(index).filter(|s| s.bytes() == bytes.len() as u64) {
             all[range(s)].copy_from_slice(bytes);
         }
+    }
+}
+
+/// The tensors of a part; those of the model lead its arena of states.
+fn specs(program: &Program, part: Part) -> &[TensorSpec] {
+    let (model, training) = program.state.split_at(program.model_state.min(program.state.len()));
+    match part {
+        Part::Params => &program.params,
+        Part::Model => model,
+        Part::Training => training,
     }
 }
 

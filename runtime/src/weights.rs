@@ -7,7 +7,7 @@
 //! checked arithmetic against the bytes that are there, tensors may not overlap, leave holes or share a name.
 
 use crate::atomic;
-use crate::data::convert::{Format, convert};
+use crate::data::convert::{self, Format, convert};
 use crate::dtype::DType;
 use crate::error::{DataError, codes, nearest, printable, reason};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -22,11 +22,17 @@ const MAX_HEADER: u64 = 100_000_000;
 const MAX_LINES: usize = 12;
 /// Tensors with this prefix are a checkpoint's training state, no weights.
 pub const STATE_PREFIX: &str = "@state/";
+/// Metadata keys with this prefix are ours: they tell a file that may be replaced from anyone else's.
+pub const OURS: &str = "nnc.";
+/// The metadata entry of saved weights: the version of what is in them.
+pub const MARK: (&str, &str) = ("nnc.weights", "1");
+/// PyTorch's batch norm counts its batches beside its statistics; only an average without momentum reads the count.
+const COUNTER: &str = "num_batches_tracked";
 
 /// A tensor to be saved.
 #[derive(Clone, Debug)]
 pub struct TensorRef<'a> {
-    /// A parameter's path.
+    /// A parameter's or state's path.
     pub name: &'a str,
     /// Element type.
     pub dtype: DType,
@@ -60,11 +66,13 @@ pub struct SafeTensors {
     bytes: Vec<u8>,
 }
 
-/// Name and shape that a model wants.
+/// Name and type that a model wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted<'a> {
-    /// A parameter's path.
+    /// A parameter's or state's path.
     pub name: &'a str,
+    /// Element type.
+    pub dtype: DType,
     /// Shape.
     pub shape: &'a [u64],
 }
@@ -102,6 +110,36 @@ pub fn read(path: &Path) -> Result<SafeTensors, DataError> {
     let mut file = File::open(path).map_err(|e| failed(&e))?;
     let bytes = crate::data::input::read_up_to(&mut file, meta.len()).map_err(|e| failed(&e))?;
     SafeTensors::parse(&name, bytes)
+}
+
+/// Whether nnc wrote a file: a safetensors file with metadata of ours. Only its header is read, so what a full disk cut
+/// short is still ours.
+pub fn is_ours(path: &Path) -> std::io::Result<bool> {
+    use std::io::Read;
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut length = vec![];
+    file.by_ref().take(8).read_to_end(&mut length)?;
+    let Some(n) = length.first_chunk().map(|&b| u64::from_le_bytes(b)).filter(|&n| n <= MAX_HEADER.min(size)) else {
+        return Ok(false);
+    };
+    let text = crate::data::input::read_up_to(&mut file, n)?;
+    let Ok(header) = serde_json::from_slice::<Header>(&text) else { return Ok(false) };
+    Ok(header.0.iter().any(|(_, v)| matches!(v, Value::Metadata(m) if m.keys().any(|k| k.starts_with(OURS)))))
+}
+
+/// The first tensor with a value that is not finite, and the value.
+pub fn first_non_finite<'a>(tensors: impl IntoIterator<Item = &'a TensorRef<'a>>) -> Option<(&'a str, f64)> {
+    tensors.into_iter().find_map(|t| {
+        let bad = match t.dtype {
+            DType::F32 => {
+                t.bytes.as_chunks().0.iter().map(|&b| f32::from_ne_bytes(b)).find(|v| !v.is_finite()).map(f64::from)
+            }
+            DType::F64 => t.bytes.as_chunks().0.iter().map(|&b| f64::from_ne_bytes(b)).find(|v| !v.is_finite()),
+            _ => None,
+        };
+        bad.map(|v| (t.name, v))
+    })
 }
 
 impl SafeTensors {
@@ -176,14 +214,46 @@ impl SafeTensors {
         }
     }
 
-    /// Parameters for a model, in its order, or everything that does not fit.
+    /// The values of a tensor as a type, native byte order: floats as floats, integers as integers. What does not fit is
+    /// an error, never another value.
+    fn values(&self, t: &Stored, want: DType) -> Result<Vec<u8>, DataError> {
+        let name = printable(&t.name);
+        match t.dtype {
+            Some(have) if have == want => {
+                let mut bytes = self.raw(t).to_vec();
+                if cfg!(target_endian = "big") && have.bytes() > 1 {
+                    bytes.chunks_exact_mut(have.bytes()).for_each(<[u8]>::reverse);
+                }
+                Ok(bytes)
+            }
+            _ if want == DType::F32 => self.f32(t),
+            Some(have) if !have.is_float() && !want.is_float() => {
+                let format = Format { dtype: have, big_endian: false };
+                let misfit = |value: &dyn fmt::Display| {
+                    let what = format_args!("`{name}` has the value {value}, which fits no {want}");
+                    DataError::new(codes::OUT_OF_RANGE, &self.file, what)
+                };
+                let bytes = convert(format, self.raw(t).to_vec()).map_err(|m| misfit(&m.value))?;
+                let values = convert::values(format.column_dtype(), &bytes);
+                convert::from_f64(want, &values).map_err(|i| misfit(&values.get(i).copied().unwrap_or(f64::NAN)))
+            }
+            have => {
+                let have = have.map_or("another type".to_owned(), |d| d.to_string());
+                let what = format_args!("`{name}` holds {have}, the model wants {want}");
+                Err(DataError::new(codes::UNSUPPORTED, &self.file, what))
+            }
+        }
+    }
+
+    /// Parameters and state for a model, in its order, or everything that does not fit. The counter of PyTorch's batch
+    /// norm may be there without being wanted.
     pub fn fit(&self, model: &str, wanted: &[Wanted<'_>]) -> Result<Vec<Vec<u8>>, DataError> {
         let stored: BTreeMap<&str, &Stored> = self.tensors.iter().map(|t| (t.name.as_str(), t)).collect();
         let names: BTreeSet<&str> = wanted.iter().map(|w| w.name).collect();
         let extra: Vec<&Stored> = self
             .tensors
             .iter()
-            .filter(|t| !names.contains(t.name.as_str()) && !t.name.starts_with(STATE_PREFIX))
+            .filter(|t| !names.contains(t.name.as_str()) && !t.name.starts_with(STATE_PREFIX) && !is_counter(t))
             .collect();
         let mut report = Report::default();
         for w in wanted {
@@ -199,12 +269,10 @@ impl SafeTensors {
         if report.count > 0 {
             return Err(report.error(&self.file, model, wanted.len()));
         }
-        wanted
-            .iter()
-            .filter_map(|w| stored.get(w.name))
-            .enumerate()
-            .map(|(i, t)| if crate::mutant!("weights.offsets") { self.f32(&self.tensors[i]) } else { self.f32(t) })
-            .collect()
+        let values = |(i, (t, dtype)): (usize, (&&Stored, DType))| {
+            self.values(if crate::mutant!("weights.offsets") { &self.tensors[i] } else { t }, dtype)
+        };
+        wanted.iter().filter_map(|w| Some((stored.get(w.name)?, w.dtype))).enumerate().map(values).collect()
     }
 }
 
@@ -276,6 +344,11 @@ impl Report {
         }
         err
     }
+}
+
+fn is_counter(t: &Stored) -> bool {
+    let last = t.name.rsplit('.').next() == Some(COUNTER);
+    last && t.shape.is_empty() && t.dtype.is_some_and(|d| !d.is_float())
 }
 
 fn missing(path: &Path, e: &std::io::Error) -> DataError {

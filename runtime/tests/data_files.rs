@@ -595,7 +595,10 @@ fn two_tensors() -> Vec<u8> {
 #[test]
 fn fuzz_safetensors() {
     fuzz(&[two_tensors()], 8, |b| {
-        let wanted = [Wanted { name: "fc.weight", shape: &[2, 3] }, Wanted { name: "fc.bias", shape: &[3] }];
+        let wanted = [
+            Wanted { name: "fc.weight", dtype: DType::F32, shape: &[2, 3] },
+            Wanted { name: "fc.bias", dtype: DType::F32, shape: &[3] },
+        ];
         match SafeTensors::parse("w", b) {
             Ok(f) => {
                 let _ = f.fit("m", &wanted);
@@ -620,7 +623,10 @@ fn checkpoint_bit_flips() {
     assert_eq!(good.tensor("w", true, DType::F32, &[2]).unwrap(), p.bytes);
     assert!(good.tensor("w", true, DType::F32, &[3]).is_err());
     assert_eq!(
-        SafeTensors::parse("c", bytes.clone()).unwrap().fit("m", &[Wanted { name: "w", shape: &[2] }]).unwrap(),
+        SafeTensors::parse("c", bytes.clone())
+            .unwrap()
+            .fit("m", &[Wanted { name: "w", dtype: DType::F32, shape: &[2] }])
+            .unwrap(),
         [p.bytes]
     );
     for bit in 0..bytes.len() * 8 {

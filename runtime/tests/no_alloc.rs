@@ -66,6 +66,7 @@ fn a_step_allocates_nothing() {
         name: "p".into(),
         params: vec![tensor("w", &[100, 600])],
         state: vec![],
+        model_state: 0,
         param_bytes: w.bytes,
         state_bytes: 0,
         entries: vec![Entry {

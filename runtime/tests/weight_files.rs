@@ -22,9 +22,9 @@ fn round_trip_through_a_file() {
     let file = read(&path).unwrap();
     assert_eq!(file.metadata["format"], "pt");
     let wanted = [
-        Wanted { name: "b", shape: &[] },
-        Wanted { name: "fc.weight", shape: &[2, 3] },
-        Wanted { name: "none", shape: &[0, 4] },
+        Wanted { name: "b", dtype: DType::F32, shape: &[] },
+        Wanted { name: "fc.weight", dtype: DType::F32, shape: &[2, 3] },
+        Wanted { name: "none", dtype: DType::F32, shape: &[0, 4] },
     ];
     assert_eq!(file.fit("m", &wanted).unwrap(), [b.clone(), w.clone(), vec![]]);
     // Same tensors, same bytes.
@@ -45,7 +45,10 @@ fn files_of_the_reference_implementation() {
         ("double", TensorView::new(Dtype::F64, vec![1], &b).unwrap()),
     ];
     let file = SafeTensors::parse("t", serialize(views, None).unwrap()).unwrap();
-    let wanted = [Wanted { name: "half", shape: &[2] }, Wanted { name: "double", shape: &[1] }];
+    let wanted = [
+        Wanted { name: "half", dtype: DType::F32, shape: &[2] },
+        Wanted { name: "double", dtype: DType::F32, shape: &[1] },
+    ];
     assert_eq!(file.fit("m", &wanted).unwrap(), [f32s(&[1.0, -2.0]), f32s(&[2.5])]);
 }
 
@@ -60,10 +63,10 @@ fn what_does_not_fit_is_named() {
     ];
     let file = SafeTensors::parse("gpt2.safetensors", encode(&tensors, &[])).unwrap();
     let wanted = [
-        Wanted { name: "h.0.c_attn.weight", shape: &[6, 2] },
-        Wanted { name: "ln_f.bias", shape: &[3] },
-        Wanted { name: "head.weight", shape: &[5] },
-        Wanted { name: "head.scale", shape: &[1] },
+        Wanted { name: "h.0.c_attn.weight", dtype: DType::F32, shape: &[6, 2] },
+        Wanted { name: "ln_f.bias", dtype: DType::F32, shape: &[3] },
+        Wanted { name: "head.weight", dtype: DType::F32, shape: &[5] },
+        Wanted { name: "head.scale", dtype: DType::F32, shape: &[1] },
     ];
     let e = file.fit("m", &wanted).unwrap_err();
     assert_eq!(e.code, codes::WEIGHTS_MISFIT);
@@ -177,7 +180,7 @@ fn killed_while_saving() {
         child.kill().unwrap();
         child.wait().unwrap();
         let file = read(&path).unwrap();
-        let values = file.fit("m", &[Wanted { name: "w", shape: &[1 << 16] }]).unwrap().remove(0);
+        let values = file.fit("m", &[Wanted { name: "w", dtype: DType::F32, shape: &[1 << 16] }]).unwrap().remove(0);
         // All values come from one save.
         assert!(values.chunks_exact(4).all(|v| v == &values[..4]));
         changed += u64::from(values[..4] != (-1f32).to_le_bytes());

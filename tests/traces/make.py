@@ -56,3 +56,17 @@ m = Rbf()
 d = dict(x=torch.randint(0, 20, (50, 4), dtype=torch.int32), y=torch.randn(50, 1) * 2)
 opt = torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
 trace("embed", m, d, lambda m, d: F.huber_loss(m(d["x"]), d["y"]), opt)
+
+# Batch norm over vectors and over images: the statistics are part of the state dict, before and after the ten steps.
+# Not Adam: the gradient of a bias before batch norm is rounding noise around 0, which Adam scales up to whole steps.
+torch.manual_seed(3)
+m = nn.Sequential(
+    nn.Linear(6, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Unflatten(1, (2, 3, 4)), nn.BatchNorm2d(2, momentum=0.2), nn.Flatten(),
+    nn.Linear(24, 4),
+)
+d = dict(x=torch.randn(36, 6) * 2 - 1, y=torch.randint(0, 4, (36,), dtype=torch.int32))
+trace("batch_norm", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long()), torch.optim.SGD(m.parameters(), lr=0.1))
+save_file({k: v.detach().numpy().copy() for k, v in m.state_dict().items()}, here / "batch_norm.after.safetensors")
+m.eval()
+evaluated = F.cross_entropy(m(d["x"]), d["y"].long()).item()
+(here / "batch_norm.eval.json").write_text(json.dumps(evaluated) + "\n")

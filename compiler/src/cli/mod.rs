@@ -16,6 +16,7 @@ mod test;
 
 use crate::diag::{Diagnostic, Severity};
 use crate::driver::{Failure, Options, Project};
+use crate::sema::units::TrainUnit;
 use args::{Cli, Command, Common, Target};
 use clap::Parser;
 use nn_runtime::error::RuntimeError;
@@ -86,7 +87,7 @@ fn options(common: &Common) -> Options {
     }
     let mut sets = common.set.clone();
     sets.extend(common.lr.iter().map(|lr| ("train.optimizer.lr".to_owned(), lr.clone())));
-    Options { sets, data, seed: common.seed, ..Options::default() }
+    Options { sets, data, out: common.out.clone(), seed: common.seed, ..Options::default() }
 }
 
 /// Reads and checks a program; reports what was found.
@@ -94,6 +95,13 @@ fn open(file: &Path, common: &Common, ui: &Ui) -> Result<Project, Failure> {
     let project = crate::driver::open(file, options(common))?;
     let wrong = ui.diagnostics(&project.diags, project.sources());
     if wrong { Err(Failure::Diagnostics(code_of(&project.diags))) } else { Ok(project) }
+}
+
+/// Holds the files that a unit writes against what is there; reports what stands in the way.
+fn check_outputs(project: &Project, unit: &TrainUnit, ui: &Ui) -> Result<(), Failure> {
+    let found = crate::driver::check_outputs(project, unit);
+    let wrong = ui.diagnostics(&found, project.sources());
+    if wrong { Err(Failure::Diagnostics(code_of(&found))) } else { Ok(()) }
 }
 
 /// 3 if a file or data is wrong, 1 if the program is.
@@ -109,6 +117,10 @@ fn fail(ui: &Ui, failure: Failure) -> u8 {
         Failure::Runtime(RuntimeError::Data(e)) => {
             ui.data_error(&e);
             3
+        }
+        Failure::Runtime(RuntimeError::NotFinite(e)) => {
+            ui.data_error(&e);
+            5
         }
         Failure::Runtime(e) => {
             ui.error("", &e.to_string());
@@ -131,7 +143,7 @@ fn fail(ui: &Ui, failure: Failure) -> u8 {
 }
 
 /// The unit to work on: the first one.
-fn unit<'a>(project: &'a Project, ui: &Ui) -> Result<&'a crate::sema::units::TrainUnit, Failure> {
+fn unit<'a>(project: &'a Project, ui: &Ui) -> Result<&'a TrainUnit, Failure> {
     match project.units.as_slice() {
         [unit] => Ok(unit),
         [] => Err(Failure::Usage("the program has no `train` item".to_owned())),

@@ -4,7 +4,7 @@
 
 use super::ui::Ui;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nn_runtime::train::{EpochRow, Event, Observer, Summary, Values};
+use nn_runtime::train::{Ended, EpochRow, Event, Observer, Summary, Values};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -95,10 +95,11 @@ impl Observer for Progress {
                 }
             }
             Event::Warning(text) => self.bar.suspend(|| self.ui.text(&format!("warning: {text}"))),
-            Event::Interrupted { epoch, step } => {
+            Event::Interrupted { epoch, step, resumable } => {
                 self.close();
                 self.ui.event(&json!({ "event": "interrupted", "epoch": epoch, "step": step }));
-                self.ui.text(&format!("interrupted in epoch {epoch} after step {step}; `--resume` goes on from here"));
+                let on = if *resumable { "; `--resume` goes on from here" } else { "" };
+                self.ui.text(&format!("interrupted in epoch {epoch} after step {step}{on}"));
             }
         }
     }
@@ -110,6 +111,7 @@ pub fn done(ui: &Ui, s: &Summary) {
     ui.event(&json!({
         "event": "done", "epochs": s.epochs, "steps": s.steps, "seconds": round(s.seconds), "train": object(&s.train),
         "val": object(&s.val), "test": object(&s.test), "weights": weights,
+        "interrupted": s.ended == Ended::Interrupted,
     }));
     let mut text = format!("done: {} epochs, {} steps in {:.2} s", s.epochs, s.steps, s.seconds);
     for (part, values) in [("val", &s.val), ("test", &s.test)] {

@@ -5,7 +5,7 @@ use super::progress::{Progress, done, object, short};
 use super::ui::{Ui, bytes, thousands};
 use crate::driver::{self, Failure, Run};
 use nn_runtime::checkpoint;
-use nn_runtime::error::{DataError, RuntimeError, codes};
+use nn_runtime::error::{DataError, codes};
 use nn_runtime::train;
 use serde_json::json;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
     let project = super::open(&args.file, &args.common, ui)?;
     let unit = super::unit(&project, ui)?;
+    super::check_outputs(&project, unit, ui)?;
     let stop = stop_on_interrupt();
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
-    run.place_outputs(&args.common.out)?;
     if args.resume {
         let Some(path) = run.plan.checkpoint.clone() else {
             return Err(Failure::Usage("the program saves nothing to resume from; add `save = last(..)`".to_owned()));
@@ -34,11 +34,13 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
             done(ui, &summary);
             Ok(())
         }
-        Err(RuntimeError::NonFinite { what, value, step, epoch, first_op: None }) if args.check_finite => {
-            let first_op = driver::first_non_finite(&project, unit, &mut run, step)?;
-            Err(RuntimeError::NonFinite { what, value, step, epoch, first_op }.into())
-        }
-        Err(e) => Err(e.into()),
+        Err(e) => match driver::diverged(&project, unit, &mut run, &e, args.check_finite)? {
+            Some(d) => {
+                ui.diagnostics(&[d], project.sources());
+                Err(Failure::Diagnostics(e.exit_code()))
+            }
+            None => Err(e.into()),
+        },
     }
 }
 
@@ -91,7 +93,6 @@ fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
     let unit = super::unit(&project, ui)?;
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
-    run.place_outputs(&args.common.out)?;
     let path = match (&args.weights, &run.plan.save) {
         (Some(path), _) => path.clone(),
         (None, Some(save)) => save.path().to_owned(),

@@ -25,7 +25,8 @@ pub struct Source<'a> {
     pub flops: u64,
 }
 
-/// Compiles every kernel and assembles the program. `params` and `state` describe their arenas in full.
+/// Compiles every kernel and assembles the program. `params` and `state` describe their arenas in full; which state is
+/// the model's is the caller's to say.
 pub fn emit(
     name: impl Into<String>,
     params: Vec<TensorSpec>,
@@ -79,7 +80,7 @@ pub fn emit_by(
     }
     let code: Vec<Arc<dyn Code>> = vec![compiled.code];
     let (param_bytes, state_bytes) = (end_of_specs(&params), end_of_specs(&state));
-    Ok(Program { name: name.into(), params, state, param_bytes, state_bytes, entries, code })
+    Ok(Program { name: name.into(), params, state, model_state: 0, param_bytes, state_bytes, entries, code })
 }
 
 /// The tensors of an arena, ordered by offset; shapes by buffer name, flat where absent.

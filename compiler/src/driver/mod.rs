@@ -3,11 +3,15 @@
 //! In: a program's file and options. Out: diagnostics, the graphs and kernels of every entry, a [`Program`] for the
 //! runtime. Everything that a command needs of the compiler goes through here.
 
+mod diverged;
+mod outputs;
 mod parsed;
 mod run;
 
+pub use diverged::diverged;
+pub use outputs::{check_outputs, targets};
 pub use parsed::{Parsed, parse_bytes, parse_file};
-pub use run::{Run, first_non_finite, prepare};
+pub use run::{Run, prepare};
 
 use crate::codegen;
 use crate::codegen::emit;
@@ -19,7 +23,7 @@ use crate::opt;
 use crate::pass::{self, PassOptions, Ran};
 use crate::sched;
 use crate::sema::train::{self, Kind};
-use crate::sema::units::{self, Batches, TrainUnit};
+use crate::sema::units::{self, Batches, StoredRole, TrainUnit};
 use crate::source::SourceMap;
 use crate::syntax::{limits, source_from_bytes};
 use nn_runtime::data::{self, Header, SourceSpec};
@@ -66,6 +70,8 @@ pub struct Options {
     pub sets: Vec<(String, String)>,
     /// `--data`, then `NN_DATA`
     pub data: Vec<PathBuf>,
+    /// `--out`
+    pub out: PathBuf,
     /// `--seed`
     pub seed: Option<u64>,
     /// How passes run.
@@ -266,7 +272,8 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
         (specs(&unit.params, SlotKind::Param, &arenas), specs(&unit.states, SlotKind::State, &arenas));
     let sources: Vec<emit::Source<'_>> = all.iter().map(Stages::source).collect();
     let before = Instant::now();
-    let program = emit::emit(&unit.name, params, state, &sources).map_err(codegen_failure)?;
+    let mut program = emit::emit(&unit.name, params, state, &sources).map_err(codegen_failure)?;
+    program.model_state = unit.states.iter().take_while(|s| s.role == StoredRole::Model).count();
     let code_ms = before.elapsed().as_secs_f64() * 1e3;
     let train = program.entries.iter().find(|e| e.name == "train");
     let stage = |i: usize| all.iter().map(|s| s.ms[i]).sum::<f64>();

@@ -16,11 +16,12 @@ use nn_runtime::data::{self, Column, Opened, SourceSpec};
 use nn_runtime::dtype::DType;
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::exec::Session;
+use nn_runtime::program::TensorSpec;
 use nn_runtime::stepper::ProgramStepper;
 use nn_runtime::threads;
 use nn_runtime::train::{self, Length, TrainPlan};
-use nn_runtime::weights::{self, Wanted};
-use std::path::{Path, PathBuf};
+use nn_runtime::weights::{self, TensorRef, Wanted};
+use std::path::Path;
 use std::time::Duration;
 
 /// A unit ready to run.
@@ -33,7 +34,7 @@ pub struct Run {
     pub info: Info,
 }
 
-/// Compiles a unit, loads its data, makes its initial weights.
+/// Compiles a unit, loads its data, makes its initial weights. What it saves goes below the options' output folder.
 pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) -> Result<Run, Failure> {
     let (data, compiled) = std::thread::scope(|s| {
         let loading = s.spawn(|| {
@@ -83,6 +84,7 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
         batch: batches.train,
         rows: train.rows.len(),
     };
+    let targets = super::targets(unit).map(|to| to.below(&project.options.out));
     let plan = TrainPlan {
         length: unit.epochs.map_or(Length::Steps(unit.steps), Length::Epochs),
         batch: batches.train,
@@ -94,12 +96,12 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
         train,
         val: part("val"),
         test: part("test"),
-        save: unit.save.as_ref().map(|s| match s {
-            Save::Last(file) => train::Save::Last(PathBuf::from(file)),
-            Save::Best(file, m) => train::Save::Best(PathBuf::from(file), monitor(m)),
+        save: unit.save.as_ref().zip(targets.as_ref()).map(|(s, to)| match s {
+            Save::Last(_) => train::Save::Last(to.weights.clone()),
+            Save::Best(_, m) => train::Save::Best(to.weights.clone(), monitor(m)),
         }),
         stop: unit.stop.as_ref().map(|(n, m)| (*n, monitor(m))),
-        checkpoint: None,
+        checkpoint: targets.map(|to| to.checkpoint),
         write_every: Duration::from_secs(30),
         identity,
         resume: None,
@@ -196,70 +198,30 @@ fn load(project: &Project, unit: &TrainUnit) -> Result<Dataset, DataError> {
     Dataset::load(opened, &unit.data.splits, &unit.data.checks)
 }
 
-/// The first op whose value is not finite in a training step, by the reference interpreter on the state as it was before
-/// the step: what `--check-finite` prints. `None` if in f64 everything is finite.
-pub fn first_non_finite(
-    project: &Project,
-    unit: &TrainUnit,
-    run: &mut Run,
-    step: u64,
-) -> Result<Option<String>, Failure> {
-    let rows = run.stepper.last_rows().to_vec();
-    let source = run.plan.train.source;
-    let g = graph(project, unit, Kind::Train, rows.len() as u64)?;
-    let mut slots = vec![];
-    for slot in &g.slots {
-        let n = slot.ty.numel() as usize;
-        let data = match run.stepper.slot_before(&slot.name, source, &rows) {
-            Some(values) if values.len() == n => values,
-            _ => vec![step as f64; n],
-        };
-        slots.push(Tensor::new(slot.ty.clone(), data));
-    }
-    let feeds = Feeds { slots, seed: unit.seed, step };
-    let values = interp::run_all(&g, &feeds).map_err(Failure::Bug)?;
-    let bad = g.values().find(|v| {
-        let float = g.ty(*v).dtype.is_float();
-        // An infinite constant (a mask's -inf) is meant; only what is computed counts.
-        let computed = !g.inputs(*v).is_empty();
-        float && computed && values[v.idx()].as_ref().is_some_and(|t| t.data.iter().any(|x| !x.is_finite()))
-    });
-    Ok(bad.map(|v| {
-        let at = g.node(v).span.map(|s| format!(" at {}", project.sources().locate(s))).unwrap_or_default();
-        let name = g.node(v).name.as_ref().map(|n| format!(" (`{n}`)")).unwrap_or_default();
-        format!("`{}`{name}{at}", g.op(v).name())
-    }))
-}
-
 impl Run {
-    /// Puts weights and checkpoints below an output folder, which is made if it is not there.
-    pub fn place_outputs(&mut self, out: &Path) -> Result<(), DataError> {
-        let Some(save) = &mut self.plan.save else { return Ok(()) };
-        let path = match save {
-            train::Save::Last(path) | train::Save::Best(path, _) => path,
-        };
-        *path = out.join(&*path);
-        self.plan.checkpoint = Some(path.with_extension("ckpt"));
-        let folder = path.parent().unwrap_or(out);
-        std::fs::create_dir_all(folder).map_err(|e| {
-            DataError::new(
-                codes::SAVE,
-                &folder.to_string_lossy(),
-                format_args!("cannot make the output folder: {}", nn_runtime::error::reason(&e)),
-            )
-            .help("choose another one with --out")
-        })
-    }
-
-    /// Loads parameters from a safetensors file, which must hold exactly the unit's.
-    pub fn load_weights(&mut self, path: &Path) -> Result<(), DataError> {
+    /// Loads parameters and the model's state from a safetensors file, which must hold exactly the unit's. What begins
+    /// finite must be finite in the file.
+    pub fn load_weights(&mut self, path: &Path) -> Result<(), RuntimeError> {
         let file = weights::read(path)?;
         let program = self.stepper.session.program().clone();
+        let model = program.state.iter().take(program.model_state);
+        let specs: Vec<&TensorSpec> = program.params.iter().chain(model).collect();
         let wanted: Vec<Wanted<'_>> =
-            program.params.iter().map(|p| Wanted { name: &p.name, shape: &p.shape }).collect();
+            specs.iter().map(|t| Wanted { name: &t.name, dtype: t.dtype, shape: &t.shape }).collect();
         let tensors = file.fit(&program.name, &wanted)?;
-        for (i, bytes) in tensors.iter().enumerate() {
-            train::Stepper::set(&mut self.stepper, train::Part::Params, i, bytes);
+        let parts = [(train::Part::Params, program.params.len()), (train::Part::Model, program.model_state)];
+        let places = parts.into_iter().flat_map(|(part, n)| (0..n).map(move |i| (part, i)));
+        for ((part, i), (t, bytes)) in places.zip(specs.iter().zip(&tensors)) {
+            let own = train::Stepper::tensors(&self.stepper, part);
+            let loaded = TensorRef { name: &t.name, dtype: t.dtype, shape: &t.shape, bytes };
+            let begins_finite = own.get(i).is_some_and(|t| weights::first_non_finite([t]).is_none());
+            if let (true, Some((name, value))) = (begins_finite, weights::first_non_finite([&loaded])) {
+                let what = format_args!("`{name}` holds {value}");
+                let e = DataError::new(codes::NOT_FINITE, &path.to_string_lossy(), what)
+                    .help("these are weights of a run that diverged: train again, with a smaller learning rate");
+                return Err(RuntimeError::NotFinite(e));
+            }
+            train::Stepper::set(&mut self.stepper, part, i, bytes);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::value::Value;
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, ExprId, ExprKind, TrainEntry};
+use nn_runtime::targets::Targets;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -155,9 +156,9 @@ pub(super) fn settings(
     };
     let parts = plan.info.splits.iter().map(|s| s.name.clone()).collect();
     let watched = Watched { metrics, parts };
-    let save = match find("save") {
-        Some(s) => Some(save(el, s.value, &watched, env)?),
-        None => None,
+    let (save, save_at) = match find("save") {
+        Some(s) => save(el, s.value, &watched, env).map(|(save, at)| (Some(save), Some(at)))?,
+        None => (None, None),
     };
     let stop = match find("stop") {
         Some(s) => Some(stop(el, s.value, &watched, env)?),
@@ -182,6 +183,8 @@ pub(super) fn settings(
         steps,
         seed,
         save,
+        save_at,
+        optimizer_at: find("optimizer").map(|s| el.ast.span(s.value)),
         stop,
         load,
         metrics: vec![],
@@ -206,7 +209,8 @@ struct Watched {
     parts: Vec<String>,
 }
 
-fn save(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<Save> {
+/// Which weights are saved, and where the name of their file stands.
+fn save(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<(Save, Span)> {
     let span = el.ast.span(e);
     let parsed = setting_call(el, e).filter(|(n, _)| matches!(*n, "last" | "best"));
     let Some((name, args)) = parsed else {
@@ -219,7 +223,8 @@ fn save(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<Save> {
         match a.name.as_ref().map(|n| &*n.text) {
             None if file.is_none() => {
                 let v = el.eval(a.value, env)?;
-                file = Some(el.as_str(&v, el.ast.span(a.value), "the file")?.to_string());
+                let at = el.ast.span(a.value);
+                file = Some((el.as_str(&v, at, "the file")?.to_string(), at));
             }
             Some("on" | "mode") if name == "best" => {}
             Some("every") => return Err(el.limit(span, "`save` with `every:`")),
@@ -230,13 +235,20 @@ fn save(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<Save> {
             }
         }
     }
-    let Some(file) = file else {
-        return el.err("E0208", span, "`save` needs the name of a file");
+    let Some((file, at)) = file else {
+        let d = Diagnostic::error("E0208", span, "`save` needs the name of a file");
+        return Err(el.error(d.help(format!("`{name}(\"model.safetensors\")`"))));
     };
-    Ok(match name {
+    if let Err(e) = Targets::named(&file) {
+        let mut d = Diagnostic::error(e.code, at, e.message).here("weights are to be saved here");
+        (d.notes, d.help) = (e.notes, e.help);
+        return Err(el.error(d));
+    }
+    let save = match name {
         "last" => Save::Last(file),
         _ => Save::Best(file, monitor(el, args, watched)?),
-    })
+    };
+    Ok((save, at))
 }
 
 fn stop(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<(u64, Monitor)> {

@@ -59,6 +59,9 @@ impl Elab<'_> {
             let id = self.b.input(Slot { name: path.into(), kind: SlotKind::Param, ty: shape });
             Tensor { id, elem, dims }
         };
+        if let Some(other) = self.st.states.get(path).map(|s| s.span) {
+            return self.same_name(path, span, other);
+        }
         let entry = ParamEntry { tensor: tensor.clone(), ty, init, owner: m.clone(), span };
         self.st.params.insert(path.into(), entry);
         Ok(Value::Tensor(tensor))
@@ -97,11 +100,22 @@ impl Elab<'_> {
             let id = self.b.input(Slot { name: path.into(), kind: SlotKind::State, ty: shape });
             Tensor { id, elem, dims }
         };
+        if let Some(other) = self.st.params.get(path).map(|p| p.span) {
+            return self.same_name(path, span, other);
+        }
         let entry = StateEntry { current: tensor.clone(), slot: tensor, ty, init, owner: m.clone(), span };
         if self.st.states.insert(path.into(), entry).is_some() {
             return self.err("E0208", span, format!("two states are called `{path}`"));
         }
         Ok(())
+    }
+
+    /// Weights hold parameters and states by name, so no two share one.
+    fn same_name<T>(&mut self, path: &str, span: Span, other: Span) -> R<T> {
+        let d = Diagnostic::error("E0208", span, format!("a parameter and a state are called `{path}`"))
+            .label(other, "the other one")
+            .help("rename one with `@name(\"...\")`");
+        Err(self.error(d))
     }
 
     /// Is a name a state of the model whose method is running?

@@ -19,6 +19,7 @@ use crate::source::Span;
 use crate::syntax::ast::{self, ExprId, ExprKind, ItemKind, Setting, TrainEntry};
 use crate::syntax::limits::with_stack;
 use nn_runtime::dtype::DType;
+use nn_runtime::targets::Targets;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -97,6 +98,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             units.push(unit);
         }
     }
+    add(colliding(&units));
     let mut el = Elab::over(p, false);
     el.check_items();
     asked.merge(&el.st.asked.borrow());
@@ -117,6 +119,26 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
         }
     }
     (units, diags)
+}
+
+/// Units that would write the same file, each over the other's.
+fn colliding(units: &[TrainUnit]) -> Vec<Diagnostic> {
+    let saves: Vec<(&TrainUnit, Targets, Span)> =
+        units.iter().filter_map(|u| Some((u, Targets::named(u.save.as_ref()?.file()).ok()?, u.save_at?))).collect();
+    let mut out = vec![];
+    for (i, (unit, targets, at)) in saves.iter().enumerate() {
+        let Some((other, theirs, first)) = saves[..i].iter().find(|(_, t, _)| t.collide(targets)) else { continue };
+        let same = targets.weights == theirs.weights;
+        let file = if same { &targets.weights } else { &targets.checkpoint };
+        let what = if same { "weights" } else { "checkpoints" };
+        let file = nn_runtime::error::show_path(file);
+        let message = format!("`{}` and `{}` both write their {what} to {file}", other.name, unit.name);
+        let stem = targets.weights.with_extension("");
+        let name = nn_runtime::error::show_path(&stem);
+        let d = Diagnostic::error("E0208", *at, message).here("saved here too").label(*first, "saved here first");
+        out.push(d.help(format!("`\"{name}_{}.safetensors\"`", i + 1)));
+    }
+    out
 }
 
 /// Numbers of the `train` items of the program's file.
@@ -502,27 +524,24 @@ impl<'t> Unit<'t> {
 
     /// The other graphs start from the instances and states that the first one made.
     fn finish(&self, el: &mut Elab<'_>, unit: &mut TrainUnit, order: &[Arc<str>]) -> R<()> {
-        let role = |name: &str| match name.split('.').next() {
-            Some("optimizer") => StoredRole::Optimizer,
-            Some("metric") => StoredRole::Metric,
-            _ => StoredRole::Model,
+        let stored = |(n, s): (&Arc<str>, &super::units::StateEntry)| StoredInfo {
+            name: n.clone(),
+            ty: el.b.ty(s.slot.id).clone(),
+            role: role(&el.st, n),
+            trainable: false,
         };
-        unit.states = el
-            .st
-            .states
-            .iter()
-            .map(|(n, s)| StoredInfo {
-                name: n.clone(),
-                ty: el.b.ty(s.slot.id).clone(),
-                role: role(n),
-                trainable: false,
-            })
-            .collect();
+        unit.states = el.st.states.iter().map(stored).collect();
+        // What is saved with the weights comes first.
+        unit.states.sort_by_key(|s| s.role != StoredRole::Model);
         self.typed(el, unit);
         match self.kind {
             Kind::Train | Kind::Eval | Kind::Fields => Ok(()),
             Kind::Init => self.initial(el, order, |_| true),
-            Kind::Reset => self.initial(el, &[], |n| role(n) == StoredRole::Metric),
+            Kind::Reset => {
+                let metric = |(n, _): (&Arc<str>, _)| (role(&el.st, n) == StoredRole::Metric).then(|| n.clone());
+                let metrics: Vec<Arc<str>> = el.st.states.iter().filter_map(metric).collect();
+                self.initial(el, &[], |n| metrics.iter().any(|m| **m == *n))
+            }
             Kind::Result => self.results(el),
         }
     }
@@ -585,6 +604,33 @@ fn merge(_el: &Elab<'_>, module: &Env, data: &Env) -> Env {
         level = s.parent.clone();
     }
     out
+}
+
+/// Whose state a name is: an optimizer keeps its own below `optimizer.` and the name of a parameter, a metric below
+/// `metric.` and its own; everything else is the model's, whatever its members are called.
+fn role(st: &super::units::State<'_>, name: &str) -> StoredRole {
+    let mut path = name;
+    let mut owner = |is: &dyn Fn(&str) -> bool| loop {
+        match path.rsplit_once('.') {
+            Some((front, _)) if is(front) => return true,
+            Some((front, _)) => path = front,
+            None => return false,
+        }
+    };
+    let below = |path: &str, kind: &str| path.strip_prefix(kind).and_then(|p| p.strip_prefix('.')).map(str::to_owned);
+    if name.starts_with("optimizer.") && owner(&|p| below(p, "optimizer").is_some_and(|p| st.params.contains_key(&*p)))
+    {
+        StoredRole::Optimizer
+    } else if name.starts_with("metric.")
+        && st
+            .metric_instances
+            .iter()
+            .any(|(m, ..)| below(name, "metric").is_some_and(|n| n.split('.').next() == Some(m)))
+    {
+        StoredRole::Metric
+    } else {
+        StoredRole::Model
+    }
 }
 
 /// The number of a slot.

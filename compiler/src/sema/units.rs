@@ -324,6 +324,15 @@ pub enum Save {
     Best(String, Monitor),
 }
 
+impl Save {
+    /// The file's name.
+    pub fn file(&self) -> &str {
+        match self {
+            Save::Last(file) | Save::Best(file, _) => file,
+        }
+    }
+}
+
 /// A metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricInfo {
@@ -380,6 +389,10 @@ pub struct TrainUnit {
     pub seed: u64,
     /// Which weights are saved.
     pub save: Option<Save>,
+    /// Where the name of their file stands.
+    pub save_at: Option<Span>,
+    /// Where its (first) optimizer stands.
+    pub optimizer_at: Option<Span>,
     /// Stop after so many epochs without improvement.
     pub stop: Option<(u64, Monitor)>,
     /// Files that parameters are loaded from before training.

@@ -10,6 +10,8 @@
 //!
 //! Invariant: the loop's decisions depend on the plan, the data and the stepper's numbers alone. Time decides only how
 //! often files are written on the way, never what the last one holds.
+//!
+//! Invariant: weights that are not finite are never written, and a run that diverges leaves the file that it finds.
 
 mod run;
 #[cfg(test)]
@@ -45,8 +47,10 @@ impl Ratio {
 pub enum Part {
     /// Parameters.
     Params,
-    /// Optimizer, metric and model state.
-    State,
+    /// The model's own state: running statistics. With the parameters it makes up the weights.
+    Model,
+    /// Optimizer and metric state.
+    Training,
 }
 
 /// Runs the compiled step. Rows are row numbers of a source; their number picks the specialization.
@@ -223,6 +227,8 @@ pub enum Event<'a> {
         epoch: u64,
         /// Steps done in all.
         step: u64,
+        /// Is there a checkpoint to go on from?
+        resumable: bool,
     },
 }
 
@@ -251,7 +257,8 @@ pub enum Ended {
     Interrupted,
 }
 
-/// What a run came to. The values are those of the weights that are kept.
+/// What a run came to. The values are those of the weights that are kept; a part is empty where these were not evaluated
+/// on it, as after an interruption within an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Epochs completed.

@@ -4,11 +4,10 @@ use super::{
     Ended, EpochRow, Event, Length, Monitor, Observer, Part, Ratio, Save, Stepper, Summary, TrainPlan, Values,
 };
 use crate::atomic;
-use crate::checkpoint::{self, Bits, TrainState};
+use crate::checkpoint::{self, Bits, SavedRow, TrainState};
 use crate::data::shuffle::Batches;
 use crate::data::split::Split;
-use crate::dtype::DType;
-use crate::error::RuntimeError;
+use crate::error::{RuntimeError, show_path};
 use crate::weights::{self, TensorRef};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +26,10 @@ pub fn train(
         Ok(ended) => run.finish(ended),
         Err(e) => {
             // The weights of the last good epoch outlive a failed run; its own error is the one to report.
-            run.flush(false).err().into_iter().for_each(|w| run.observer.event(&Event::Warning(w.to_string())));
-            Err(e)
+            if !matches!(e, RuntimeError::NonFinite { .. }) || run.may_write_diverged() {
+                run.flush(false).err().into_iter().for_each(|w| run.observer.event(&Event::Warning(w.to_string())));
+            }
+            Err(run.with_weights(e))
         }
     }
 }
@@ -69,18 +70,19 @@ struct Run<'a> {
     per_epoch: u64,
     /// Steps in all.
     total: u64,
-    /// Epochs without improvement, by `plan.stop`, and the best value there.
-    stop_best: Option<f64>,
+    /// Steps done before this run went on from a checkpoint.
+    resumed: u64,
+    /// Which weights were finite before the first step: they have to stay so.
+    finite: Vec<bool>,
     /// The weights to be saved, and whether the file has them already.
     keep: Option<Kept>,
-    /// The last epoch and the epoch of the kept weights.
-    last_row: EpochRow,
-    kept_row: Option<EpochRow>,
+    /// The epoch of the weights in the file, if this run wrote it.
+    written_epoch: Option<u64>,
 }
 
-/// A copy of the parameters.
+/// A copy of the weights: parameters, then the model's state.
 struct Kept {
-    params: Vec<Vec<u8>>,
+    tensors: Vec<Vec<u8>>,
     saved: bool,
 }
 
@@ -118,11 +120,12 @@ impl<'a> Run<'a> {
             state,
             per_epoch,
             total,
-            stop_best: None,
+            resumed: 0,
+            finite: vec![],
             keep: None,
-            last_row: EpochRow::default(),
-            kept_row: None,
+            written_epoch: None,
         };
+        run.finite = weights_of(run.stepper).iter().map(|t| weights::first_non_finite([t]).is_none()).collect();
         run.resume()?;
         let epochs = match plan.length {
             Length::Epochs(n) => Some(n),
@@ -138,10 +141,11 @@ impl<'a> Run<'a> {
         if from.state.sums.len() != self.plan.train_names.len() || from.state.cursor > self.per_epoch {
             return Err(RuntimeError::Bug("a checkpoint of this program with other metrics or batches".into()));
         }
-        for part in [Part::Params, if crate::mutant!("train.resume_state") { Part::Params } else { Part::State }] {
+        let training = if crate::mutant!("train.resume_state") { Part::Params } else { Part::Training };
+        for part in [Part::Params, Part::Model, training] {
             let mut loaded = vec![];
             for t in self.stepper.tensors(part) {
-                loaded.push(from.tensor(t.name, part == Part::State, t.dtype, t.shape)?);
+                loaded.push(from.tensor(t.name, part == Part::Training, t.dtype, t.shape)?);
             }
             for (i, bytes) in loaded.iter().enumerate() {
                 self.stepper.set(part, i, bytes);
@@ -150,19 +154,25 @@ impl<'a> Run<'a> {
         self.state = from.state.clone();
         self.state.finished = false;
         self.state.cursor = if crate::mutant!("train.cursor") { 0 } else { self.state.cursor };
-        self.stop_best = self.state.stop_best.map(|b| b.0);
+        self.resumed = self.state.t;
         // The best weights so far are in the file that the interrupted run saved.
         if let (Some(Save::Best(path, _)), Some(_)) = (&self.plan.save, self.state.best) {
             let file = weights::read(path)?;
-            let tensors = self.stepper.tensors(Part::Params);
-            let wanted: Vec<_> = tensors.iter().map(|t| weights::Wanted { name: t.name, shape: t.shape }).collect();
-            self.keep = Some(Kept { params: file.fit(&self.plan.identity.program, &wanted)?, saved: true });
+            let tensors = weights_of(self.stepper);
+            let wanted: Vec<_> =
+                tensors.iter().map(|t| weights::Wanted { name: t.name, dtype: t.dtype, shape: t.shape }).collect();
+            self.keep = Some(Kept { tensors: file.fit(&self.plan.identity.program, &wanted)?, saved: true });
+            self.written_epoch = Some(self.state.best_epoch);
         }
         Ok(())
     }
 
     /// Runs until the end is reached, a metric stops improving, or someone asks to stop.
     fn epochs(&mut self) -> Result<Ended, RuntimeError> {
+        // A run that had ended has nothing left to do when it is resumed.
+        if self.state.cursor == 0 && self.patience_is_over() {
+            return Ok(Ended::Patience);
+        }
         loop {
             if self.state.t >= self.total && self.state.cursor == 0 {
                 return Ok(Ended::Complete);
@@ -170,6 +180,7 @@ impl<'a> Run<'a> {
             if !self.steps()? {
                 return self.interrupted();
             }
+            self.check_weights()?;
             let Some(row) = self.evaluate_epoch()? else { return self.interrupted() };
             self.close_epoch(row)?;
             if self.patience_is_over() {
@@ -251,31 +262,26 @@ impl<'a> Run<'a> {
 
     /// The epoch is complete: keeps its weights if they are to be kept, and moves on.
     fn close_epoch(&mut self, mut row: EpochRow) -> Result<(), RuntimeError> {
-        if let Some((name, value)) = non_finite_param(&self.stepper.tensors(Part::Params)) {
-            return Err(self.non_finite(name, value, self.state.t));
-        }
         self.state.epoch += 1;
         self.state.cursor = 0;
         self.state.sums[usize::from(crate::mutant!("train.sums"))..].fill((Bits(0.0), Bits(0.0)));
         row.seconds = self.began.elapsed().as_secs_f64();
         match &self.plan.save {
             None => {}
-            Some(Save::Last(_)) => self.keep(),
+            Some(Save::Last(_)) => self.keep(Some(saved_row(&row))),
             Some(Save::Best(_, monitor)) => {
                 let value = monitored(&row, monitor);
                 if improves(value, self.state.best.map(|b| b.0), monitor.maximize) || crate::mutant!("train.best") {
                     self.state.best = Some(Bits(value));
                     self.state.best_epoch = self.state.epoch;
                     row.best = true;
-                    self.keep();
-                    self.kept_row = Some(row.clone());
+                    self.keep(Some(saved_row(&row)));
                 }
             }
         }
         if let Some((_, monitor)) = &self.plan.stop {
             let value = monitored(&row, monitor);
-            if improves(value, self.stop_best, monitor.maximize) {
-                self.stop_best = Some(value);
+            if improves(value, self.state.stop_best.map(|b| b.0), monitor.maximize) {
                 self.state.stop_best = Some(Bits(value));
                 self.state.stale = 0;
             } else {
@@ -283,7 +289,7 @@ impl<'a> Run<'a> {
             }
         }
         self.observer.event(&Event::Epoch(&row));
-        self.last_row = row;
+        self.state.last = Some(saved_row(&row));
         if self.written.elapsed() >= self.plan.write_every {
             // A full disk is no reason to lose the run: it goes on, and the write is tried again.
             if let Err(e) = self.flush(true) {
@@ -302,37 +308,53 @@ impl<'a> Run<'a> {
     }
 
     fn interrupted(&mut self) -> Result<Ended, RuntimeError> {
-        // What is worth keeping is where the run stands, unless only the best was asked for and there is one.
-        let only_best = matches!(self.plan.save, Some(Save::Best(..))) && self.keep.is_some();
-        if self.plan.save.is_some() && !only_best {
-            self.keep();
+        // Before the first step of this run there is nothing to save, and what is there may be worth more.
+        if self.state.t > self.resumed {
+            self.check_weights()?;
+            // What is worth keeping is where the run stands, unless only the best was asked for and there is one.
+            let only_best = matches!(self.plan.save, Some(Save::Best(..))) && self.keep.is_some();
+            if self.plan.save.is_some() && !only_best {
+                let row = self.state.last.clone().filter(|_| self.state.cursor == 0);
+                self.keep(row);
+            }
+            self.flush(true)?;
         }
-        self.flush(true)?;
         let epoch = self.state.epoch + u64::from(self.state.cursor > 0);
-        self.observer.event(&Event::Interrupted { epoch, step: self.state.t });
+        let resumable = self.plan.checkpoint.is_some() && self.state.t > 0;
+        self.observer.event(&Event::Interrupted { epoch, step: self.state.t, resumable });
         Ok(Ended::Interrupted)
     }
 
     fn finish(mut self, ended: Ended) -> Result<Summary, RuntimeError> {
         let plan = self.plan;
-        if ended != Ended::Interrupted {
+        let interrupted = ended == Ended::Interrupted;
+        if !interrupted {
             if matches!(plan.save, Some(Save::Last(_))) || (plan.save.is_some() && self.keep.is_none()) {
-                self.keep();
+                self.keep(self.state.last.clone());
             }
             self.state.finished = true;
             self.flush(true)?;
         }
-        let mut row = self.kept_row.take().unwrap_or_else(|| self.last_row.clone());
+        // The values are of the weights that are kept; where none are, of those that the run ends with.
+        let row = match &plan.save {
+            Some(_) => self.state.kept.take(),
+            None => self.state.last.take().filter(|_| self.state.cursor == 0),
+        };
+        let mut row = row.map(epoch_row).unwrap_or_default();
         // From here on the program holds the weights that were saved.
         if matches!(plan.save, Some(Save::Best(..)))
             && let Some(kept) = &self.keep
         {
-            for (i, bytes) in kept.params.iter().enumerate() {
-                self.stepper.set(Part::Params, i, bytes);
+            let params = self.stepper.tensors(Part::Params).len();
+            for (i, bytes) in kept.tensors.iter().enumerate() {
+                match i.checked_sub(params) {
+                    None => self.stepper.set(Part::Params, i, bytes),
+                    Some(i) => self.stepper.set(Part::Model, i, bytes),
+                }
             }
         }
         let stop = AtomicBool::new(false);
-        if ended != Ended::Interrupted {
+        if !interrupted {
             for (part, values) in [(&plan.val, &mut row.val), (&plan.test, &mut row.test)] {
                 if let (Some(part), true) = (part, values.is_empty()) {
                     *values =
@@ -352,18 +374,56 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Takes a copy of the parameters as the weights to save.
-    fn keep(&mut self) {
-        let tensors = self.stepper.tensors(Part::Params);
+    /// Takes a copy of the weights as those to save, with the epoch that they are of.
+    fn keep(&mut self, row: Option<SavedRow>) {
+        self.state.kept = row;
+        let tensors = weights_of(self.stepper);
         match &mut self.keep {
-            Some(kept) if kept.params.len() == tensors.len() => {
-                for (copy, t) in kept.params.iter_mut().zip(&tensors) {
+            Some(kept) if kept.tensors.len() == tensors.len() => {
+                for (copy, t) in kept.tensors.iter_mut().zip(&tensors) {
                     copy.clear();
                     copy.extend_from_slice(t.bytes);
                 }
                 kept.saved = false;
             }
-            kept => *kept = Some(Kept { params: tensors.iter().map(|t| t.bytes.to_vec()).collect(), saved: false }),
+            kept => *kept = Some(Kept { tensors: tensors.iter().map(|t| t.bytes.to_vec()).collect(), saved: false }),
+        }
+    }
+
+    /// Weights that began finite have to be finite.
+    fn check_weights(&self) -> Result<(), RuntimeError> {
+        let tensors = weights_of(self.stepper);
+        let held = tensors.iter().zip(&self.finite).filter(|(_, finite)| **finite).map(|(t, _)| t);
+        match weights::first_non_finite(held) {
+            Some((name, value)) => Err(self.non_finite(name.to_owned(), value, self.state.t)),
+            None => Ok(()),
+        }
+    }
+
+    /// A diverged run adds to what this run has saved of the best, and saves what it has where there is no file; a file
+    /// from before is likely worth more than what came just before the loss left the finite numbers.
+    fn may_write_diverged(&self) -> bool {
+        match &self.plan.save {
+            Some(Save::Last(path)) => !path.exists(),
+            Some(Save::Best(path, _)) => self.written_epoch.is_some() || !path.exists(),
+            None => false,
+        }
+    }
+
+    /// The error of a diverged run, with what the file of the weights holds.
+    fn with_weights(&self, e: RuntimeError) -> RuntimeError {
+        let Some(path) = self.plan.save.as_ref().map(Save::path) else { return e };
+        match e {
+            RuntimeError::NonFinite { what, value, step, epoch, .. } => {
+                let file = show_path(path);
+                let weights = match self.written_epoch {
+                    Some(n) => format!("{file} holds the weights of epoch {n}"),
+                    None if path.exists() => format!("{file} is as it was before this run"),
+                    None => format!("no epoch was completed, so {file} was not written"),
+                };
+                RuntimeError::NonFinite { what, value, step, epoch, weights: Some(weights) }
+            }
+            e => e,
         }
     }
 
@@ -371,16 +431,17 @@ impl<'a> Run<'a> {
     fn flush(&mut self, with_checkpoint: bool) -> Result<(), RuntimeError> {
         let mut saved: Vec<(PathBuf, bool)> = vec![];
         if let (Some(save), Some(kept)) = (&self.plan.save, self.keep.as_mut().filter(|k| !k.saved)) {
-            let tensors = self.stepper.tensors(Part::Params);
+            let tensors = weights_of(self.stepper);
             let refs: Vec<TensorRef<'_>> =
-                tensors.iter().zip(&kept.params).map(|(t, bytes)| TensorRef { bytes, ..t.clone() }).collect();
-            weights::save(save.path(), &refs, &[])?;
+                tensors.iter().zip(&kept.tensors).map(|(t, bytes)| TensorRef { bytes, ..t.clone() }).collect();
+            weights::save(save.path(), &refs, &[(weights::MARK.0, weights::MARK.1.to_owned())])?;
             kept.saved = true;
+            self.written_epoch = Some(self.state.kept.as_ref().map_or(self.state.epoch, |row| row.epoch));
             saved.push((save.path().to_owned(), false));
         }
         if let (Some(path), true) = (&self.plan.checkpoint, with_checkpoint) {
-            let (params, state) = (self.stepper.tensors(Part::Params), self.stepper.tensors(Part::State));
-            checkpoint::save(path, &self.state, &params, &state)?;
+            let (tensors, training) = (weights_of(self.stepper), self.stepper.tensors(Part::Training));
+            checkpoint::save(path, &self.state, &tensors, &training)?;
             saved.push((path.clone(), true));
         }
         for (path, checkpoint) in &saved {
@@ -390,7 +451,7 @@ impl<'a> Run<'a> {
     }
 
     fn non_finite(&self, what: String, value: f64, step: u64) -> RuntimeError {
-        RuntimeError::NonFinite { what, value, step, epoch: self.state.epoch + 1, first_op: None }
+        RuntimeError::NonFinite { what, value, step, epoch: self.state.epoch + 1, weights: None }
     }
 }
 
@@ -432,10 +493,26 @@ fn improves(value: f64, best: Option<f64>, maximize: bool) -> bool {
     }
 }
 
-/// The first parameter with a value that is not finite.
-fn non_finite_param(params: &[TensorRef<'_>]) -> Option<(String, f64)> {
-    params.iter().filter(|p| p.dtype == DType::F32).find_map(|p| {
-        let mut values = p.bytes.as_chunks().0.iter().map(|&b| f32::from_ne_bytes(b));
-        values.find(|v| !v.is_finite()).map(|v| (p.name.to_owned(), f64::from(v)))
-    })
+/// Parameters and the model's state: what is saved.
+fn weights_of(stepper: &dyn Stepper) -> Vec<TensorRef<'_>> {
+    let mut all = stepper.tensors(Part::Params);
+    all.extend(stepper.tensors(Part::Model));
+    all
+}
+
+fn saved_row(row: &EpochRow) -> SavedRow {
+    let bits = |values: &Values| values.iter().map(|(n, x)| (n.clone(), Bits(*x))).collect();
+    SavedRow { epoch: row.epoch, step: row.step, train: bits(&row.train), val: bits(&row.val), test: bits(&row.test) }
+}
+
+fn epoch_row(row: SavedRow) -> EpochRow {
+    let values = |bits: Vec<(String, Bits)>| bits.into_iter().map(|(n, x)| (n, x.0)).collect();
+    EpochRow {
+        epoch: row.epoch,
+        step: row.step,
+        train: values(row.train),
+        val: values(row.val),
+        test: values(row.test),
+        ..EpochRow::default()
+    }
 }

@@ -1,5 +1,7 @@
 //! The loop on a stepper that is plain arithmetic: a line fitted by gradient descent with momentum.
 
+mod script;
+
 use super::*;
 use crate::data::split::RowSet;
 use crate::dtype::DType;
@@ -103,13 +105,15 @@ impl Stepper for Line<'_> {
         let t = |name, shape, bytes| TensorRef { name, dtype: DType::F32, shape, bytes };
         match part {
             Part::Params => vec![t("w", &[], &self.params[0]), t("fc.b", &[2], &self.params[1])],
-            Part::State => vec![t("momentum", &[2], &self.state)],
+            Part::Model => vec![],
+            Part::Training => vec![t("momentum", &[2], &self.state)],
         }
     }
     fn set(&mut self, part: Part, index: usize, bytes: &[u8]) {
         match part {
             Part::Params => self.params[index] = bytes.to_vec(),
-            Part::State => self.state = bytes.to_vec(),
+            Part::Model => {}
+            Part::Training => self.state = bytes.to_vec(),
         }
     }
 }
@@ -121,6 +125,7 @@ struct Log {
     saved: Vec<(PathBuf, bool)>,
     warnings: Vec<String>,
     interrupted: Option<(u64, u64)>,
+    resumable: Option<bool>,
     started: Option<(u64, u64, u64)>,
 }
 
@@ -135,7 +140,10 @@ impl Observer for Log {
             Event::Epoch(row) => self.rows.push(EpochRow { seconds: 0.0, ..(*row).clone() }),
             Event::Saved { path, checkpoint } => self.saved.push((path.to_path_buf(), *checkpoint)),
             Event::Warning(w) => self.warnings.push(w.clone()),
-            Event::Interrupted { epoch, step } => self.interrupted = Some((*epoch, *step)),
+            Event::Interrupted { epoch, step, resumable } => {
+                self.interrupted = Some((*epoch, *step));
+                self.resumable = Some(*resumable);
+            }
         }
     }
 }

@@ -70,7 +70,6 @@ pub const LATER: &[&str] = &[
     "ConvT3d",
     "MaxPool",
     "AvgPool",
-    "BatchNorm",
     "GroupNorm",
     "InstanceNorm",
     "RNN",

@@ -1,0 +1,110 @@
+//! Why a run diverged: what is said about a loss or weight that left the finite numbers.
+//!
+//! In: the error that ended a run, and the run as it was then. Out: a finding at the optimizer that says what to change;
+//! for `--check-finite` also the first op whose value is not finite, found by the reference interpreter on the batch and
+//! the weights of that step.
+
+use super::{Failure, Project, Run, graph};
+use crate::diag::{Diagnostic, Severity};
+use crate::graph::interp::{self, Feeds};
+use crate::graph::tensor::Tensor;
+use crate::sema::train::Kind;
+use crate::sema::units::TrainUnit;
+use crate::source::Span;
+use nn_runtime::data::split::Split;
+use nn_runtime::dtype::DType;
+use nn_runtime::error::{RuntimeError, codes};
+
+/// The op that went wrong first.
+struct Culprit {
+    /// Its name and that of its value.
+    text: String,
+    /// Where it comes from.
+    span: Option<Span>,
+}
+
+/// The finding of a run that ended with [`RuntimeError::NonFinite`]; nothing for other errors. With `look`, the first op
+/// that is not finite is looked for.
+pub fn diverged(
+    project: &Project,
+    unit: &TrainUnit,
+    run: &mut Run,
+    e: &RuntimeError,
+    look: bool,
+) -> Result<Option<Diagnostic>, Failure> {
+    let RuntimeError::NonFinite { what, value, step, epoch, weights } = e else { return Ok(None) };
+    let message = format!("{what} is {value} at step {step} (epoch {epoch})");
+    let mut d = Diagnostic::new(codes::DIVERGED, Severity::Error, unit.optimizer_at, message);
+    d = d.here("the learning rate comes from here");
+    if look {
+        d = match first_non_finite(project, unit, run, what, *step)? {
+            Some(Culprit { text, span: Some(span) }) => d.label(span, format!("not finite first: {text}")),
+            Some(Culprit { text, span: None }) => d.note(format!("not finite first: {text}")),
+            None => d.note("in f64 every value of the step is finite: what is lost is lost to the rounding of f32"),
+        };
+    }
+    d.notes.extend(weights.clone());
+    d = d.help("a smaller learning rate, or `clip = 1.0` to bound the gradients");
+    Ok(Some(if look { d } else { d.help("`--check-finite` finds the op that is not finite first") }))
+}
+
+/// The first op whose value is not finite, or too large for f32, in the step or evaluation that went wrong.
+fn first_non_finite(
+    project: &Project,
+    unit: &TrainUnit,
+    run: &mut Run,
+    what: &str,
+    step: u64,
+) -> Result<Option<Culprit>, Failure> {
+    let evaluated = what.strip_suffix(".loss").and_then(|part| match part {
+        "val" => run.plan.val.clone(),
+        "test" => run.plan.test.clone(),
+        _ => Some(run.plan.train.clone()),
+    });
+    let (kind, source) = match evaluated {
+        Some(part) => {
+            to_bad_batch(run, &part)?;
+            (Kind::Eval, part.source)
+        }
+        None => (Kind::Train, run.plan.train.source),
+    };
+    let rows = run.stepper.last_rows().to_vec();
+    let g = graph(project, unit, kind, rows.len() as u64)?;
+    let mut slots = vec![];
+    for slot in &g.slots {
+        let n = slot.ty.numel() as usize;
+        let data = match run.stepper.slot_before(&slot.name, source, &rows) {
+            Some(values) if values.len() == n => values,
+            _ => vec![step as f64; n],
+        };
+        slots.push(Tensor::new(slot.ty.clone(), data));
+    }
+    let feeds = Feeds { slots, seed: unit.seed, step: if kind == Kind::Train { step } else { 0 } };
+    let values = interp::run_all(&g, &feeds).map_err(Failure::Bug)?;
+    let bad = g.values().find(|v| {
+        let dtype = g.ty(*v).dtype;
+        let limit = if dtype == DType::F32 { f64::from(f32::MAX) } else { f64::MAX };
+        // An infinite constant (a mask's -inf) is meant; only what is computed counts.
+        let computed = !g.inputs(*v).is_empty();
+        let is_bad = |x: &f64| x.is_nan() || x.abs() > limit;
+        dtype.is_float() && computed && values[v.idx()].as_ref().is_some_and(|t| t.data.iter().any(is_bad))
+    });
+    Ok(bad.map(|v| {
+        let node = g.node(v);
+        let name = node.name.as_ref().map(|n| format!(" (`{n}`)")).unwrap_or_default();
+        let at = node.span.map(|s| format!(" at {}", project.sources().locate(s))).unwrap_or_default();
+        Culprit { text: format!("`{}`{name}{at}", g.op(v).name()), span: node.span }
+    }))
+}
+
+/// Runs the evaluation of a part up to the batch whose loss is not finite, which is then the last one.
+fn to_bad_batch(run: &mut Run, part: &Split) -> Result<(), Failure> {
+    for rows in part.rows.to_vec().chunks(run.plan.eval_batch as usize) {
+        let e = run.stepper.run("eval", 0, part.source, rows)?;
+        let finite = |name: &str| run.stepper.output(e, name).is_none_or(|v| v.iter().all(|x| x.is_finite()));
+        if !(finite("loss.num") && finite("loss.den")) {
+            break;
+        }
+    }
+    Ok(())
+}
