@@ -70,7 +70,12 @@ fn session(k: Kernel) -> Session {
         offset += (len * dtype.bytes() as u64).next_multiple_of(64) + 192;
     }
     let buffers = (0..k.args.len() as u32).map(BufferId).collect();
-    p.launches.push(Launch { kernel: 0, segments: vec![Segment { buffers, cols: k.cols }], barrier: false });
+    p.launches.push(Launch {
+        name: k.name.clone(),
+        kernel: 0,
+        segments: vec![Segment { buffers, cols: k.cols }],
+        barrier: false,
+    });
     p.kernels.push(k);
     let shapes = BTreeMap::new();
     let state = emit::specs(&p, Arena::State, &shapes);

@@ -45,7 +45,7 @@ fn session((m, n, k, stored): (u64, u64, u64, Stored), threads: usize) -> Sessio
     let c = BufRef { arena: Arena::Output, offset: 0, bytes: 4 * m * n };
     let flops = 2 * m * n * k;
     let launch = Launch {
-        kernel: "product".into(),
+        name: "product".into(),
         anchor: Anchor::Contract(gemm),
         body: None,
         segments: vec![Segment { bufs: vec![a, b, c], cols: n }],

@@ -122,7 +122,7 @@ pub struct BufRef {
 /// One kernel call.
 pub struct Launch {
     /// For profiles and messages.
-    pub kernel: String,
+    pub name: String,
     /// What fills the accumulator tile before the body.
     pub anchor: Anchor,
     /// The body. `None` only for a contraction whose result is stored as it is: then `segments[0].bufs[2]` takes it,

@@ -22,8 +22,8 @@ pub struct Trace {
 /// Times of a launch, summed over runs, as thread 0 sees them.
 #[derive(Clone, Debug, Default)]
 pub struct LaunchTime {
-    /// The kernel's name.
-    pub kernel: String,
+    /// The launch's name.
+    pub name: String,
     /// Its estimated cost, as the program gives it.
     pub cost: u64,
     /// In the launch.
@@ -38,7 +38,7 @@ impl Trace {
         let launches = entry
             .launches
             .iter()
-            .map(|l| LaunchTime { kernel: l.kernel.clone(), cost: l.cost, ..LaunchTime::default() })
+            .map(|l| LaunchTime { name: l.name.clone(), cost: l.cost, ..LaunchTime::default() })
             .collect();
         Trace { launches, ..Trace::default() }
     }

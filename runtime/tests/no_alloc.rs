@@ -53,7 +53,7 @@ fn a_step_allocates_nothing() {
         Gemm { batch: vec![], m: 80, n: 100, k: 600, a_offset: 0, b_offset: 0, a_m: 600, a_k: 1, b_k: 1, b_n: 600 };
     let (x, w, y) = (b(Arena::Data, 80 * 600), b(Arena::Param, 100 * 600), b(Arena::Output, 80 * 100));
     let launch = |anchor, body, rows, bufs: Vec<BufRef>, cols, split| Launch {
-        kernel: "k".into(),
+        name: "k".into(),
         anchor,
         body,
         segments: vec![Segment { bufs, cols }],

@@ -109,7 +109,7 @@ fn profile(
             ]
         };
         let mut rows = vec![row("gather", trace.gather, Duration::ZERO, 0)];
-        rows.extend(trace.launches.iter().map(|l| row(&l.kernel, l.busy, l.waiting, l.cost)));
+        rows.extend(trace.launches.iter().map(|l| row(&l.name, l.busy, l.waiting, l.cost)));
         ui.say(&table(&["kernel", "us", "waiting", "share", "cost/ns"], &rows));
     }
     run.stepper.session.set_trace(e, false);

@@ -8,7 +8,7 @@ use crate::kernel::ir::{self, Access, Inst, Kernel, KernelProgram};
 use nn_runtime::program::{
     Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, Launch, Program, Segment, Split, TensorSpec,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// What an entry is made of.
@@ -59,14 +59,16 @@ pub fn emit_by(
     }
     let compiled = compile_for(&kernels, &several, lowering)?;
     let mut entries = vec![];
+    let key = |t: &TensorSpec| (t.offset, t.dtype, t.numel());
+    let known = [&params, &state].map(|specs| specs.iter().map(key).collect::<HashSet<_>>());
     for (s, &first) in sources.iter().zip(&first) {
         for b in &s.program.buffers {
             let specs = match b.arena {
-                ir::Arena::Param => &params,
-                ir::Arena::State => &state,
+                ir::Arena::Param => &known[0],
+                ir::Arena::State => &known[1],
                 _ => continue,
             };
-            if !specs.iter().any(|t| t.offset == b.offset && t.dtype == b.dtype && t.numel() == b.len) {
+            if !specs.contains(&(b.offset, b.dtype, b.len)) {
                 return Err(Error::Bug(format!("no persistent tensor is the buffer %{} of `{}`", b.name, s.name)));
             }
         }
@@ -169,7 +171,7 @@ fn launch(p: &KernelProgram, l: &ir::Launch, body: Option<nn_runtime::program::B
     };
     let cols: u64 = l.segments.iter().map(|s| s.cols).sum();
     let (rows, cost) = (k.n_rows(), cost(k, cols));
-    Ok(Launch { kernel: k.name.clone(), anchor, body, segments, rows, split, barrier: l.barrier, cost })
+    Ok(Launch { name: l.name.clone(), anchor, body, segments, rows, split, barrier: l.barrier, cost })
 }
 
 fn arena(a: ir::Arena) -> Arena {

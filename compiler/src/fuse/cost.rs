@@ -7,8 +7,9 @@ use super::nodes::Nodes;
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Op, ReduceKind};
+use std::collections::BTreeSet;
 
-/// Most buffers of a kernel: beyond, address registers spill and nothing is gained.
+/// Most buffers of groups that share a launch side by side: beyond, address registers spill and nothing is gained.
 pub const MAX_ARGS: usize = 24;
 /// Reductions of at most this many elements in all may share a launch though they read nothing in common: the launch
 /// and its barrier cost more than the work.
@@ -54,6 +55,15 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
         return false;
     }
     a.members.len() + b.members.len() <= 512
+}
+
+/// How many buffers a kernel of the group has: what it reads from elsewhere and what others read.
+pub fn buffers(nodes: &Nodes, g: &Group) -> usize {
+    let inside = |v: &ValueId| g.members.contains_key(v);
+    let read: BTreeSet<ValueId> =
+        g.members.keys().flat_map(|v| &nodes.deps[v.idx()]).copied().filter(|v| !inside(v)).collect();
+    let written = |v: &&ValueId| nodes.output[v.idx()] || !nodes.users[v.idx()].iter().all(inside);
+    read.len() + g.members.keys().filter(written).count()
 }
 
 /// Does the group have members that use all of its axes?

@@ -5,10 +5,12 @@
 //! consumers of rows and of what is left in topological order (R5, R6), then side by side (R9), then what is cheaper to
 //! compute again than to store (R8).
 
+use super::beside::Beside;
 use super::cost;
 use super::index::{Lin, Marks};
 use super::legality;
 use super::nodes::{Nodes, Role};
+use super::reach::Reach;
 use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::{Class, Op};
 use smallvec::SmallVec;
@@ -88,12 +90,14 @@ pub struct Plan<'g> {
 /// Groups a graph; `forced` views are computed into memory.
 pub fn group<'g>(g: &'g Graph, forced: &[ValueId]) -> Plan<'g> {
     let nodes = Nodes::new(g, forced);
-    let mut f =
-        Fuser { group_of: vec![None; g.nodes.len()], groups: vec![], seen: vec![0; g.nodes.len()], stamp: 0, nodes };
-    for v in g.values().filter(|v| f.nodes.role[v.idx()] == Role::Compute).collect::<Vec<_>>() {
-        f.group_of[v.idx()] = Some(f.groups.len() as u32);
-        f.groups.push(Some(single(&f.nodes, v)));
+    let mut group_of = vec![None; g.nodes.len()];
+    let (mut groups, mut deps) = (vec![], vec![]);
+    for v in g.values().filter(|v| nodes.role[v.idx()] == Role::Compute) {
+        group_of[v.idx()] = Some(groups.len() as u32);
+        groups.push(Some(single(&nodes, v)));
+        deps.push(nodes.deps[v.idx()].iter().filter_map(|d| group_of[d.idx()]).collect());
     }
+    let mut f = Fuser { nodes, groups, group_of, reach: Reach::new(deps) };
     f.updates();
     f.epilogues();
     f.chains();
@@ -150,8 +154,7 @@ struct Fuser<'g> {
     nodes: Nodes<'g>,
     groups: Vec<Option<Group>>,
     group_of: Vec<Option<u32>>,
-    seen: Vec<u32>,
-    stamp: u32,
+    reach: Reach,
 }
 
 impl<'g> Fuser<'g> {
@@ -167,51 +170,9 @@ impl<'g> Fuser<'g> {
         for v in with.members.keys() {
             self.group_of[v.idx()] = Some(a);
         }
+        self.reach.merge(a, b);
         self.groups[b as usize] = None;
         self.groups[a as usize] = Some(with);
-    }
-
-    /// Is there a way from `a` to `b` through a third group?
-    fn detour(&mut self, a: u32, b: u32) -> bool {
-        let start: Vec<ValueId> = self.get(a).members.keys().copied().collect();
-        let mut todo: Vec<ValueId> = vec![];
-        self.stamp += 1;
-        for v in start {
-            for i in 0..self.nodes.users[v.idx()].len() {
-                let u = self.nodes.users[v.idx()][i];
-                if self.of(u) != Some(a) && self.of(u) != Some(b) {
-                    todo.push(u);
-                }
-            }
-        }
-        // Whole groups are crossed at once: entering one member means that all of it must wait.
-        while let Some(v) = todo.pop() {
-            let Some(gv) = self.of(v) else { continue };
-            let first = self.get(gv).members.keys().next().copied().unwrap_or(v);
-            if self.seen[first.idx()] == self.stamp {
-                continue;
-            }
-            self.seen[first.idx()] = self.stamp;
-            let members: Vec<ValueId> = self.get(gv).members.keys().copied().collect();
-            for m in members {
-                for i in 0..self.nodes.users[m.idx()].len() {
-                    let u = self.nodes.users[m.idx()][i];
-                    match self.of(u) {
-                        Some(x) if x == b => return true,
-                        Some(x) if x == gv || x == a => {}
-                        _ => todo.push(u),
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    /// Is there any way from `a` to `b`?
-    fn reaches(&mut self, a: u32, b: u32) -> bool {
-        let direct =
-            |f: &Self| f.get(a).members.keys().any(|v| f.nodes.users[v.idx()].iter().any(|&u| f.of(u) == Some(b)));
-        direct(self) || self.detour(a, b)
     }
 
     fn try_vertical(&mut self, a: u32, b: u32) -> bool {
@@ -219,7 +180,7 @@ impl<'g> Fuser<'g> {
             return false;
         }
         let Some(m) = legality::vertical(&self.nodes, self.get(a), self.get(b)) else { return false };
-        if self.detour(a, b) && !nn_runtime::mutant!("fuse.detour") {
+        if self.reach.detour(a, b) && !nn_runtime::mutant!("fuse.detour") {
             return false;
         }
         self.replace(a, b, m);
@@ -323,18 +284,18 @@ impl<'g> Fuser<'g> {
             }
         }
         for ((sizes, _), ids) in by_space {
-            let small = sizes.iter().product::<u64>() <= cost::SMALL;
-            for (k, &a) in ids.iter().enumerate() {
-                for &b in &ids[k + 1..] {
-                    if self.groups[a as usize].is_none() || self.groups[b as usize].is_none() {
+            let mut beside = Beside::new(&self.nodes, ids.iter().map(|&i| self.get(i)), &sizes);
+            for k in 0..ids.len() {
+                let mut last = k;
+                while let Some(j) = beside.partner(k, last) {
+                    last = j;
+                    let (a, b) = (ids[k], ids[j]);
+                    if self.reach.reaches(a, b) || self.reach.reaches(b, a) {
                         continue;
                     }
-                    let (ga, gb) = (self.get(a), self.get(b));
-                    if !small && legality::shared_read(&self.nodes, ga, gb).is_none() {
-                        continue;
-                    }
-                    let Some(m) = legality::horizontal(&self.nodes, ga, gb) else { continue };
-                    if !self.reaches(a, b) && !self.reaches(b, a) {
+                    let shared = beside.shared(k, j);
+                    if let Some(m) = legality::horizontal(&self.nodes, self.get(a), self.get(b), shared) {
+                        beside.joined(&self.nodes, k, j, &m);
                         self.replace(a, b, m);
                     }
                 }

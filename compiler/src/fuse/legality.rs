@@ -6,6 +6,7 @@
 use super::group::{Anchor, Group, MAX_CUTS, Member};
 use super::index::{Ix, Lin, Marks, strides};
 use super::nodes::{Nodes, lins_or_none};
+use crate::graph::graph::ValueId;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
@@ -47,13 +48,13 @@ fn cut(nodes: &Nodes, a: &Group, b: &Group) -> Option<(u32, u64)> {
 
 /// The union of two groups that do not depend on each other but have the same iteration space, lined up by a value that
 /// both read, or by position if they read none in common.
-pub fn horizontal(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
+pub fn horizontal(nodes: &Nodes, a: &Group, b: &Group, shared: Option<(&Place, &Place)>) -> Option<Group> {
     if a.sizes.len() != b.sizes.len() {
         return None;
     }
     let mut u = Unifier::new(a, b)?;
-    if let Some((x, y)) = shared_read(nodes, a, b) {
-        for (x, y) in x.iter().zip(&y) {
+    if let Some((x, y)) = shared {
+        for (x, y) in x.iter().zip(y) {
             u.unify(x.clone(), u.shift(y))?;
         }
     }
@@ -69,23 +70,24 @@ pub fn horizontal(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
     finish(nodes, u.merged(a, b)?)
 }
 
-/// Maps of a leaf that both groups read at affine places.
-pub fn shared_read(nodes: &Nodes, a: &Group, b: &Group) -> Option<(SmallVec<[Lin; 4]>, SmallVec<[Lin; 4]>)> {
-    let reads = |g: &Group| {
-        let mut out = BTreeMap::new();
-        for (&v, m) in &g.members {
-            for d in nodes.demands(v, m, &mut Marks(&g.sizes)) {
-                if let (false, Some(at)) = (g.members.contains_key(&d.leaf), lins_or_none(&d.at)) {
-                    if at.iter().any(|l| !l.terms.is_empty()) {
-                        out.entry(d.leaf).or_insert(at);
-                    }
+/// Which element of a value is read.
+pub type Place = SmallVec<[Lin; 4]>;
+/// Values that a group reads from elsewhere, each at an affine place that depends on the iteration.
+pub type Reads = BTreeMap<ValueId, Place>;
+
+/// What a group reads from elsewhere.
+pub fn reads(nodes: &Nodes, g: &Group) -> Reads {
+    let mut out = Reads::new();
+    for (&v, m) in &g.members {
+        for d in nodes.demands(v, m, &mut Marks(&g.sizes)) {
+            if let (false, Some(at)) = (g.members.contains_key(&d.leaf), lins_or_none(&d.at)) {
+                if at.iter().any(|l| !l.terms.is_empty()) {
+                    out.entry(d.leaf).or_insert(at);
                 }
             }
         }
-        out
-    };
-    let (ra, rb) = (reads(a), reads(b));
-    ra.into_iter().find_map(|(leaf, x)| rb.get(&leaf).map(|y| (x, y.clone())))
+    }
+    out
 }
 
 /// Variables of two groups side by side, and what they were bound to.

@@ -3,6 +3,7 @@
 //! In: a graph. Out: groups of values with an iteration space each. Views disappear into index maps, everything else is
 //! decided by what kind of loop an op needs, never by its name or layer.
 
+pub mod beside;
 pub mod cost;
 pub mod group;
 pub mod index;
@@ -10,3 +11,4 @@ pub mod legality;
 pub mod legalize;
 pub mod nodes;
 pub mod print;
+pub mod reach;

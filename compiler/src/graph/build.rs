@@ -20,6 +20,8 @@ pub struct Builder {
     graph: Graph,
     /// Nodes by the hash of op and operands; only looked up, never iterated.
     index: HashMap<u64, SmallVec<[ValueId; 1]>>,
+    /// Slots by name; only looked up.
+    slots: HashMap<Arc<str>, u32>,
     /// Given to nodes made from now on.
     pub span: Option<Span>,
     /// Given to nodes made from now on: the layer's path, `fc1`.
@@ -55,8 +57,7 @@ impl Builder {
     /// Declares a slot and reads it.
     pub fn input(&mut self, slot: Slot) -> ValueId {
         let name = slot.name.clone();
-        let n = self.graph.slots.len() as u32;
-        self.graph.slots.push(slot);
+        let n = self.slot(slot);
         let v = self.op(Op::Input { slot: n }, &[]);
         self.graph.nodes[v.idx()].name.get_or_insert(name);
         v
@@ -64,8 +65,15 @@ impl Builder {
 
     /// Declares a slot without reading it; returns its number.
     pub fn slot(&mut self, slot: Slot) -> u32 {
+        let n = self.graph.slots.len() as u32;
+        self.slots.entry(slot.name.clone()).or_insert(n);
         self.graph.slots.push(slot);
-        self.graph.slots.len() as u32 - 1
+        n
+    }
+
+    /// The number of the first slot of a name.
+    pub fn slot_number(&self, name: &str) -> Option<u32> {
+        self.slots.get(name).copied()
     }
 
     /// Adds a result.

@@ -21,7 +21,7 @@ use super::ops::Op;
 use super::ops::attr::Attr;
 use crate::source::SourceMap;
 use nn_runtime::dtype::DType;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// Elements of a constant table that a short print shows.
@@ -97,7 +97,8 @@ pub fn attrs_text(op: &Op, short: bool) -> String {
 
 /// A unique printed name for every value, without `%`.
 pub fn value_names(g: &Graph) -> Vec<String> {
-    let mut taken: HashSet<String> = HashSet::new();
+    // How often each name was asked for: where the search for a free number goes on.
+    let mut taken: HashMap<String, u32> = HashMap::new();
     let mut names = Vec::with_capacity(g.nodes.len());
     for (v, node) in g.values().zip(&g.nodes) {
         let base = match (&node.name, &node.scope) {
@@ -105,9 +106,14 @@ pub fn value_names(g: &Graph) -> Vec<String> {
             (None, Some(scope)) => tame(&format!("{scope}.{}", node.op.name())),
             (None, None) => v.0.to_string(),
         };
-        let tries = (0u32..).map(|i| if i == 0 { base.clone() } else { format!("{base}.{i}") });
-        let name = tries.into_iter().find(|n| !taken.contains(n)).unwrap_or(base);
-        taken.insert(name.clone());
+        let mut i = taken.get(&base).copied().unwrap_or(0);
+        let mut name = base.clone();
+        while taken.contains_key(&name) {
+            i += 1;
+            name = format!("{base}.{i}");
+        }
+        taken.insert(base, i);
+        taken.entry(name.clone()).or_insert(0);
         names.push(name);
     }
     names

@@ -222,6 +222,8 @@ pub struct Buffer {
 /// over each segment's own number of columns (one update kernel for all parameters).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Launch {
+    /// What it computes, unique in a program. The kernel has the name of the first launch of it.
+    pub name: String,
     /// Index into [`KernelProgram::kernels`].
     pub kernel: u32,
     /// Buffers for the kernel's args and the segment's columns.

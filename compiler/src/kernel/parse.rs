@@ -238,11 +238,17 @@ impl Parser {
                 while !self.eat('}') {
                     let barrier = self.eat_word("barrier");
                     self.word("launch")?;
-                    self.sym('@')?;
+                    let mut name = None;
+                    if !self.eat('@') {
+                        name = Some(self.name()?.0);
+                        self.sym('=')?;
+                        self.sym('@')?;
+                    }
                     let (_, reference) = self.name()?;
                     let Some(&kernel) = kernels.get(&reference) else {
                         return self.err(format!("no kernel @{reference} above"));
                     };
+                    let name = name.unwrap_or_else(|| p.kernels[kernel as usize].name.clone());
                     let mut segments = vec![];
                     loop {
                         self.sym('(')?;
@@ -261,7 +267,7 @@ impl Parser {
                             break;
                         }
                     }
-                    p.launches.push(Launch { kernel, segments, barrier });
+                    p.launches.push(Launch { name, kernel, segments, barrier });
                 }
             } else if self.eat_word("output") {
                 let (name, _) = self.name()?;

@@ -65,7 +65,8 @@ fn write_program(s: &mut String, p: &KernelProgram) -> fmt::Result {
         if l.barrier {
             writeln!(s, "    barrier")?;
         }
-        write!(s, "    launch @{}", kernels[l.kernel as usize])?;
+        let own = if l.name == p.kernels[l.kernel as usize].name { String::new() } else { plain(&l.name) + " = " };
+        write!(s, "    launch {own}@{}", kernels[l.kernel as usize])?;
         for (i, seg) in l.segments.iter().enumerate() {
             s.push_str(if i > 0 { ",\n      (" } else { "(" });
             for (j, b) in seg.buffers.iter().enumerate() {

@@ -84,7 +84,7 @@ impl<'a> Verifier<'a> {
                 self.err(format!("launch {n}: no kernel {}", l.kernel));
                 continue;
             };
-            let who = format!("launch {n} (@{})", k.name);
+            let who = format!("launch {n} ({})", l.name);
             if l.segments.is_empty() {
                 self.err(format!("{who}: no segment"));
             }

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// A launch before it is ordered.
 struct Step {
+    /// Where the first segment comes from, and how many come from elsewhere.
+    name: String,
+    others: u32,
     kernel: Kernel,
     segments: Vec<Segment>,
     reads: Vec<BufferId>,
@@ -36,25 +39,36 @@ pub fn order(lowered: Vec<Lowered>, buffers: &[Buffer]) -> Result<Ordered, Sched
         (steps, edges, rounds)
     };
     let sequence = sequence(&steps, &edges, &rounds);
+    let mut names = Names::default();
     let mut kernels: Vec<Kernel> = vec![];
     let mut index: HashMap<Kernel, u32> = HashMap::new();
     let mut launches = vec![];
-    let mut open: Vec<usize> = vec![];
+    // Launches since the last barrier, by the buffers they read and by those they write.
+    let mut open: [HashMap<BufferId, Vec<usize>>; 2] = Default::default();
     for i in sequence {
         let s = &steps[i];
+        let name = match s.others {
+            0 => names.unique(&s.name),
+            n => names.unique(&format!("{}+{n}", s.name)),
+        };
         let key = Kernel { name: String::new(), ..s.kernel.clone() };
         let kernel = *index.entry(key).or_insert_with(|| {
-            kernels.push(s.kernel.clone());
+            kernels.push(Kernel { name: name.clone(), ..s.kernel.clone() });
             kernels.len() as u32 - 1
         });
-        let barrier = open.iter().any(|&o| clash(&steps[o], s)) && !nn_runtime::mutant!("sched.barrier");
+        let [readers, writers] = &open;
+        let written = s.writes.iter().filter_map(|b| readers.get(b)).flatten();
+        let touched = s.reads.iter().chain(&s.writes).filter_map(|b| writers.get(b)).flatten();
+        let barrier =
+            written.chain(touched).any(|&o| weight(&steps[o], s) == 1) && !nn_runtime::mutant!("sched.barrier");
         if barrier {
-            open.clear();
+            open.iter_mut().for_each(HashMap::clear);
         }
-        open.push(i);
-        launches.push(Launch { kernel, segments: s.segments.clone(), barrier });
+        for (sets, of) in [&s.reads, &s.writes].into_iter().zip(&mut open) {
+            sets.iter().for_each(|b| of.entry(*b).or_default().push(i));
+        }
+        launches.push(Launch { name, kernel, segments: s.segments.clone(), barrier });
     }
-    unique_names(&mut kernels);
     Ok((kernels, launches))
 }
 
@@ -62,6 +76,8 @@ impl Step {
     fn new(first: usize, l: Lowered) -> Step {
         let cols = l.kernel.cols;
         let mut s = Step {
+            name: l.kernel.name.clone(),
+            others: 0,
             kernel: l.kernel,
             segments: vec![Segment { buffers: l.buffers, cols }],
             reads: vec![],
@@ -205,11 +221,6 @@ fn sequence(steps: &[Step], next: &[Vec<usize>], round: &[u32]) -> Vec<usize> {
     out
 }
 
-/// Must all threads have finished `a` before `b` starts?
-fn clash(a: &Step, b: &Step) -> bool {
-    !shared(a, b).is_empty() && weight(a, b) == 1
-}
-
 /// See [`Step::windows`], for one formal buffer.
 fn window(k: &Kernel, arg: ArgId) -> Option<(i64, i64)> {
     let mut found: Option<(i64, i64)> = None;
@@ -286,30 +297,34 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
             by_body.entry(*first.entry(key).or_insert(i)).or_default().push(i);
         }
     }
-    // The launch that each step goes into, and the steps of each launch.
-    let mut into: Vec<usize> = (0..steps.len()).collect();
-    let mut parts: Vec<Vec<usize>> = (0..steps.len()).map(|i| vec![i]).collect();
+    let mut m =
+        Merge { next, round, into: (0..steps.len()).collect(), parts: (0..steps.len()).map(|i| vec![i]).collect() };
     let mut any = false;
     for group in by_body.into_values() {
-        let mut heads: Vec<usize> = vec![];
+        // Launches by round, and those that nothing waits for, which may join in any round.
+        let (mut by_round, mut last): (BTreeMap<u32, Vec<usize>>, Vec<usize>) = (BTreeMap::new(), vec![]);
         for i in group {
-            let free = |h: usize| {
-                parts[h].iter().all(|&p| {
-                    (next[p].is_empty() && next[i].is_empty() || round[p] == round[i])
-                        && (nn_runtime::mutant!("sched.merge") || !path(next, &into, &parts, p, i))
-                        && !path(next, &into, &parts, i, p)
-                })
-            };
-            match heads.iter().copied().find(|&h| free(h)) {
+            let same = by_round.get(&round[i]).map_or(&[][..], |h| h);
+            let mut heads: Vec<usize> =
+                if next[i].is_empty() { same.iter().chain(&last).copied().collect() } else { same.to_vec() };
+            heads.sort_unstable();
+            heads.dedup();
+            match heads.into_iter().find(|&h| m.free(h, i)) {
                 Some(h) => {
-                    into[i] = h;
-                    parts[h].push(i);
+                    m.into[i] = h;
+                    m.parts[h].push(i);
                     any = true;
                 }
-                None => heads.push(i),
+                None => {
+                    by_round.entry(round[i]).or_default().push(i);
+                    if next[i].is_empty() {
+                        last.push(i);
+                    }
+                }
             }
         }
     }
+    let Merge { into, .. } = m;
     if !any {
         return false;
     }
@@ -321,6 +336,7 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
             steps.push(s);
         } else if let Some(&h) = at.get(&into[i]) {
             let head = &mut steps[h];
+            head.others += u32::from(s.name != head.name);
             head.kernel.cols = head.kernel.cols.max(s.kernel.cols);
             for (a, b) in head.kernel.args.iter_mut().zip(&s.kernel.args) {
                 a.len = a.len.max(b.len);
@@ -329,38 +345,65 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
                 head.kernel.split = Split::Cols;
             }
             head.segments.extend(s.segments);
-            head.sets();
         }
     }
+    steps.iter_mut().filter(|s| s.segments.len() > 1).for_each(Step::sets);
     true
 }
 
-/// Does `b` wait for `a`, if whole launches wait for whole launches?
-fn path(next: &[Vec<usize>], into: &[usize], parts: &[Vec<usize>], a: usize, b: usize) -> bool {
-    let mut seen = vec![false; next.len()];
-    let mut todo = vec![a];
-    while let Some(x) = todo.pop() {
-        for &p in &parts[into[x]] {
-            for &n in &next[p] {
+/// Which steps go into which launch, so far.
+struct Merge<'a> {
+    next: &'a [Vec<usize>],
+    round: &'a [u32],
+    /// The launch that each step goes into, by its first step.
+    into: Vec<usize>,
+    /// The steps of each launch.
+    parts: Vec<Vec<usize>>,
+}
+
+impl Merge<'_> {
+    /// May step `i` join launch `h`?
+    fn free(&self, h: usize, i: usize) -> bool {
+        let beside = |&p: &usize| self.round[p] == self.round[i] || self.next[p].is_empty() && self.next[i].is_empty();
+        self.parts[h].iter().all(beside) && (nn_runtime::mutant!("sched.merge") || !self.path(h, i)) && !self.path(i, h)
+    }
+
+    /// Does a step of launch `b` wait for one of launch `a`, if whole launches wait for whole launches? The two are of one
+    /// round or one of them is last, and rounds never fall along a path, so only steps of that round lie between.
+    fn path(&self, a: usize, b: usize) -> bool {
+        let round = self.round[a];
+        let mut seen = std::collections::BTreeSet::from([a]);
+        let mut todo = vec![a];
+        while let Some(x) = todo.pop() {
+            for &n in self.parts[x].iter().flat_map(|&p| &self.next[p]) {
+                let n = self.into[n];
                 if n == b {
                     return true;
                 }
-                if !std::mem::replace(&mut seen[n], true) {
+                if self.round[n] == round && seen.insert(n) {
                     todo.push(n);
                 }
             }
         }
+        false
     }
-    false
 }
 
-fn unique_names(kernels: &mut [Kernel]) {
-    let mut seen: HashMap<String, u32> = HashMap::new();
-    for k in kernels {
-        let n = seen.entry(k.name.clone()).or_insert(0);
-        *n += 1;
-        if *n > 1 {
-            k.name = format!("{}.{n}", k.name);
+/// Names given out so far.
+#[derive(Default)]
+struct Names(HashMap<String, u32>);
+
+impl Names {
+    /// The name, with a number from the second on.
+    fn unique(&mut self, name: &str) -> String {
+        let mut wanted = name.to_owned();
+        loop {
+            let n = self.0.entry(wanted.clone()).or_insert(0);
+            *n += 1;
+            match *n {
+                1 => return wanted,
+                n => wanted = format!("{name}.{n}"),
+            }
         }
     }
 }

@@ -8,12 +8,13 @@ use crate::fuse::cost;
 use crate::fuse::group::{Anchor, Plan};
 use crate::fuse::index::{Lin, Marks, strides};
 use crate::fuse::nodes::{Role, lins_or_none};
+use crate::graph::algo::View;
 use crate::graph::graph::{SlotKind, ValueId};
 use crate::graph::ops::{Axes, Literal, Op};
 use crate::graph::print;
 use crate::kernel::ir::{Arena, Buffer, BufferId};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Strides of a value in its buffer.
 pub type Strides = SmallVec<[i64; 4]>;
@@ -44,11 +45,14 @@ pub struct Places {
     pub copies: Vec<Copy>,
     /// Results by name.
     pub outputs: Vec<(String, BufferId)>,
+    /// Names of buffers.
+    names: HashSet<String>,
 }
 
 /// Gives every value its place.
 pub fn assign(plan: &Plan, layout: &Layout) -> Places {
     let g = plan.nodes.g;
+    let uses = View::new(g);
     let n = g.nodes.len();
     let mut p = Places { home: vec![None; n], dests: vec![SmallVec::new(); n], ..Places::default() };
     p.strides = g.nodes.iter().map(|n| strides(&n.ty.shape)).collect();
@@ -73,12 +77,13 @@ pub fn assign(plan: &Plan, layout: &Layout) -> Places {
     results(plan, &mut p);
     let names = print::value_names(g);
     assignments(plan, &slots, &mut p, &names);
+    let mut assigned = vec![false; n];
+    g.outputs.iter().filter(|o| o.assign.is_some()).for_each(|o| assigned[o.value.idx()] = true);
     for v in g.values() {
         if plan.stored[v.idx()] && p.home[v.idx()].is_none() {
-            let assigned = g.outputs.iter().any(|o| o.value == v && o.assign.is_some());
             let read = plan.nodes.users[v.idx()].iter().any(|u| plan.group_of[u.idx()] != plan.group_of[v.idx()]);
-            if p.dests[v.idx()].is_empty() && !assigned {
-                p.strides[v.idx()] = layout_of(plan, v);
+            if p.dests[v.idx()].is_empty() && !assigned[v.idx()] {
+                p.strides[v.idx()] = layout_of(plan, &uses, v);
             }
             if read || p.dests[v.idx()].is_empty() {
                 p.temp(plan, v, &names);
@@ -94,6 +99,7 @@ fn align(bytes: u64) -> u64 {
 
 impl Places {
     fn buffer(&mut self, name: String, arena: Arena, dtype: nn_runtime::dtype::DType, len: u64) -> BufferId {
+        self.names.insert(name.clone());
         self.buffers.push(Buffer { name, arena, dtype, len, offset: 0 });
         BufferId(self.buffers.len() as u32 - 1)
     }
@@ -106,7 +112,7 @@ impl Places {
         if name.bytes().all(|b| b.is_ascii_digit()) {
             name.insert(0, 'v');
         }
-        if self.buffers.iter().any(|b| b.name == name) {
+        if self.names.contains(&name) {
             name = format!("{name}.v{}", v.0);
         }
         let id = self.buffer(name, Arena::Temp, ty.dtype, ty.numel());
@@ -169,6 +175,12 @@ fn assignments(plan: &Plan, slots: &[BufferId], p: &mut Places, names: &[String]
     let g = plan.nodes.g;
     // Groups that must run before another for the sake of an old value, beyond what values already say.
     let mut before: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut inputs: Vec<Vec<ValueId>> = vec![vec![]; g.slots.len()];
+    for v in g.values() {
+        if let Op::Input { slot } = g.op(v) {
+            inputs[*slot as usize].push(v);
+        }
+    }
     for o in &g.outputs {
         let Some(slot) = o.assign else { continue };
         let (v, to) = (o.value, slots[slot as usize]);
@@ -183,8 +195,10 @@ fn assignments(plan: &Plan, slots: &[BufferId], p: &mut Places, names: &[String]
             }
             continue;
         }
-        let readers = readers_of(plan, slot);
-        if in_place(plan, v, slot) && orders(plan, v, &readers, &mut before) {
+        let readers = readers_of(plan, &inputs[slot as usize]);
+        // A value for very many slots, such as their zeros, is copied to most: one kernel with a buffer each would be huge.
+        let few = p.dests[v.idx()].len() < cost::MAX_ARGS / 2;
+        if few && in_place(plan, v, slot) && orders(plan, v, &readers, &mut before) {
             let s = strides(&g.ty(v).shape);
             p.dests[v.idx()].push((to, s));
         } else {
@@ -198,11 +212,9 @@ fn assignments(plan: &Plan, slots: &[BufferId], p: &mut Places, names: &[String]
 }
 
 /// Groups that read a slot.
-fn readers_of(plan: &Plan, slot: u32) -> Vec<u32> {
-    let g = plan.nodes.g;
-    let input = g.values().filter(|&v| matches!(g.op(v), Op::Input { slot: s } if *s == slot));
+fn readers_of(plan: &Plan, inputs: &[ValueId]) -> Vec<u32> {
     let mut groups: Vec<u32> =
-        input.flat_map(|v| plan.nodes.users[v.idx()].iter().filter_map(|u| plan.group_of[u.idx()])).collect();
+        inputs.iter().flat_map(|v| plan.nodes.users[v.idx()].iter().filter_map(|u| plan.group_of[u.idx()])).collect();
     groups.sort_unstable();
     groups.dedup();
     groups
@@ -241,10 +253,10 @@ fn in_place(plan: &Plan, v: ValueId, slot: u32) -> bool {
 fn orders(plan: &Plan, v: ValueId, readers: &[u32], before: &mut BTreeMap<u32, Vec<u32>>) -> bool {
     let Some(own) = plan.group_of[v.idx()] else { return false };
     let others: Vec<u32> = readers.iter().copied().filter(|&r| r != own).collect();
-    let mut seen = vec![false; plan.groups.len()];
+    let mut seen = BTreeSet::new();
     let mut todo = vec![own];
     while let Some(x) = todo.pop() {
-        if std::mem::replace(&mut seen[x as usize], true) {
+        if !seen.insert(x) {
             continue;
         }
         for m in plan.groups[x as usize].members.keys() {
@@ -252,7 +264,7 @@ fn orders(plan: &Plan, v: ValueId, readers: &[u32], before: &mut BTreeMap<u32, V
         }
         todo.extend(before.get(&x).into_iter().flatten().copied());
     }
-    if others.iter().any(|&r| seen[r as usize]) && !nn_runtime::mutant!("sched.other_readers") {
+    if others.iter().any(|r| seen.contains(r)) && !nn_runtime::mutant!("sched.other_readers") {
         return false;
     }
     for r in others {
@@ -262,7 +274,7 @@ fn orders(plan: &Plan, v: ValueId, readers: &[u32], before: &mut BTreeMap<u32, V
 }
 
 /// A value that is only read through one permutation is stored in that order, so that its readers run along memory.
-fn layout_of(plan: &Plan, v: ValueId) -> Strides {
+fn layout_of(plan: &Plan, uses: &View<'_>, v: ValueId) -> Strides {
     let g = plan.nodes.g;
     let plain = strides(&g.ty(v).shape);
     // Random bits are made in row-major order, and scatters compute row-major places.
@@ -272,8 +284,8 @@ fn layout_of(plan: &Plan, v: ValueId) -> Strides {
         return plain;
     }
     let mut perm: Option<&Axes> = None;
-    for n in g.values() {
-        if plan.nodes.role[n.idx()] == Role::Dead || !g.inputs(n).contains(&v) {
+    for &n in uses.users(v) {
+        if plan.nodes.role[n.idx()] == Role::Dead {
             continue;
         }
         match g.op(n) {

@@ -14,6 +14,7 @@ use crate::kernel::ir::{Arena, KernelProgram};
 use crate::kernel::{print, verify_plan};
 use nn_runtime::dtype::DType;
 
+mod deep;
 mod shapes;
 mod structure;
 

@@ -11,7 +11,6 @@ use super::settings::{settings, settings_known};
 use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
 use super::value::{Dim, Elem, Tensor, Value};
 use crate::diag::{Diagnostic, Severity};
-use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::ops::Op;
 use crate::graph::ops::elementwise::Ew;
@@ -20,6 +19,7 @@ use crate::syntax::ast::{self, ExprId, ExprKind, ItemKind, Setting, TrainEntry};
 use crate::syntax::limits::with_stack;
 use nn_runtime::dtype::DType;
 use nn_runtime::targets::Targets;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -203,6 +203,7 @@ fn arrange(mut g: Graph, params: &[Arc<str>]) -> Graph {
             read[slot as usize] |= live[i];
         }
     }
+    let position: HashMap<&str, usize> = params.iter().enumerate().map(|(i, p)| (&**p, i)).collect();
     let rank = |i: usize| {
         let s = &g.slots[i];
         let kind = match s.kind {
@@ -211,7 +212,7 @@ fn arrange(mut g: Graph, params: &[Arc<str>]) -> Graph {
             SlotKind::Data => 2,
             SlotKind::Step => 3,
         };
-        let at = params.iter().position(|p| *p == s.name).unwrap_or(usize::MAX);
+        let at = position.get(&*s.name).copied().unwrap_or(usize::MAX);
         (kind, if kind == 0 { at } else { i })
     };
     let keep = |i: usize| read[i] || matches!(g.slots[i].kind, SlotKind::Param | SlotKind::State);
@@ -516,7 +517,7 @@ impl<'t> Unit<'t> {
             .map(|(n, s)| (n.clone(), s.current.id))
             .collect();
         for (name, value) in changed {
-            if let Some(slot) = slot_number(&el.b, &name) {
+            if let Some(slot) = el.b.slot_number(&name) {
                 el.b.assign(slot, value);
             }
         }
@@ -631,11 +632,6 @@ fn role(st: &super::units::State<'_>, name: &str) -> StoredRole {
     } else {
         StoredRole::Model
     }
-}
-
-/// The number of a slot.
-pub(super) fn slot_number(b: &Builder, name: &str) -> Option<u32> {
-    b.graph().slots.iter().position(|s| &*s.name == name).map(|i| i as u32)
 }
 
 fn stored(el: &Elab<'_>, name: &Arc<str>) -> Option<StoredInfo> {

@@ -5,7 +5,7 @@
 use super::cx::{Elab, R};
 use super::models::{Role, TemplateKind};
 use super::selector::Selector;
-use super::train::{Unit, slot_number};
+use super::train::Unit;
 use super::value::{AxisType, Elem, ElemType, Tensor, TensorType, Type, Value};
 use crate::diag::Diagnostic;
 use crate::grad;
@@ -151,7 +151,7 @@ impl<'t> Unit<'t> {
         };
         let new = el.coerce(new?, &Type::Tensor(ty), span, "the updated parameter")?;
         let new = el.as_tensor(&new, Some(DType::F32), span)?;
-        if let Some(slot) = slot_number(&el.b, name) {
+        if let Some(slot) = el.b.slot_number(name) {
             el.b.assign(slot, new.id);
         }
         Ok(())

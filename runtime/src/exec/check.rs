@@ -45,7 +45,7 @@ fn entry(p: &Program, e: &Entry) -> Result<(), String> {
         Arena::Output => e.output_bytes,
     };
     for (i, l) in e.launches.iter().enumerate() {
-        launch(l, &size).map_err(|m| format!("launch {i} `{}`: {m}", l.kernel))?;
+        launch(l, &size).map_err(|m| format!("launch {i} `{}`: {m}", l.name))?;
     }
     Ok(())
 }

@@ -82,9 +82,9 @@ fn gemm(m: u64, n: u64, k: u64, a: (i64, i64), b: (i64, i64)) -> Gemm {
     Gemm { batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, a_k, b_k, b_n }
 }
 
-fn launch(kernel: &str, anchor: Anchor, body: Option<crate::program::BodyFn>, rows: u64, split: Split) -> Launch {
+fn launch(name: &str, anchor: Anchor, body: Option<crate::program::BodyFn>, rows: u64, split: Split) -> Launch {
     // A cost that asks for all threads.
-    Launch { kernel: kernel.into(), anchor, body, segments: vec![], rows, split, barrier: true, cost: 1 << 24 }
+    Launch { name: name.into(), anchor, body, segments: vec![], rows, split, barrier: true, cost: 1 << 24 }
 }
 
 /// `h = relu(x @ w^T + b)` with dropped elements, `dw = h^T @ x`, `db = column sums of h`, then an update of `w` and `b`.
@@ -284,7 +284,7 @@ fn trace_counts_runs_and_launches() {
     s.run(0, 0, 0);
     s.run(0, 0, 1);
     let t = s.trace(0).expect("a trace");
-    assert_eq!((t.runs, t.launches.len(), t.launches[2].kernel.as_str()), (2, 5, "dw"));
+    assert_eq!((t.runs, t.launches.len(), t.launches[2].name.as_str()), (2, 5, "dw"));
     let sum: std::time::Duration = t.launches.iter().map(|l| l.busy + l.waiting).sum();
     assert!(t.launches.iter().all(|l| !l.busy.is_zero()) && t.total >= sum);
     s.set_trace(0, false);

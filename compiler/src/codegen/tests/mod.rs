@@ -130,7 +130,12 @@ fn around(k: Kernel) -> KernelProgram {
         offset += (a.len * a.dtype.bytes() as u64).next_multiple_of(64) + 64;
     }
     let buffers = (0..k.args.len() as u32).map(BufferId).collect();
-    p.launches.push(Launch { kernel: 0, segments: vec![Segment { buffers, cols: k.cols }], barrier: false });
+    p.launches.push(Launch {
+        name: k.name.clone(),
+        kernel: 0,
+        segments: vec![Segment { buffers, cols: k.cols }],
+        barrier: false,
+    });
     p.kernels.push(k);
     p
 }

@@ -22,7 +22,7 @@ pub(super) fn optimized(g: Graph) -> Graph {
 }
 
 /// A train step of a classifier with the given widths: normalized `u8` input, relu, dropout, cross-entropy, Adam.
-fn mlp(batch: u64, widths: &[u64]) -> Graph {
+pub(super) fn mlp(batch: u64, widths: &[u64]) -> Graph {
     let mut b = Builder::new("mlp.train");
     let f = DType::F32;
     let (x, _) = input(&mut b, "x", SlotKind::Data, DType::U8, &[batch, widths[0]]);
