@@ -55,7 +55,7 @@ pub const MUTANTS: &[Mutant] = &[
     bug("opt.reverse_chain", "compiler/src/opt/rules/movement.rs", "an axis reversed twice stays reversed"),
     bug("opt.slice_chain", "compiler/src/opt/rules/movement.rs", "the outer start of two slices is not scaled by the inner step"),
     bug("opt.zero_product", "compiler/src/opt/rules/arithmetic.rs", "`x * 0` is 0"),
-    bug("fold.round", "compiler/src/opt/fold.rs", "folded values are not rounded to their dtype"),
+    bug("fold.splat", "compiler/src/opt/view.rs", "a table is taken for its first element"),
     bug("fuse.cheap", "compiler/src/fuse/group.rs", "an operand that must be in memory is computed again instead"),
     bug("fuse.counts", "compiler/src/fuse/index.rs", "a variable is bound to a count that ends elsewhere"),
     bug("fuse.detour", "compiler/src/fuse/group.rs", "two groups join around a third that lies between them"),

@@ -12,3 +12,6 @@ pub mod legalize;
 pub mod nodes;
 pub mod print;
 pub mod reach;
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ pub mod fold;
 pub mod dce;
 
 #[cfg(test)]
-mod instances;
+pub(crate) mod instances;
 #[cfg(test)]
 mod rule_tests;
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub fn splat(g: &Graph, v: ValueId) -> Option<f64> {
         Op::Const(Literal::Scalar(_, x)) => Some(*x),
         Op::Const(Literal::Dense(_, xs)) => {
             let first = *xs.first()?;
-            xs.iter().all(|x| x.to_bits() == first.to_bits()).then_some(first)
+            xs.iter().all(|x| nn_runtime::mutant!("fold.splat") || x.to_bits() == first.to_bits()).then_some(first)
         }
         Op::Broadcast { .. } | Op::Reshape(_) | Op::Permute(_) | Op::Slice { .. } | Op::Reverse(_) => {
             splat(g, *g.inputs(v).first()?)

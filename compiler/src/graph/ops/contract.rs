@@ -59,7 +59,7 @@ pub static DOT: OpSpec = OpSpec {
                 for &j in &n {
                     let term =
                         |(p, q): (&i64, &i64)| x[0].data[(ba + i + p) as usize] * x[1].data[(bb + j + q) as usize];
-                    out.push(ka.iter().zip(&kb).map(term).sum());
+                    out.push(ka.iter().zip(&kb).map(term).fold(0.0, |sum, t| sum + t));
                 }
             }
         }

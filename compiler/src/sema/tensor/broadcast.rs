@@ -33,7 +33,8 @@ pub fn merge(a: &Dim, b: &Dim) -> Dim {
 }
 
 fn stretch(a: &Dim, b: &Dim) -> bool {
-    (a.stretches || nn_runtime::mutant!("sema.stretch")) && a.size == 1 || (b.stretches && b.size == 1)
+    let free = nn_runtime::mutant!("sema.stretch");
+    ((a.stretches || free) && a.size == 1) || ((b.stretches || free) && b.size == 1)
 }
 
 /// The common shape of two operands by rules B1 to B3.

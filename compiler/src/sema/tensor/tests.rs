@@ -87,6 +87,13 @@ fn numpy_agrees() {
     assert!(bad.is_empty(), "{bad}");
 }
 
+#[test]
+fn comprehensions_hold() {
+    let p = load(include_str!("tests/comprehensions.nn"));
+    let bad = run(&p, p.main());
+    assert!(bad.is_empty(), "{bad}");
+}
+
 /// The graph of the one test of a program.
 fn graph(body: &str) -> crate::graph::graph::Graph {
     let p = load(&format!("test \"t\" {{\n{body}\n}}"));
