@@ -262,8 +262,19 @@ fn findings_as_events() {
     let d = &ran.all("diagnostic")[0];
     fields(
         d,
-        &[("severity", text), ("code", text), ("message", text), ("spans", list), ("notes", list), ("help", list)],
+        &[
+            ("severity", text),
+            ("code", text),
+            ("message", text),
+            ("spans", list),
+            ("notes", list),
+            ("help", list),
+            ("fixes", list),
+        ],
     );
+    let edit = &d["fixes"][0]["edits"][0];
+    assert_eq!((&edit["line"], &edit["col"], &edit["end_col"]), (&1.into(), &26.into(), &31.into()));
+    assert_eq!(edit["text"], "relu");
     let span = &d["spans"][0];
     fields(
         span,

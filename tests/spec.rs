@@ -2,11 +2,12 @@
 //!
 //! In: every `.nn` file below `tests/spec`: a program, followed by the findings expected of it as comments. `#!` lines
 //! hold one finding each, `#! error[E0001] 3:9 part of the message`; `#|` lines hold the findings as the terminal shows
-//! them. A file without such lines must have no findings. Out: one test a file. `NN_BLESS=1` rewrites the comments. It
+//! them. A file without such lines must have no findings. Every edit that a finding suggests is applied to the program:
+//! the finding must be gone, and nothing new may be found. Out: one test a file. `NN_BLESS=1` rewrites the comments. It
 //! stands with the workspace because findings come from every phase of the compiler.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use nn_compiler::diag::{Diagnostic, Severity};
+use nn_compiler::diag::{Diagnostic, Severity, edited};
 use nn_compiler::report;
 use nn_compiler::sema::train;
 use nn_compiler::sema::units::{Options, Program};
@@ -92,6 +93,7 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
     let (program, expected) = whole.split_at(expected_at);
     let (sources, found) = check(name, program);
     let rendered = report::render(&found, &sources, false);
+    edits_mend(name, program, &found)?;
 
     if std::env::var_os("NN_BLESS").is_some() {
         let mut text = program.to_string();
@@ -123,6 +125,27 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
     let lines: Vec<&str> = rendered.trim_end().lines().map(str::trim_end).collect();
     if !drawn.is_empty() && drawn != lines {
         return Err(format!("the text changed (NN_BLESS=1 accepts it):\n\n{rendered}").into());
+    }
+    Ok(())
+}
+
+/// Applies each suggested edit by itself.
+fn edits_mend(name: &str, program: &str, found: &[Diagnostic]) -> Result<(), Failed> {
+    for d in found {
+        for h in d.help.iter().filter(|h| !h.edits.is_empty()) {
+            let text = edited(program, &h.edits);
+            let (sources, after) = check(name, &text);
+            let before = |a: &Diagnostic| found.iter().any(|f| f != d && (f.code, &f.message) == (a.code, &a.message));
+            let count =
+                |list: &[Diagnostic]| list.iter().filter(|f| (f.code, &f.message) == (d.code, &d.message)).count();
+            let stays = count(&after) >= count(found);
+            if stays || after.iter().any(|a| a.severity == Severity::Error && !before(a)) {
+                let shown = report::render(&after, &sources, false);
+                return Err(
+                    format!("the edit of `{}` ({}) does not mend it:\n{text}\n{shown}", d.message, h.message).into()
+                );
+            }
+        }
     }
     Ok(())
 }

@@ -56,12 +56,23 @@ pub fn json(d: &Diagnostic, sources: &SourceMap) -> Value {
         .iter()
         .filter(|l| known(sources, l.span))
         .map(|l| {
-            let (a, b) = (sources.line_col(l.span.file, l.span.start), sources.line_col(l.span.file, l.span.end));
-            json!({
-                "file": &*sources.file(l.span.file).name,
-                "line": a.line, "col": a.col, "end_line": b.line, "end_col": b.col,
-                "label": l.message,
-            })
+            let mut at = place(sources, l.span);
+            at["label"] = json!(l.message);
+            at
+        })
+        .collect();
+    let help: Vec<&str> = d.help.iter().map(|h| &*h.message).collect();
+    let fixes: Vec<Value> = d
+        .help
+        .iter()
+        .filter(|h| !h.edits.is_empty() && h.edits.iter().all(|e| known(sources, e.span)))
+        .map(|h| {
+            let edits = h.edits.iter().map(|e| {
+                let mut at = place(sources, e.span);
+                at["text"] = json!(e.text);
+                at
+            });
+            json!({ "message": h.message, "edits": edits.collect::<Vec<Value>>() })
         })
         .collect();
     json!({
@@ -71,7 +82,17 @@ pub fn json(d: &Diagnostic, sources: &SourceMap) -> Value {
         "message": d.message,
         "spans": spans,
         "notes": d.notes,
-        "help": d.help,
+        "help": help,
+        "fixes": fixes,
+    })
+}
+
+/// A span by lines and columns.
+fn place(sources: &SourceMap, span: Span) -> Value {
+    let (a, b) = (sources.line_col(span.file, span.start), sources.line_col(span.file, span.end));
+    json!({
+        "file": &*sources.file(span.file).name,
+        "line": a.line, "col": a.col, "end_line": b.line, "end_col": b.col,
     })
 }
 
@@ -218,19 +239,41 @@ fn draw(files: &mut Files, d: &Diagnostic, first: &Label, labels: &[&Label], loo
         files.prepare(l.span.file);
         let label =
             ariadne::Label::new((l.span.file, files.range(l.span))).with_color(if i == 0 { main } else { Color::Blue });
-        // Only labels with a text are underlined.
-        let text = if l.message.is_empty() { "here" } else { &l.message };
+        // Only labels with a text are underlined; `bare` takes the mark out again.
+        let text = if l.message.is_empty() { BARE } else { &l.message };
         report = report.with_label(label.with_message(escaped(text)));
     }
     for n in &d.notes {
         report = report.with_note(escaped(n));
     }
     for h in &d.help {
-        report = report.with_help(escaped(h));
+        report = report.with_help(escaped(&h.message));
     }
     let mut bytes = vec![];
     report.finish().write(files, &mut bytes).ok()?;
-    String::from_utf8(bytes).ok().map(|text| framed(&text))
+    String::from_utf8(bytes).ok().map(|text| bare(&framed(&text)))
+}
+
+/// Stands for the text of a label that has none.
+const BARE: &str = "\u{e000}";
+
+/// Without the arrows that lead to no text: where a line is underlined for one label alone, the underline is enough.
+fn bare(text: &str) -> String {
+    let mut out: Vec<String> = vec![];
+    for line in text.lines() {
+        match out.last_mut() {
+            Some(above) if line.contains(BARE) => {
+                let alone = above.matches('┬').count() == 1 && !above.contains(char::is_alphanumeric);
+                if alone && line.contains('╰') {
+                    *above = above.replace('┬', "─");
+                } else {
+                    out.push(line.replace(&format!(" {BARE}"), "").replace(BARE, ""));
+                }
+            }
+            _ => out.push(line.to_owned()),
+        }
+    }
+    out.iter().flat_map(|l| [l.as_str(), "\n"]).collect()
 }
 
 /// Without ariadne: for diagnostics without a place, and for lines too long to draw.
@@ -255,7 +298,7 @@ fn plain(files: &Files, d: &Diagnostic, labels: &[&Label], out: &mut String) {
         let _ = writeln!(out, "  note: {}", escaped(n));
     }
     for h in &d.help {
-        let _ = writeln!(out, "  help: {}", escaped(h));
+        let _ = writeln!(out, "  help: {}", escaped(&h.message));
     }
 }
 
@@ -304,6 +347,7 @@ fn disturbing(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diag::Edit;
 
     fn map(text: &str) -> (SourceMap, FileId) {
         let mut m = SourceMap::default();
@@ -371,13 +415,30 @@ mod tests {
     #[test]
     fn json_has_the_documented_fields() {
         let (m, f) = map("a\nbc\n");
-        let d = Diagnostic::error("E0102", at(f, 0, 4), "m").here("l").help("h").note("n");
+        let d = Diagnostic::error("E0102", at(f, 0, 4), "m")
+            .here("l")
+            .help("h")
+            .note("n")
+            .fix("f", [Edit::replace(at(f, 2, 3), "B")]);
         let want = json!({
             "event": "diagnostic", "severity": "error", "code": "E0102", "message": "m",
             "spans": [{"file": "a.nn", "line": 1, "col": 1, "end_line": 2, "end_col": 3, "label": "l"}],
-            "notes": ["n"], "help": ["h"],
+            "notes": ["n"], "help": ["h", "f"],
+            "fixes": [{
+                "message": "f",
+                "edits": [{"file": "a.nn", "line": 2, "col": 1, "end_line": 2, "end_col": 2, "text": "B"}],
+            }],
         });
         assert_eq!(json(&d, &m), want);
+    }
+
+    #[test]
+    fn a_label_without_text_is_an_underline() {
+        let (m, f) = map("let y = foo\n");
+        let text = render(&[Diagnostic::error("E0001", at(f, 8, 11), "m")], &m, false);
+        assert!(text.contains("let y = foo\n   │         ───") && !text.contains(['╰', '┬']), "{text}");
+        let two = Diagnostic::error("E0001", at(f, 8, 11), "m").label(at(f, 4, 5), "y");
+        assert!(!render(&[two], &m, true).contains(BARE));
     }
 
     #[test]

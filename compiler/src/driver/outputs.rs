@@ -24,7 +24,7 @@ pub fn check_outputs(project: &Project, unit: &TrainUnit) -> Vec<Diagnostic> {
         Err(e) => {
             let mut d = Diagnostic::new(e.code, Severity::Error, unit.save_at, e.message);
             d.notes = e.notes;
-            d.help = e.help;
+            d.help = e.help.into_iter().map(Into::into).collect();
             vec![d.here("weights are saved here")]
         }
     }

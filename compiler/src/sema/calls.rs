@@ -3,11 +3,12 @@
 //! In: a callee and evaluated arguments. Out: the result, with the callee's dims under the names that the caller knows.
 //! Dims of a signature that nothing has bound are bound by the first argument that shows them.
 
+use super::conditions::Condition;
 use super::cx::{CallArgs, Elab, Env, Frame, MAX_CALLS, R, Scope, nearest};
 use super::exprs::hyper_args;
 use super::models::{Instance, ModelTemplate, TemplateKind};
 use super::value::{AxisType, Dim, Elem, FnValue, Tensor, Type, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit, Help, operand, shown};
 use crate::source::Span;
 use crate::syntax::ast::{self, ShapeItem, TyKind};
 use std::rc::Rc;
@@ -264,7 +265,7 @@ impl Elab<'_> {
                     let mut d = Diagnostic::error("E0208", n.span, format!("`{name}` has no parameter `{}`", n.text));
                     let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
                     d = match nearest(&n.text, names.iter().copied()) {
-                        Some(near) => d.help(format!("did you mean `{near}`?")),
+                        Some(near) => d.rename(n.span, near),
                         None if names.is_empty() => d,
                         None => d.note(format!("it has: {}", names.join(", "))),
                     };
@@ -295,6 +296,7 @@ impl Elab<'_> {
             }
         }
         let columns: Vec<(Vec<u64>, Span)> = given.iter().flatten().map(|(v, s)| (dims_of(v), *s)).collect();
+        let mut places = vec![];
         for (p, v) in def.params.iter().zip(given) {
             let what = format!("argument `{}` of `{name}`", p.name.text);
             let (v, span) = match (v, p.default) {
@@ -326,9 +328,11 @@ impl Elab<'_> {
                 None => v,
             };
             scope.bind(&p.name.text, v, false, p.name.span);
+            places.push((p.name.text.clone(), span));
         }
         for c in &def.conditions {
-            self.condition(*c, scope)?;
+            let (places, name) = (places.clone(), def.name.text.clone());
+            self.condition(Condition { expr: *c, env: scope.clone(), name, places, call: args.span })?;
         }
         Ok(())
     }
@@ -345,35 +349,13 @@ impl Elab<'_> {
         });
         let Some((long, span)) = found else { return };
         let colons = vec![":"; long.len() - 1].join(", ");
-        let text = super::cx::operand_text(self.text(*span));
+        let text = format!("{}[{colons}, 0]", operand(self.text(*span)));
         if !self.is_std(*span)
             && let Some(d) = self.diags.get_mut(before)
         {
-            d.help.push(format!("drop the extra axis: `{text}[{colons}, 0]`"));
+            let edits = vec![Edit::replace(*span, &text)];
+            d.help.push(Help { message: format!("drop the extra axis: `{}`", shown(&text)), edits });
         }
-    }
-
-    /// A `where` condition.
-    pub fn condition(&mut self, e: ast::ExprId, env: &Env) -> R<()> {
-        let span = self.ast.span(e);
-        let v = self.eval(e, env)?;
-        if self.as_bool(&v, span, "a `where` condition")? {
-            return Ok(());
-        }
-        let mut d = Diagnostic::error("E0115", span, format!("`{}` does not hold", self.text(span)));
-        if let ast::ExprKind::Binary { op, lhs, rhs, .. } = &self.ast.expr(e).kind {
-            let (a, b) = (self.eval(*lhs, env), self.eval(*rhs, env));
-            if let (Ok(a), Ok(b)) = (a, b) {
-                let sizes = [&a, &b].into_iter().filter(|v| matches!(v, Value::Dim(_)));
-                let sizes: Vec<String> = sizes.map(Value::show).collect();
-                d = if sizes.is_empty() {
-                    d.here(format!("{} {} {}", a.show(), super::statics::op_text(*op), b.show()))
-                } else {
-                    d.here(format!("here {}", sizes.join(", ")))
-                };
-            }
-        }
-        Err(self.error(d))
     }
 
     fn run_fn(&mut self, def: &ast::Fn, scope: &Env, args: &CallArgs) -> R<Value> {

@@ -205,20 +205,19 @@ impl<'a> Elab<'a> {
         }
     }
 
-    /// Records a finding. A place inside std gets the user's call as a further place; `{0}` and `{1}` in a help become the
-    /// source text of that label, in parentheses if it is more than a name, a call or an access.
+    /// Records a finding. Std is not where a user looks for a mistake: a finding inside of it is placed at the user's call.
     pub fn error(&mut self, mut d: Diagnostic) -> Reported {
-        for (i, l) in d.labels.iter().enumerate().take(2) {
-            let key = format!("{{{i}}}");
-            for h in d.help.iter_mut().filter(|h| h.contains(&key)) {
-                *h = h.replace(&key, &operand_text(self.text(l.span)));
-            }
-        }
+        d = d.filled(|span| self.sources.text(span));
+        // Nobody edits std.
+        d.help.retain(|h| h.edits.iter().all(|e| !self.is_std(e.span)));
         if d.labels.first().is_some_and(|l| self.is_std(l.span))
             && let Some(f) = self.frames.iter().rev().find(|f| !self.is_std(f.span))
         {
             let (span, name) = (f.span, f.name.clone());
             d.labels.insert(0, crate::diag::Label { span, message: format!("in this call of `{name}`") });
+        }
+        if d.labels.iter().any(|l| !self.is_std(l.span)) {
+            d.labels.retain(|l| !self.is_std(l.span));
         }
         self.report(d);
         Reported
@@ -430,14 +429,17 @@ fn nested(v: &Value) -> Option<(Vec<u64>, Vec<f64>, bool, bool)> {
     }
 }
 
-/// The nearest of some names, if near enough to be a slip: at most a third of the letters differ.
+/// The nearest of some names, if near enough to be a slip: the same but for case, or at most a third of the letters
+/// differ. One letter is a slip for another only in case: `X` for `x`, never for `B`.
 pub fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let limit = (name.chars().count() / 3).max(1);
+    let n = name.chars().count();
+    let limit = if n < 2 { 0 } else { (n / 3).max(1) };
+    let lower = name.to_lowercase();
     names
         .into_iter()
         .filter(|n| *n != name)
-        .map(|n| (distance(name, n), n))
-        .filter(|(d, _)| *d <= limit)
+        .map(|n| (if n.to_lowercase() == lower { 0 } else { distance(name, n) }, n))
+        .filter(|(d, n)| *d <= limit && (*d < 2 || n.len() > 2))
         .min_by_key(|(d, n)| (*d, n.len().abs_diff(name.len())))
         .map(|(_, n)| n)
 }
@@ -459,19 +461,4 @@ pub fn distance(a: &str, b: &str) -> usize {
         before = std::mem::replace(&mut last, row);
     }
     last[b.len()]
-}
-
-/// An operand as it can stand before `[..]` or `as`; `..` for a long one.
-pub(super) fn operand_text(text: &str) -> String {
-    let mut depth = 0i32;
-    let simple = text.chars().all(|c| {
-        depth += i32::from(matches!(c, '(' | '[' | '{')) - i32::from(matches!(c, ')' | ']' | '}'));
-        depth > 0 || c.is_alphanumeric() || matches!(c, '_' | '.' | ')' | ']' | '}')
-    });
-    match text.len() {
-        _ if text.contains('\n') => "..".to_owned(),
-        0 | 41.. => "..".to_owned(),
-        _ if simple => text.to_owned(),
-        _ => format!("({text})"),
-    }
 }

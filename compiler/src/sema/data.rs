@@ -7,7 +7,7 @@ use super::batch::{self, Batch, Unbatchable};
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
 use super::units::{DataInfo, Options};
 use super::value::{DataRef, Dim, Elem, Tensor, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Help};
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
 use crate::graph::ty::TensorTy;
@@ -408,7 +408,7 @@ impl Elab<'_> {
     fn data_error<T>(&mut self, e: nn_runtime::error::DataError, span: Span) -> R<T> {
         let mut d = Diagnostic::error(e.code, span, e.message.clone());
         d.notes.extend(e.notes.iter().cloned());
-        d.help.extend(e.help.iter().cloned());
+        d.help.extend(e.help.iter().map(|h| Help::from(&**h)));
         Err(self.error(d))
     }
 

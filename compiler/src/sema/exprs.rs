@@ -9,7 +9,7 @@ use super::models::{HyperArgs, ModelTemplate, TemplateKind};
 use super::statics::is_static;
 use super::tensor::{self, OpSpans};
 use super::value::{Closure, Elem, Tensor, Type, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{
     self, Arg, BinaryOp, Binder, Block, ExprId, ExprKind, Ident, Ix, ListItem, Stmt, StmtKind, Ty, UnaryOp,
@@ -82,7 +82,7 @@ impl Elab<'_> {
             ExprKind::Lambda { params, body } => {
                 Ok(Value::Closure(Rc::new(Closure { params: params.clone(), body: *body, env: env.clone(), span })))
             }
-            ExprKind::If { cond, then, otherwise } => self.if_expr(*cond, then, *otherwise, env, expect),
+            ExprKind::If { cond, then, otherwise } => self.if_expr(span, *cond, then, *otherwise, env, expect),
             ExprKind::Scan { .. } => Err(self.limit(span, "`scan`")),
             ExprKind::Seq(entries) => Ok(Value::Model(Rc::new(ModelTemplate {
                 kind: TemplateKind::Seq(entries.clone()),
@@ -444,7 +444,7 @@ impl Elab<'_> {
         let missing = |el: &mut Self, names: Vec<Arc<str>>| {
             let mut d = Diagnostic::error("E0100", name.span, format!("{} has no `{}`", v.show(), name.text));
             d = match super::cx::nearest(&name.text, names.iter().map(|n| &**n)) {
-                Some(near) => d.help(format!("did you mean `{near}`?")),
+                Some(near) => d.rename(name.span, near),
                 None if names.is_empty() => d,
                 None => d.note(format!("it has: {}", names.join(", "))),
             };
@@ -558,6 +558,7 @@ impl Elab<'_> {
 
     fn if_expr(
         &mut self,
+        whole: Span,
         cond: ExprId,
         then: &Block,
         otherwise: Option<ExprId>,
@@ -598,8 +599,9 @@ impl Elab<'_> {
                 });
                 d = match (inner(then), other) {
                     (Some(a), Some(b)) => {
-                        let text = |e| self.text(self.ast.span(e)).to_owned();
-                        d.help(format!("`where({}, {}, {})`", self.text(span), text(a), text(b)))
+                        let text = |e| self.text(self.ast.span(e));
+                        let edit = format!("where({}, {}, {})", self.text(span), text(a), text(b));
+                        d.fix(format!("`{edit}`"), [Edit::replace(whole, edit)])
                     }
                     _ => d.help("`where(c, a, b)` decides per element"),
                 };

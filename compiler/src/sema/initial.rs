@@ -26,7 +26,8 @@ impl Unit<'_> {
             let (ty, init, owner, span) = (p.ty.clone(), p.init.clone(), p.owner.clone(), p.span);
             let Some(init) = init else {
                 let d = Diagnostic::error("E0212", span, format!("parameter `{name}` has no initial value"))
-                    .help("`~ kaiming_uniform()`, or `= 0`");
+                    .here("nothing says how it starts")
+                    .help("behind its type write `~ kaiming_uniform()`, or `= 0`");
                 failed = Some(el.error(d));
                 continue;
             };

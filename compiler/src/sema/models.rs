@@ -3,9 +3,10 @@
 //! In: a model item, `seq { }` or a stack with its dims and hyperparameters. Out: instances whose parameters are slots of
 //! the graph, named by their path.
 
+use super::conditions::Condition;
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
 use super::value::{Dim, DimFrom, DimVar, ElemType, FnValue, TensorType, Type, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
 use crate::syntax::ast::{self, Ident, MemberKind, ModelBody};
 use std::cell::{Cell, RefCell};
@@ -191,11 +192,10 @@ impl Elab<'_> {
             self.st.binding = None;
             dims = bound?;
             for c in &def.conditions {
-                if self.has_hole(*c, &outer) {
-                    self.st.late_conditions.push((*c, outer.clone()));
-                } else {
-                    self.condition(*c, &outer)?;
-                }
+                let names = def.params.iter().map(|p| &p.name.text).chain(def.dims.iter().map(|p| &p.name.text));
+                let places = names.filter_map(|n| outer.own(n).map(|b| (n.clone(), b.span))).collect();
+                let (env, name) = (outer.clone(), def.name.text.clone());
+                self.condition(Condition { expr: *c, env, name, places, call: t.span })?;
             }
             if let ModelBody::Expr(e) = &def.body {
                 let v = self.eval(*e, &outer)?;
@@ -283,6 +283,17 @@ impl Elab<'_> {
                 (Some((Value::Hole(h), span)), _) => var(*span, DimFrom::Outer(h.clone())),
                 (Some((v, span)), _) => {
                     let outer = self.as_dim(v, *span, "a dim")?;
+                    if outer.size == 0 {
+                        let at = if self.is_std(*span) { t.span } else { *span };
+                        let message =
+                            format!("`{}` of `{name}` must be at least 1, found {}", p.name.text, outer.show());
+                        let d = Diagnostic::error("E0209", at, message);
+                        let origin = outer.origin.filter(|o| *o != at && !self.is_std(*o));
+                        return Err(self.error(match origin {
+                            Some(o) => d.label(o, "the size comes from here"),
+                            None => d,
+                        }));
+                    }
                     let outer = Dim { origin: Some(*span), ..outer };
                     let d = self.inner_dim(&p.name.text, &outer, *span, uid);
                     let v = var(*span, DimFrom::Call);
@@ -290,22 +301,45 @@ impl Elab<'_> {
                     v
                 }
                 (None, Some(e)) => var(self.ast.span(e), DimFrom::Expr(e, env.clone())),
-                (None, None) => {
-                    let all: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
-                    let blanks = vec!["_"; all.len()].join(", ");
-                    let message = format!("`{name}` needs its dims: {name}[{}]", all.join(", "));
-                    let d = Diagnostic::error("E0106", t.span, message)
-                        .here("dims are missing")
-                        .label(p.name.span, format!("`{}` has no default", p.name.text))
-                        .help(format!("`{name}[{blanks}]` infers them from the first call"));
-                    return Err(self.error(d));
-                }
+                (None, None) => return Err(self.dims_missing(def, t, p)),
             };
             let v = Rc::new(v);
             env.bind(&p.name.text, Value::Hole(v.clone()), false, v.span);
             out.push(v);
         }
         Ok(out)
+    }
+
+    /// `Linear` or `Linear(8, 16)` where `Linear[_, _]` or `Linear[8, 16]` is meant.
+    fn dims_missing(&mut self, def: &ast::Model, t: &ModelTemplate, p: &ast::DimParam) -> Reported {
+        let name = &*def.name.text;
+        let all: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
+        let mut d = Diagnostic::error("E0106", t.span, format!("`{name}` needs its dims: {name}[{}]", all.join(", ")))
+            .here("dims are missing");
+        if !self.is_std(p.name.span) {
+            d = d.label(p.name.span, format!("`{}` has no default", p.name.text));
+        }
+        let size = |v: &Value| matches!(v, Value::Int(_) | Value::Dim(_) | Value::Hole(_) | Value::Wild(_));
+        let pos = t.hyper.as_ref().map_or(&[][..], |h| &h.pos);
+        let sizes = pos.iter().take_while(|(v, _)| size(v)).count();
+        let least = def.dims.iter().filter(|p| p.default.is_none()).count();
+        if (least..=all.len()).contains(&sizes) && t.dims.is_none() {
+            let text = |list: &[(Value, Span)]| list.iter().map(|(_, s)| self.text(*s)).collect::<Vec<_>>().join(", ");
+            let mut rest: Vec<String> = pos[sizes..].iter().map(|(_, s)| self.text(*s).to_owned()).collect();
+            let named = t.hyper.iter().flat_map(|h| &h.named);
+            rest.extend(named.map(|(n, _, s)| format!("{}: {}", n.text, self.text(*s))));
+            let rest = if rest.is_empty() { String::new() } else { format!("({})", rest.join(", ")) };
+            let edit = format!("{name}[{}]{rest}", text(&pos[..sizes]));
+            d = d.fix(format!("sizes go between brackets: `{}`", shown(&edit)), [Edit::replace(t.span, &edit)]);
+        } else if self.text(t.span).starts_with(name) && t.dims.is_none() {
+            let word = Span { end: t.span.start + name.len() as u32, ..t.span };
+            let blanks = vec!["_"; all.len()].join(", ");
+            d = d.fix(
+                format!("`{name}[{blanks}]` infers them from the first call"),
+                [Edit::after(word, format!("[{blanks}]"))],
+            );
+        }
+        self.error(d)
     }
 
     fn bind_hyper(&mut self, def: &ast::Model, t: &ModelTemplate, path: &str, env: &Env) -> R<()> {
@@ -330,7 +364,7 @@ impl Elab<'_> {
                 let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
                 let d = Diagnostic::error("E0208", n.span, format!("`{name}` has no hyperparameter `{}`", n.text));
                 let d = match nearest(&n.text, names.iter().copied()) {
-                    Some(near) => d.help(format!("did you mean `{near}`?")),
+                    Some(near) => d.rename(n.span, near),
                     None if names.is_empty() => d,
                     None => d.note(format!("it has: {}", names.join(", "))),
                 };
@@ -568,6 +602,11 @@ impl Elab<'_> {
         match self.ty(ty, env)? {
             Type::Tensor(t) => match t.known() {
                 Some(dims) => {
+                    if let Some(d) = dims.iter().find(|d| d.size == 0) {
+                        let d =
+                            Diagnostic::error("E0209", ty.span, format!("a parameter with no elements: {}", d.show()));
+                        return Err(self.error(d));
+                    }
                     self.check_shape(&dims, ty.span)?;
                     Ok(TensorType { elem: ElemType::Exact(t.elem_or_f32()), ..t })
                 }

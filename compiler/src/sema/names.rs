@@ -169,7 +169,7 @@ impl<'a> Elab<'a> {
                     format!("`{}` has no `{}`", self.st.modules[module].name, n.text),
                 );
                 if let Some(near) = nearest(&n.text, names.iter().map(|n| &**n)) {
-                    d = d.help(format!("did you mean `{near}`?"));
+                    d = d.rename(n.span, near);
                 }
                 self.error(d);
                 continue;
@@ -480,20 +480,24 @@ impl<'a> Elab<'a> {
             }
             level = scope.parent.as_ref();
         }
-        let same_case = |n: &&str| n.starts_with(|c: char| c.is_ascii_uppercase()) == upper && !n.starts_with("..");
+        // Upper case are dims, models and data, lower case values: a name of the other kind is meant only if it is the same.
+        let same_case = |n: &&str| {
+            let case = n.starts_with(|c: char| c.is_ascii_uppercase()) == upper;
+            !n.starts_with("..") && (case || n.eq_ignore_ascii_case(name))
+        };
         let near = nearest(name, names.iter().map(|n| &**n).filter(same_case)).map(str::to_owned);
         let (code, kind) = if upper { ("E0105", "dim") } else { ("E0100", "name") };
         let in_brackets = upper && name.chars().skip(1).any(|c| c.is_ascii_lowercase()) && model.is_none();
         let kind = if in_brackets { "dim, model or data" } else { kind };
         let mut d = Diagnostic::error(code, span, format!("unknown {kind} `{name}`"));
-        let mean = near.map(|n| format!("did you mean `{n}`?"));
-        d = match (upper.then_some(model).flatten(), mean) {
-            (Some(m), Some(mean)) => d.here(format!("not declared by `{m}`; {mean}")),
-            (Some(m), None) => d.here(format!("not declared by `{m}`")),
-            (None, Some(mean)) => d.help(mean),
-            (None, None) => d,
+        d = match upper.then_some(model).flatten() {
+            Some(m) => d.here(format!("not declared by `{m}`")),
+            None => d.here("nothing of this name is known here"),
         };
-        self.error(d)
+        self.error(match near {
+            Some(near) => d.rename(span, &near),
+            None => d,
+        })
     }
 }
 

@@ -241,7 +241,7 @@ fn save(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<(Save, 
     };
     if let Err(e) = Targets::named(&file) {
         let mut d = Diagnostic::error(e.code, at, e.message).here("weights are to be saved here");
-        (d.notes, d.help) = (e.notes, e.help);
+        (d.notes, d.help) = (e.notes, e.help.into_iter().map(Into::into).collect());
         return Err(el.error(d));
     }
     let save = match name {

@@ -5,7 +5,7 @@
 //! calls; the reference manual and suggestions are made from the same rows.
 
 use super::cx::nearest;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::Ident;
 use std::fmt::Write;
@@ -341,7 +341,10 @@ impl Signature {
         let takes = super::calls::count(room, "argument");
         let d = self.wrong(span, format!("`{}` takes {takes}{what}, {found} given", self.name));
         match by_name[..] {
-            [one] if found == room + 1 => d.help(format!("by name: `{}: {}`", one.name, text(span))),
+            [one] if found == room + 1 => d.fix(
+                format!("by name: `{}: {}`", one.name, text(span)),
+                [Edit::before(span, format!("{}: ", one.name))],
+            ),
             _ => d,
         }
     }
@@ -352,7 +355,7 @@ impl Signature {
         let elsewhere = ELSEWHERE.iter().find(|(n, _)| *n == &*name.text).map(|(_, n)| *n);
         let near = nearest(&name.text, known()).or(elsewhere.filter(|n| known().any(|k| k == *n)));
         match near {
-            Some(n) => d.help(format!("did you mean `{n}`?")),
+            Some(n) => d.rename(name.span, n),
             None => d,
         }
     }

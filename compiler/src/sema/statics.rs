@@ -4,7 +4,7 @@
 //! (`4*D`), and the same computation gives the same identity.
 
 use super::cx::{Elab, R};
-use super::value::{Dim, DimId, Value};
+use super::value::{Dim, DimFrom, DimId, Value};
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::BinaryOp;
@@ -78,13 +78,13 @@ impl Elab<'_> {
                 _ => {}
             }
         }
-        for v in [a, b] {
-            if let Value::Hole(h) = v {
-                let d = Diagnostic::error("E0106", span, format!("the size `{}` is not known here", h.name))
-                    .label(h.span, "this is to be inferred from the first call")
-                    .help("give the size");
-                return Err(self.error(d));
-            }
+        if matches!(a, Value::Hole(_)) || matches!(b, Value::Hole(_)) {
+            let known = |el: &mut Self, v: &Value| match v {
+                Value::Hole(_) => Ok(Value::Dim(el.as_dim(v, span, "a size")?)),
+                v => Ok(v.clone()),
+            };
+            let (a, b) = (known(self, a)?, known(self, b)?);
+            return self.static_binary(op, &a, &b, span);
         }
         let (Some(x), Some(y)) = (Num::of(a), Num::of(b)) else {
             let message = format!("`{}` does not apply to {} and {}", op_text(op), a.show(), b.show());
@@ -234,8 +234,16 @@ impl Elab<'_> {
         match v {
             Value::Dim(d) => Ok(d.clone()),
             Value::Hole(h) => {
-                if let Some(d) = self.decide(h) {
+                if let Some(d) = self.decide(h).or_else(|| self.stand_in(h)) {
                     return Ok(d);
+                }
+                // An expression that has no value has been reported.
+                let mut root = h;
+                while let DimFrom::Outer(o) = &root.from {
+                    root = o;
+                }
+                if matches!(root.from, DimFrom::Expr(..)) && crate::report::any_error(&self.diags) {
+                    return Err(super::cx::Reported);
                 }
                 let d = Diagnostic::error("E0106", span, format!("cannot infer `{}`", h.name))
                     .label(h.span, "nothing has determined this size yet")

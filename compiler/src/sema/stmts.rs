@@ -6,8 +6,9 @@
 use super::comprehension;
 use super::cx::{Elab, Env, R, Scope};
 use super::models::TemplateKind;
+use super::statics::is_static;
 use super::value::{Tensor, Type, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit, operand, shown};
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, Init, Pat, SetOp, Stmt, StmtKind, Ty};
 use nn_runtime::dtype::DType;
@@ -257,14 +258,28 @@ impl Elab<'_> {
                         Ok(())
                     }
                     Some(b) => {
-                        let d = Diagnostic::error("E0210", t.span, format!("`{name}` cannot be assigned"))
-                            .label(b.span, "bound here by `let`")
-                            .help(format!("bind it with `var {name} = ...`"));
+                        let d = Diagnostic::error("E0210", t.span, format!("`{name}` cannot be assigned"));
+                        let file = &self.sources.file(b.span.file).text;
+                        let before = file[..b.span.start as usize].trim_end();
+                        let d = if before.ends_with("let") {
+                            let end = before.len() as u32;
+                            let word = Span { start: end - 3, end, ..b.span };
+                            d.label(b.span, "bound here by `let`")
+                                .fix(format!("bind it with `var {name} = ...`"), [Edit::replace(word, "var")])
+                        } else {
+                            d.label(b.span, "bound here").help(format!("copy it: `var new = {name}`"))
+                        };
                         Err(self.error(d))
                     }
                     None if self.is_state(name, env) => {
+                        let new = self.text(self.ast.span(value));
+                        let new = match arith {
+                            Some(op) => format!("{name} {} {}", super::statics::op_text(op), operand(new)),
+                            None => new.to_owned(),
+                        };
+                        let edit = format!("{name} <- {new}");
                         let d = Diagnostic::error("E0210", t.span, format!("`{name}` is state"))
-                            .help(format!("write it with `{name} <- ...`"));
+                            .fix(format!("write it with `<-`: `{}`", shown(&edit)), [Edit::replace(span, &edit)]);
                         Err(self.error(d))
                     }
                     None => Err(self.unknown(name, t.span, env)),
@@ -317,8 +332,11 @@ impl Elab<'_> {
                 let text = message.map_or_else(|| format!("`{}` does not hold", self.text(span)), |m| m.to_string());
                 self.err("E0115", span, text)
             }
+            v if is_static(&v) && !matches!(v, Value::Bool(_)) => {
+                self.err("E0201", span, format!("`assert` needs one bool, found {}", v.show()))
+            }
             v => {
-                let t = self.as_tensor(&v, Some(DType::Bool), span)?;
+                let t = self.as_tensor(&v, Some(DType::Bool).filter(|_| is_static(&v)), span)?;
                 if !t.dims.is_empty() || t.elem.dtype() != DType::Bool {
                     let message = format!("`assert` needs one bool, found {}", t.show());
                     return self.err("E0201", span, message);

@@ -10,7 +10,7 @@ use super::overrides::Asked;
 use super::settings::{settings, settings_known};
 use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
 use super::value::{Dim, Elem, Tensor, Value};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Edit, Severity, shown};
 use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::ops::Op;
 use crate::graph::ops::elementwise::Ew;
@@ -65,6 +65,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
     let mut broken = false;
     let mut diags: Vec<Diagnostic> = vec![];
     let mut add = |more: Vec<Diagnostic>| more.into_iter().for_each(|d| super::cx::add(&mut diags, d));
+    add(named_twice(p));
     for item in train_items(p) {
         let (made, found) = run(p, o, item, Kind::Init, None, &mut asked);
         let wrong = found.iter().any(|d| d.severity == Severity::Error);
@@ -110,15 +111,56 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
         el.resolve_items();
         diags.append(&mut el.diags);
     }
-    // What was left out is said last.
-    diags.sort_by_key(|d| d.severity == Severity::Note && d.labels.is_empty());
     for item in p.ast.files.get(p.main()).iter().flat_map(|f| &f.items) {
         if let ItemKind::Export(_) = item.kind {
             let d = Diagnostic::warning("E0901", item.span, "not supported yet: `export`");
             diags.push(d.note("the language has this; this version of nnc compiles the rest of the program"));
         }
     }
-    (units, diags)
+    (units, in_order(diags))
+}
+
+/// In the order of the text, each once; what has no place, and that something was left out, last. Batches of different
+/// sizes can find one mistake in different words.
+fn in_order(mut diags: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diags.sort_by_key(|d| d.labels.first().map_or((1, None), |l| (0, Some((l.span.file, l.span.start)))));
+    let mut out: Vec<Diagnostic> = vec![];
+    for d in diags {
+        let place = |d: &Diagnostic| d.labels.first().map(|l| l.span);
+        let again = |o: &Diagnostic| o.code == d.code && place(o) == place(&d) && place(o).is_some();
+        if !out
+            .iter()
+            .any(|o| again(o) && (o.message == d.message || d.severity == Severity::Error && o.notes != d.notes))
+        {
+            out.push(d);
+        }
+    }
+    out
+}
+
+/// Two `train` items, or two tests, of one name.
+fn named_twice(p: &Program) -> Vec<Diagnostic> {
+    let mut seen: Vec<(&str, &str, Span)> = vec![];
+    let mut out = vec![];
+    for item in p.ast.files.get(p.main()).iter().flat_map(|f| &f.items) {
+        let (kind, name, span) = match &item.kind {
+            ItemKind::Train(t) => match t.binds.first() {
+                Some(b) => ("train", &*b.name.text, b.name.span),
+                None => continue,
+            },
+            ItemKind::Test(t) => ("test", &*t.name, item.span),
+            _ => continue,
+        };
+        match seen.iter().find(|(k, n, _)| (*k, *n) == (kind, name)) {
+            Some((.., first)) => out.push(
+                Diagnostic::error("E0208", span, format!("two `{kind}` items are called `{name}`"))
+                    .here("give this one another name")
+                    .label(*first, "the first one"),
+            ),
+            None => seen.push((kind, name, span)),
+        }
+    }
+    out
 }
 
 /// Units that would write the same file, each over the other's.
@@ -177,12 +219,23 @@ fn run(
     asked: &mut Asked,
 ) -> (Option<(TrainUnit, Graph)>, Vec<Diagnostic>) {
     let training = matches!(kind, Kind::Train | Kind::Init);
-    let mut el = Elab::over(p, training);
     let Some(ItemKind::Train(train)) = p.ast.files.get(p.main()).and_then(|f| f.items.get(item)).map(|i| &i.kind)
     else {
-        return (None, el.diags);
+        return (None, vec![]);
     };
-    let made = Unit::elaborate(&mut el, train, item, o, kind, rows);
+    let mut solved = vec![];
+    let (mut el, made) = loop {
+        let mut el = Elab::over(p, training);
+        (el.st.guesses.on, el.st.guesses.solved) = (true, solved);
+        let made = Unit::elaborate(&mut el, train, item, o, kind, rows);
+        match el.st.guesses.next() {
+            Some(more) => solved = more,
+            None => {
+                let known = el.unsolved();
+                break (el, made.and_then(|m| known.map(|()| m)));
+            }
+        }
+    };
     asked.merge(&el.st.asked.borrow());
     let made = made.ok().map(|(unit, order)| {
         let name = format!("{}.{}", unit.name, kind.name());
@@ -313,6 +366,7 @@ impl<'t> Unit<'t> {
         for (_, m) in u.models.clone() {
             el.finish_instance(&m, &mut order);
         }
+        el.late_conditions()?;
         let errors = el.diags.iter().any(|d| d.severity == Severity::Error);
         if errors {
             return Err(Reported);
@@ -375,8 +429,9 @@ impl<'t> Unit<'t> {
         self.scope = scope;
         let at = self.train.binds.first().map_or(el.ast.span(self.train.on), |b| b.name.span);
         let Some(loss) = loss else {
-            let d = Diagnostic::error("E0212", at, "`train` needs a loss").help("`loss = cross_entropy(m(x), y)`");
-            return Err(el.error(d));
+            let d = Diagnostic::error("E0212", at, "`train` needs a loss").here("nothing here says what to minimize");
+            let text = self.some_loss();
+            return Err(el.error(self.add_setting(el, d, &text)));
         };
         let span = el.ast.span(loss.value);
         let v = el.eval(loss.value, &self.scope);
@@ -408,8 +463,8 @@ impl<'t> Unit<'t> {
             }
             self.commit(el);
         } else if optimizers.is_empty() {
-            let d = Diagnostic::error("E0212", at, "`train` needs an optimizer").help("`optimizer = Adam(lr: 1e-3)`");
-            return Err(el.error(d));
+            let d = Diagnostic::error("E0212", at, "`train` needs an optimizer").here("nothing here updates it");
+            return Err(el.error(self.add_setting(el, d, "optimizer = Adam(lr: 1e-3)")));
         } else {
             let mut order = vec![];
             for (_, m) in self.models.clone() {
@@ -421,6 +476,33 @@ impl<'t> Unit<'t> {
             self.update(el, &optimizers, (&num, &den), &order, span)?;
         }
         Ok(())
+    }
+
+    /// An edit that adds an entry in front of the others.
+    fn add_setting(&self, el: &Elab<'_>, d: Diagnostic, text: &str) -> Diagnostic {
+        let first = match self.train.entries.first() {
+            Some(TrainEntry::Setting(s)) => s.span,
+            Some(TrainEntry::Let(s)) => s.span,
+            Some(TrainEntry::Step(b)) => b.span,
+            None => return d.help(format!("`{text}`")),
+        };
+        let file = &el.sources.file(first.file).text[..first.start as usize];
+        let line = file.rfind('\n').map_or(0, |n| n + 1);
+        let indent: String = file[line..].chars().take_while(|c| c.is_whitespace()).collect();
+        d.fix(format!("`{text}`"), [Edit::before(first, format!("{text}\n{indent}"))])
+    }
+
+    /// A loss that fits the first fields of the data, as far as can be told.
+    fn some_loss(&self) -> String {
+        let fields = self.scope_fields();
+        let tensors: Vec<(&Arc<str>, &Tensor)> =
+            fields.iter().filter_map(|(n, v)| if let Value::Tensor(t) = v { Some((n, t)) } else { None }).collect();
+        let m = self.models.first().map_or("m", |(n, _)| n);
+        match tensors[..] {
+            [(x, _), (y, t), ..] if matches!(t.elem, Elem::Idx(_)) => format!("loss = cross_entropy({m}({x}), {y})"),
+            [(x, _), (y, _), ..] => format!("loss = mse({m}({x}), {y})"),
+            _ => format!("loss = mean({m}(..))"),
+        }
     }
 
     /// Numerator and denominator of a loss or metric.
@@ -439,11 +521,11 @@ impl<'t> Unit<'t> {
                 Ok((Tensor { id, ..x.clone() }, Tensor { id: n, ..x }))
             }
             Value::Tensor(t) => {
-                let text = el.text(span).to_owned();
+                let text = format!("mean({})", el.text(span));
                 let message = format!("{what} must be one number, found {}", t.show());
                 let d = Diagnostic::error("E0203", span, message)
                     .here(format!("this is {}", t.show()))
-                    .help(format!("`mean({text})`"));
+                    .fix(format!("`{}`", shown(&text)), [Edit::replace(span, &text)]);
                 Err(el.error(d))
             }
             v => el.err("E0203", span, format!("{what} must be one number, found {}", v.show())),
@@ -453,8 +535,15 @@ impl<'t> Unit<'t> {
     fn metrics(&self, el: &mut Elab<'_>, e: ExprId, unit: &mut TrainUnit) -> R<()> {
         let span = el.ast.span(e);
         let ExprKind::Record(fields) = &el.ast.expr(e).kind else {
+            let name = match &el.ast.expr(e).kind {
+                ExprKind::Call { callee, .. } => Some(el.text(el.ast.span(*callee)).split('[').next().unwrap_or("")),
+                _ => None,
+            };
+            let name = name.filter(|n| n.starts_with(|c: char| c.is_ascii_lowercase()) && !n.contains('.'));
+            let text = format!("{{ {}: {} }}", name.unwrap_or("metric"), el.text(span));
             let d = Diagnostic::error("E0212", span, "`metrics` takes names and values")
-                .help("`metrics = { acc: accuracy(m(x), y) }`");
+                .here("this has no name")
+                .fix(format!("give it one: `{}`", shown(&text)), [Edit::replace(span, &text)]);
             return Err(el.error(d));
         };
         let mut failed = Ok(());

@@ -5,12 +5,12 @@
 //! first is bound to the size it meets.
 
 use super::cx::{Elab, Env, R, Reported};
-use super::models::TemplateKind;
+use super::models::{ModelTemplate, TemplateKind};
 use super::names::row_key;
 use super::statics::is_static;
 use super::tensor;
 use super::value::{AxisType, Dim, Elem, ElemType, Tensor, TensorType, Type, Value, show_dims};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{DtypeName, ExprKind, ShapeItem, Ty, TyKind};
 use nn_runtime::dtype::DType;
@@ -46,7 +46,7 @@ impl Elab<'_> {
                                 let all = known.chain(["float", "int", "num", "any", "layer", "schedule", "mean"]);
                                 let mut d = Diagnostic::error("E0100", n.span, format!("unknown type `{name}`"));
                                 if let Some(near) = super::cx::nearest(name, all) {
-                                    d = d.help(format!("did you mean `{near}`?"));
+                                    d = d.rename(n.span, near);
                                 }
                                 return Err(self.error(d));
                             }
@@ -214,8 +214,9 @@ impl Elab<'_> {
                     Type::Tensor(t) => t.show(),
                 };
                 let mut d = Diagnostic::error("E0207", span, format!("{what} must be {wanted}, found {}", v.show()));
+                let text = self.text(span);
                 if matches!((ty, &v), (Type::Mean, Value::Tensor(_))) {
-                    d = d.help("`mean(x)` over all axes is a mean");
+                    d = d.fix("`mean({0})`, over all axes, is a mean", [Edit::replace(span, format!("mean({text})"))]);
                 }
                 Err(self.error(d))
             }
@@ -328,6 +329,7 @@ impl Elab<'_> {
             ElemType::Exact(Elem::Idx(n)) => match &t.elem {
                 Elem::Idx(m) if m.size == n.size => return Ok(Tensor { elem: Elem::Idx(n.clone()), ..t }),
                 Elem::Idx(m) => {
+                    self.learn(m.size, n.size);
                     let message = format!("index space mismatch: idx<{}> where {what} is idx<{}>", m.show(), n.show());
                     let mut d = Diagnostic::error("E0111", span, message).here(format!("this is idx<{}>", m.show()));
                     d = label_origins(d, span, m, n).help(format!("give both the same size: {} or {}", m.size, n.size));
@@ -347,7 +349,8 @@ impl Elab<'_> {
                         outer = o;
                     }
                     let name = outer.name.as_deref().map_or_else(|| n.size.to_string(), str::to_owned);
-                    let d = Diagnostic::error("E0111", span, message).help(format!("`{{0}} as idx<{name}>`"));
+                    let d = Diagnostic::error("E0111", span, message)
+                        .fix(format!("`{{0}} as idx<{name}>`"), [Edit::replace(span, format!("{{0}} as idx<{name}>"))]);
                     return Err(self.error(d));
                 }
             },
@@ -363,7 +366,7 @@ impl Elab<'_> {
         let message = format!("{} and {wanted} do not mix: {what} must be {wanted}, found {}", have.name(), t.show());
         let d = Diagnostic::error("E0202", span, message);
         let to = if wanted == "float" || wanted == "num" { "f32" } else { wanted };
-        let d = if self.is_std(span) { d } else { d.help(format!("`{{0}} as {to}`")) };
+        let d = d.fix(format!("`{{0}} as {to}`"), [Edit::replace(span, format!("{{0}} as {to}"))]);
         Err(self.error(d))
     }
 
@@ -404,6 +407,7 @@ impl Elab<'_> {
 
     fn size_error(&mut self, t: &Tensor, axis: usize, ty: &TensorType, want: &Dim, span: Span, what: &str) -> Reported {
         let have = t.dims[axis].clone();
+        self.learn(have.size, want.size);
         let layer = self.st.callee.clone();
         let user = |el: &Self, s: Option<Span>| s.filter(|s| !el.is_std(*s));
         let d = match layer {
@@ -425,10 +429,7 @@ impl Elab<'_> {
                 } else if user(self, Some(span)).is_some() {
                     d = d.label(span, format!("{produced} arrives here"));
                 }
-                if let Some(help) = self.fit_help(&m.template, want, have.size) {
-                    d = d.help(help);
-                }
-                d
+                self.fit_help(d, &m.template, want, have.size)
             }
             _ => {
                 let mut d = self.shape_error(&ty.show_shape(), &t.dims, span, what);
@@ -439,17 +440,18 @@ impl Elab<'_> {
         self.error(d)
     }
 
-    /// `write Linear[_, 10] to infer it, or Linear[512, 10]`
-    fn fit_help(&self, m: &super::models::ModelTemplate, want: &Dim, size: u64) -> Option<String> {
-        let TemplateKind::Item { def, .. } = &m.kind else { return None };
-        let dims = m.dims.as_ref()?;
-        let at = dims.iter().position(|(_, s)| Some(*s) == want.origin)?;
+    /// `write Linear[_, 10] to infer it`, `or Linear[512, 10]`
+    fn fit_help(&self, d: Diagnostic, m: &ModelTemplate, want: &Dim, size: u64) -> Diagnostic {
+        let (TemplateKind::Item { def, .. }, Some(dims)) = (&m.kind, &m.dims) else { return d };
+        let Some(at) = dims.iter().position(|(_, s)| Some(*s) == want.origin) else { return d };
         let with = |x: &str| {
             let texts: Vec<&str> =
                 dims.iter().enumerate().map(|(i, (_, s))| if i == at { x } else { self.text(*s) }).collect();
             format!("{}[{}]", def.name.text, texts.join(", "))
         };
-        Some(format!("write `{}` to infer it, or `{}`", with("_"), with(&size.to_string())))
+        let span = dims[at].1;
+        d.fix(format!("write `{}` to infer it", with("_")), [Edit::replace(span, "_")])
+            .fix(format!("or give the size: `{}`", with(&size.to_string())), [Edit::replace(span, size.to_string())])
     }
 
     fn rank_error(&mut self, ty: &Ty, actual: &[Dim], env: &Env, span: Span, what: &str) -> Reported {

@@ -13,7 +13,7 @@ use super::value::{DimVar, Tensor, TensorType, Value};
 use crate::diag::Diagnostic;
 use crate::graph::ty::TensorTy;
 use crate::source::{FileId, SourceMap, Span};
-use crate::syntax::ast::{self, Ast, ExprId, ItemKind, UsePath};
+use crate::syntax::ast::{self, Ast, ItemKind, UsePath};
 use indexmap::IndexMap;
 use nn_runtime::data::check::RangeCheck;
 use nn_runtime::data::split::SplitSpec;
@@ -215,7 +215,9 @@ pub struct State<'a> {
     /// Tied parameters: name to name.
     pub ties: BTreeMap<String, (Arc<str>, Span)>,
     /// `where` conditions on dims that were not known yet.
-    pub late_conditions: Vec<(ExprId, super::cx::Env)>,
+    pub late_conditions: Vec<super::conditions::Condition>,
+    /// Sizes that the use of a result decides.
+    pub guesses: super::guess::Guesses,
     /// Names and dims of models that are written `model M = ...`, by the instance that they became.
     pub labels: BTreeMap<u32, (Arc<str>, Vec<Rc<DimVar>>)>,
     /// The name of the trained model whose arguments are bound now.

@@ -7,7 +7,7 @@ use super::models::{Role, TemplateKind};
 use super::selector::Selector;
 use super::train::Unit;
 use super::value::{AxisType, Elem, ElemType, Tensor, TensorType, Type, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::grad;
 use crate::graph::build::Builder;
 use crate::graph::graph::{Slot, SlotKind, ValueId};
@@ -114,7 +114,7 @@ impl<'t> Unit<'t> {
             Value::Model(m) if matches!(m.kind, TemplateKind::Item { role: Role::Optimizer, .. }) => m.clone(),
             v => {
                 let d = Diagnostic::error("E0207", span, format!("`optimizer` takes an optimizer, found {}", v.show()))
-                    .help("`optimizer = Adam(lr: 1e-3)`");
+                    .fix("`Adam(lr: 1e-3)`", [Edit::replace(span, "Adam(lr: 1e-3)")]);
                 return Err(el.error(d));
             }
         };

@@ -1,7 +1,7 @@
 //! Reductions and running sums.
 
 use super::{Builtin, math, row};
-use crate::diag::Diagnostic;
+use crate::diag::{self, Diagnostic, Edit};
 use crate::graph::ops::{ArgKind, ReduceKind};
 use crate::sema::args::{Args, written};
 use crate::sema::cx::{Elab, R, Reported};
@@ -199,7 +199,8 @@ fn either_way(el: &mut Elab<'_>, a: &Args, all: &[(Value, Span)]) -> Reported {
     let mut d = Diagnostic::error("E0208", a.span, format!("`{name}` of a tensor and {}", written(&all[1].0)))
         .here("an axis, or a number to compare with?");
     if all.len() == 2 && axes {
-        d = d.help(format!("along the axis: `{name}({x}, axis: {y})`"));
+        let text = format!("{name}({x}, axis: {y})");
+        d = d.fix(format!("along the axis: `{}`", diag::shown(&text)), [Edit::replace(a.span, text)]);
     }
     let fits = match &all[1].0 {
         Value::List(items) => {
@@ -209,7 +210,8 @@ fn either_way(el: &mut Elab<'_>, a: &Args, all: &[(Value, Span)]) -> Reported {
         _ => true,
     };
     if fits {
-        d = d.help(format!("element by element: `{longer}({})`", texts.join(", ")));
+        let text = format!("{longer}({})", texts.join(", "));
+        d = d.fix(format!("element by element: `{}`", diag::shown(&text)), [Edit::replace(a.span, text)]);
     }
     el.error(d)
 }

@@ -183,7 +183,7 @@ mod tests {
             let found = diagnostics(e);
             assert_eq!(found.len(), 1, "{e}: {found:?}");
             assert_eq!(found[0].code, "E0208");
-            let code = found[0].help.iter().map(|h| h.split('`').nth(1).expect("code").to_owned());
+            let code = found[0].help.iter().map(|h| h.edits[0].text.clone());
             code.collect::<Vec<_>>()
         };
         for (e, want) in [

@@ -1,7 +1,7 @@
 //! Functions that place elements: shapes, joins, gathers.
 
 use super::{Builtin, row};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{ArgKind, ReduceKind};
@@ -285,7 +285,10 @@ fn pair(el: &mut Elab<'_>, v: &Value, span: Span) -> R<(u64, u64)> {
         return el.err("E0209", span, format!("padding must not be negative, found ({lo}, {hi})"));
     }
     let d = Diagnostic::error("E0208", span, format!("padding is a pair (before, after), found {}", v.show()));
-    Err(el.error(d.help("write `(1, 1)`")))
+    Err(el.error(match v {
+        Value::Int(n) => d.fix(format!("write `({n}, {n})`"), [Edit::replace(span, format!("({n}, {n})"))]),
+        _ => d.help("write `(1, 1)`"),
+    }))
 }
 
 fn roll(el: &mut Elab<'_>, a: Args) -> R<Value> {

@@ -450,6 +450,7 @@ fn solve(el: &mut Elab<'_>, w: &mut Walk<'_>) -> R<()> {
             || (var.dim.size < u.axis.size && !nn_runtime::mutant!("sema.two_sizes") && !var.given)
         {
             let (name, a, b) = (var.name.clone(), var.dim.size, u.axis.size);
+            el.learn(a, b);
             let name = if &*name == ".." { "an axis of `..`".to_owned() } else { format!("index `{name}`") };
             let old = var.outer.as_ref().map_or_else(String::new, |d| d.show());
             let mut d = Diagnostic::error("E0113", u.span, format!("{name} ranges over two sizes: {a} and {b}"))

@@ -6,7 +6,7 @@
 use super::broadcast::{common, expand, shaped};
 use super::dtype::{self, Want, meet, to_dtype};
 use super::{FLOAT, Num, Opd, TR, Val};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ty::{MAX_NUMEL, MAX_RANK};
@@ -115,11 +115,18 @@ pub fn binary(el: &mut Elab<'_>, op: BinOp, a: &Opd, b: &Opd, span: Span) -> TR<
                 if is_bool(a) && (is_bool(b) || matches!(b.val, Val::Num(_))) {
                     FLOAT
                 } else {
-                    return Err(Box::new(
-                        Diagnostic::error("E0202", span, format!("`{}` on {d} is not exact", op.text()))
-                            .label(a.span, format!("this is {}", a.val.show()))
-                            .help("convert to a float first: `.. as f32`; or round down with `//`"),
-                    ));
+                    let tensors = [(a, "{1}"), (b, "{2}")].into_iter().filter(|(o, _)| matches!(o.val, Val::Tensor(_)));
+                    let floats: Vec<Edit> =
+                        tensors.map(|(o, key)| Edit::replace(o.span, format!("{key} as f32"))).collect();
+                    let d = Diagnostic::error("E0202", span, format!("`{}` on {d} is not exact", op.text()))
+                        .here("integers do not divide without rest")
+                        .label(a.span, format!("this is {}", a.val.show()))
+                        .label(b.span, format!("this is {}", b.val.show()))
+                        .fix("convert to a float first: `{1} as f32`", floats);
+                    return Err(Box::new(match op {
+                        BinOp::Div => d.fix("or round down with `//`", [Edit::replace(span, "//")]),
+                        _ => d,
+                    }));
                 }
             } else {
                 d
@@ -148,7 +155,7 @@ fn has_bool(a: &Opd, b: &Opd) -> bool {
 fn pair(el: &mut Elab<'_>, what: &str, a: &Opd, b: &Opd, dtype: DType, span: Span) -> TR<(ValueId, ValueId, Vec<Dim>)> {
     let (x, dx) = to_dtype(el, a, dtype);
     let (y, dy) = to_dtype(el, b, dtype);
-    let dims = common(what, shaped(a, &dx), shaped(b, &dy))?;
+    let dims = common(what, shaped(a, &dx), shaped(b, &dy)).inspect_err(|_| el.learn_shapes(&dx, &dy))?;
     check_dims(&dims, span)?;
     let x = expand(el, x, &dx, &dims);
     let y = expand(el, y, &dy, &dims);

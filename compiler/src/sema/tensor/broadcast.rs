@@ -4,7 +4,7 @@
 //! language would silently broadcast, E0103 where axes clash.
 
 use super::{Fail, Opd, TR, sizes};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, show_dims};
@@ -113,15 +113,17 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
                 }
             }
             let add: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
-            d.note("an operand may gain leading axes or stretch a written 1, but not both").help(format!(
-                "drop the extra axis of {}: `{}[{}]`; or make it explicit on {}: `{}[{}]`",
-                show_dims(long.dims),
-                if ordered { "{0}" } else { "{1}" },
-                drop.join(", "),
-                show_dims(short.dims),
-                if ordered { "{1}" } else { "{0}" },
-                add.join(", ")
-            ))
+            let (l, s) = if ordered { ("{0}", "{1}") } else { ("{1}", "{0}") };
+            let (drop, add) = (format!("{l}[{}]", drop.join(", ")), format!("{s}[{}]", add.join(", ")));
+            d.note("an operand may gain leading axes or stretch a written 1, but not both")
+                .fix(
+                    format!("drop the extra axis of {}: `{drop}`", show_dims(long.dims)),
+                    [Edit::replace(long.span, drop)],
+                )
+                .fix(
+                    format!("or make it explicit on {}: `{add}`", show_dims(short.dims)),
+                    [Edit::replace(short.span, add)],
+                )
         });
     }
     let verb = match what {
@@ -150,8 +152,8 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
     let leading = lead > 0 && short.dims.iter().zip(long.dims).all(|(x, y)| x.size == y.size);
     Box::new(if leading {
         let ix: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
-        let smaller = if ordered { "{1}" } else { "{0}" };
-        d.help(format!("to align the leading axes, write `{smaller}[{}]`", ix.join(", ")))
+        let text = format!("{}[{}]", if ordered { "{1}" } else { "{0}" }, ix.join(", "));
+        d.fix(format!("to align the leading axes, write `{text}`"), [Edit::replace(short.span, text)])
     } else {
         d.help("say which axes belong together: `let y[i, j] = a[i, j] + b[j]`")
     })

@@ -3,7 +3,7 @@
 //! In: operands. Out: the dtype they meet at, and operands converted to it; E0202 where they do not meet.
 
 use super::{FLOAT, Fail, Num, Opd, TR, Val};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, Elem, Tensor};
@@ -37,8 +37,13 @@ fn mix(a: &Opd, b: &Opd) -> Fail {
         _ => None,
     };
     d = match (target(a), target(b)) {
-        (Some(t), None) => d.help(format!("convert the right operand: `{{1}} as {t}`")),
-        (None, Some(t)) => d.help(format!("convert the left operand: `{{0}} as {t}`")),
+        (Some(t), None) => d.fix(
+            format!("convert the right operand: `{{1}} as {t}`"),
+            [Edit::replace(b.span, format!("{{1}} as {t}"))],
+        ),
+        (None, Some(t)) => {
+            d.fix(format!("convert the left operand: `{{0}} as {t}`"), [Edit::replace(a.span, format!("{{0}} as {t}"))])
+        }
         _ => d.help("convert one of them with `as`"),
     };
     Box::new(d.note("floats widen and bools count as 0 and 1 by themselves; every other conversion is written"))
@@ -191,7 +196,7 @@ pub fn bools(el: &mut Elab<'_>, o: &Opd, what: &str) -> TR<Tensor> {
     Err(Box::new(
         Diagnostic::error("E0202", o.span, format!("`{what}` needs bools, found {}", t.elem.dtype()))
             .here(format!("this is {}", t.show()))
-            .help("compare it: `.. != 0`"),
+            .fix("compare it: `{0} != 0`", [Edit::replace(o.span, "({0} != 0)")]),
     ))
 }
 
@@ -203,7 +208,7 @@ pub fn index(el: &mut Elab<'_>, o: &Opd, what: &str) -> TR<(Tensor, Option<Dim>)
         return Err(Box::new(
             Diagnostic::error("E0202", o.span, format!("{what} needs integers, found {d}"))
                 .here(format!("this is {}", t.show()))
-                .help("convert it: `.. as i32`"),
+                .fix("convert it: `{0} as i32`", [Edit::replace(o.span, "{0} as i32")]),
         ));
     }
     let bound = match &t.elem {

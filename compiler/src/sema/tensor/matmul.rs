@@ -4,7 +4,7 @@
 
 use super::dtype::{Want, meet, to_dtype};
 use super::{Opd, TR, fail};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::{Axes, DotDims, Op};
 use crate::sema::cx::Elab;
@@ -26,6 +26,7 @@ pub fn matmul(el: &mut Elab<'_>, a: &Opd, b: &Opd, span: Span) -> TR<Tensor> {
     let ky = if ry == 1 { 0 } else { ry - 2 };
     let (k, l) = (&dx[rx - 1], &dy[ky]);
     if k.size != l.size {
+        el.learn(k.size, l.size);
         return Err(Box::new(mismatch(a, b, &dx, &dy, k, l, span)));
     }
     let (lx, ly) = (rx.saturating_sub(2), ry.saturating_sub(2));
@@ -110,7 +111,7 @@ fn mismatch(a: &Opd, b: &Opd, dx: &[Dim], dy: &[Dim], k: &Dim, l: &Dim, span: Sp
         }
     }
     if dy.len() >= 2 && dy[dy.len() - 1].size == k.size {
-        d.help("transpose the right operand: `@ w.T`")
+        d.fix("transpose the right operand: `{2}.T`", [Edit::replace(b.span, "{2}.T")])
     } else {
         d.help("make the two sizes equal")
     }

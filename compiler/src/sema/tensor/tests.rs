@@ -152,7 +152,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("one(ones[4]) - ones[4]", "E0102", "ambiguous broadcast: [4, 1] with [4] would silently become [4, 4]"),
     ("ones[3] + ones[4]", "E0103", "3 is added to 4"),
     ("ones[2, 3] @ ones[4, 5]", "E0103", "`@` contracts 3 with 4"),
-    ("ones[2, 3] @ ones[5, 3]", "E0103", "@ w.T"),
+    ("ones[2, 3] @ ones[5, 3]", "E0103", "`ones[5, 3].T`"),
     ("ones[3] @ 2.0", "E0117", "use `*`"),
     ("iota[3] + 0.5", "E0202", "i32 and 0.5 do not mix"),
     ("iota[3] * ones[3]", "E0202", "i32 and f32 do not mix"),

@@ -1,0 +1,114 @@
+//! `where` conditions of functions and models: what their arguments must fulfil.
+//!
+//! In: a condition and the arguments bound in its scope. Out: E0115 at the argument that breaks it. This is how std states
+//! the range of every hyperparameter (`model Dropout(p: float = 0.5) where p >= 0 and p <= 1`), so no message and no check
+//! of a layer's own stands in the compiler. Conditions on dims that a later call decides wait until they are decided.
+
+use super::cx::{Elab, Env, R, Reported};
+use super::value::Value;
+use crate::diag::Diagnostic;
+use crate::source::Span;
+use crate::syntax::ast::{BinaryOp, ExprId, ExprKind};
+use std::sync::Arc;
+
+/// A condition with what is needed to say where it fails.
+#[derive(Clone)]
+pub struct Condition {
+    /// The condition.
+    pub expr: ExprId,
+    /// The arguments are bound here.
+    pub env: Env,
+    /// The function or model.
+    pub name: Arc<str>,
+    /// Where each argument was written.
+    pub places: Vec<(Arc<str>, Span)>,
+    /// Where it is called or used.
+    pub call: Span,
+}
+
+impl Elab<'_> {
+    /// Checks a condition, or puts it off where it mentions a dim that is not known yet.
+    pub fn condition(&mut self, c: Condition) -> R<()> {
+        if self.has_hole(c.expr, &c.env) {
+            self.st.late_conditions.push(c);
+            return Ok(());
+        }
+        self.holds(&c, c.expr)
+    }
+
+    /// Checks what was put off; all dims are known.
+    pub fn late_conditions(&mut self) -> R<()> {
+        let mut all = Ok(());
+        for c in std::mem::take(&mut self.st.late_conditions) {
+            // A dim that nothing decided has been reported.
+            if !self.has_hole(c.expr, &c.env) {
+                all = self.holds(&c, c.expr).and(all);
+            }
+        }
+        all
+    }
+
+    /// The parts of `a and b` are checked one by one: the message names the one that fails.
+    fn holds(&mut self, c: &Condition, e: ExprId) -> R<()> {
+        if let ExprKind::Binary { op: BinaryOp::And, lhs, rhs, .. } = &self.ast.expr(e).kind {
+            return self.holds(c, *lhs).and_then(|()| self.holds(c, *rhs));
+        }
+        let span = self.ast.span(e);
+        match self.eval(e, &c.env)? {
+            // A schedule's value, or a parameter given for a slope: std's ranges are for numbers.
+            Value::Tensor(_) if self.is_std(span) => Ok(()),
+            v if self.as_bool(&v, span, "a `where` condition")? => Ok(()),
+            _ => Err(self.broken(c, e)),
+        }
+    }
+
+    fn broken(&mut self, c: &Condition, e: ExprId) -> Reported {
+        let span = self.ast.span(e);
+        let mut names = vec![];
+        self.names_in(e, &mut names);
+        names.retain(|n| c.places.iter().any(|(p, _)| p == n) || n.starts_with(|c: char| c.is_ascii_uppercase()));
+        let found: Vec<String> = names
+            .iter()
+            .filter_map(|n| {
+                Some(match self.lookup(n, span, &c.env).ok().flatten()? {
+                    Value::Dim(d) => format!("{n} = {}", d.size),
+                    Value::ConstFn(x) => format!("{n} = {x}"),
+                    Value::Closure(_) | Value::Fn(_) => return None,
+                    v => format!("{n} = {}", v.show()),
+                })
+            })
+            .collect();
+        let seen = found.join(", ");
+        let found = if found.is_empty() { String::new() } else { format!(", found {seen}") };
+        let places = || names.iter().filter_map(|n| c.places.iter().find(|(p, _)| p == n).map(|(_, s)| *s));
+        let at = places().chain([c.call]).find(|s| !self.is_std(*s)).unwrap_or(span);
+        let message = format!("`{}` needs `{}`{found}", c.name, self.text(span));
+        let mut d = Diagnostic::error("E0115", at, message);
+        if at != span && !self.is_std(span) {
+            d = d.here(seen).label(span, "required here");
+        } else if let ExprKind::Binary { op, lhs, rhs, .. } = &self.ast.expr(e).kind
+            && let (Ok(a), Ok(b)) = (self.eval(*lhs, &c.env), self.eval(*rhs, &c.env))
+            && at == span
+        {
+            d = d.here(format!("{} {} {}", a.show(), super::statics::op_text(*op), b.show()));
+        }
+        self.error(d)
+    }
+
+    /// Names that an expression mentions, each once, in order.
+    fn names_in(&self, e: ExprId, out: &mut Vec<Arc<str>>) {
+        match &self.ast.expr(e).kind {
+            ExprKind::Name(n) if !out.contains(n) => out.push(n.clone()),
+            ExprKind::Unary(_, a) | ExprKind::Field { base: a, .. } => self.names_in(*a, out),
+            ExprKind::Binary { lhs, rhs, .. } => {
+                self.names_in(*lhs, out);
+                self.names_in(*rhs, out);
+            }
+            ExprKind::Call { callee, args } => {
+                self.names_in(*callee, out);
+                args.iter().for_each(|a| self.names_in(a.value, out));
+            }
+            _ => {}
+        }
+    }
+}
