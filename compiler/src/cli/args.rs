@@ -145,8 +145,8 @@ pub struct WeightArgs {
     /// Which split.
     #[arg(long, value_enum)]
     pub split: Option<SplitName>,
-    /// At most this many rows (predict).
-    #[arg(long, value_name = "N")]
+    /// At most this many rows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// Common options.
     #[command(flatten)]
@@ -228,7 +228,7 @@ pub struct BenchArgs {
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Timed steps; by default as many as fit a second or two.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
     /// A table of time per kernel.
     #[arg(long)]

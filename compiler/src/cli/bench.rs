@@ -24,7 +24,7 @@ pub fn bench(args: &BenchArgs, ui: &Ui) -> Result<(), Failure> {
             EntryName::Init => return Err(Failure::Usage("`bench` times train or eval".to_owned())),
         };
         let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
-        let batch = run.plan.batch;
+        let batch = if train { run.plan.batch } else { run.plan.eval_batch };
         let threads = run.stepper.session.threads();
         let all = run.plan.train.rows.to_vec();
         let wanted: Vec<u32> = (0..batch as usize).map(|i| all[i % all.len()]).collect();

@@ -1,9 +1,10 @@
 //! The command line tool: commands over the driver and the runtime.
 //!
-//! In: arguments. Out: an exit code, text, JSON lines. Exit codes: 0 ok, 1 the program is wrong, 2 usage, 3 files and
-//! data, 4 a limit or device, 5 numerics, 70 a defect of nnc.
+//! In: arguments. Out: an exit code, text, JSON lines. Exit codes: 0 ok, 1 the program is wrong, 2 usage, 3 files,
+//! data and output that did not arrive, 4 a limit or device, 5 numerics, 70 a defect of nnc, 141 a reader that has gone.
 
 pub mod args;
+mod out;
 pub mod ui;
 pub mod progress;
 mod bench;
@@ -14,23 +15,32 @@ mod run;
 mod summary;
 mod test;
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Severity, exit_code};
 use crate::driver::{Failure, Options, Project};
 use crate::sema::units::TrainUnit;
 use args::{Cli, Command, Common, Target};
 use clap::Parser;
 use nn_runtime::error::RuntimeError;
 use nn_runtime::paths::DataPaths;
+use std::io::Write;
 use std::path::Path;
 use ui::Ui;
 
 /// Runs the tool on the process's arguments; returns the exit code.
 pub fn main() -> u8 {
+    out::finish(start())
+}
+
+fn start() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
+        Err(e) if e.use_stderr() => {
             let _ = e.print();
-            return if e.use_stderr() { 2 } else { 0 };
+            return 2;
+        }
+        Err(help) => {
+            out::record(help.print());
+            return 0;
         }
     };
     // Elaboration and code generation recurse over the program's nesting, which is bounded; this stack is enough for it.
@@ -38,14 +48,19 @@ pub fn main() -> u8 {
     match worker.map(std::thread::JoinHandle::join) {
         Ok(Ok(code)) => code,
         Ok(Err(_)) => {
-            eprintln!("This is a bug in nnc. Please report it with the program and the text above.");
+            say("This is a bug in nnc. Please report it with the program and the text above.");
             70
         }
         Err(e) => {
-            eprintln!("error: cannot start a thread: {e}");
+            say(&format!("error: cannot start a thread: {e}"));
             4
         }
     }
+}
+
+/// A line on standard error, which may be closed.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 fn run(cli: Cli) -> u8 {
@@ -104,10 +119,12 @@ fn check_outputs(project: &Project, unit: &TrainUnit, ui: &Ui) -> Result<(), Fai
     if wrong { Err(Failure::Diagnostics(code_of(&found))) } else { Ok(()) }
 }
 
-/// 3 if a file or data is wrong, 1 if the program is.
+/// The exit code of findings: a file or data that is wrong comes first, since the program was not seen with it; then the
+/// program's own mistakes, then what is too much for this version.
 fn code_of(diags: &[Diagnostic]) -> u8 {
-    let data = |d: &Diagnostic| d.severity == Severity::Error && d.code.starts_with("E04");
-    if diags.iter().any(data) { 3 } else { 1 }
+    let errors = diags.iter().filter(|d| d.severity == Severity::Error);
+    let codes: Vec<u8> = errors.map(|d| exit_code(d.code)).collect();
+    [3, 1, 4].into_iter().find(|c| codes.contains(c)).unwrap_or(codes.first().copied().unwrap_or(1))
 }
 
 /// Says why a command stops; returns the exit code.
@@ -136,7 +153,7 @@ fn fail(ui: &Ui, failure: Failure) -> u8 {
         }
         Failure::Bug(why) => {
             ui.error("", &format!("a bug in nnc: {why}"));
-            eprintln!("Please report it with the program.");
+            say("Please report it with the program.");
             70
         }
     }

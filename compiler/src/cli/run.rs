@@ -1,11 +1,12 @@
 //! `nnc train`, `nnc eval`, `nnc predict`: a compiled program on its data.
 
 use super::args::{SplitName, TrainArgs, WeightArgs};
+use super::out;
 use super::progress::{Progress, done, object, short};
 use super::ui::{Ui, bytes, thousands};
 use crate::driver::{self, Failure, Run};
 use nn_runtime::checkpoint;
-use nn_runtime::error::{DataError, codes};
+use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::train;
 use serde_json::json;
 use std::sync::Arc;
@@ -48,7 +49,10 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
 pub fn eval(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
     let (mut run, name) = with_weights(args, ui)?;
     let stop = stop_on_interrupt();
-    let split = part(&run, args.split, &name)?;
+    let mut split = part(&run, args.split, &name)?;
+    if let Some(n) = args.limit {
+        split.rows = split.rows.first(n);
+    }
     let names = run.plan.eval_names.clone();
     let batch = run.plan.eval_batch;
     let Some(values) = train::evaluate(&mut run.stepper, &split, &names, batch, &stop)? else {
@@ -57,7 +61,13 @@ pub fn eval(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
     ui.event(&json!({ "event": "eval", "split": split.name, "rows": split.rows.len(), "values": object(&values) }));
     let text: Vec<String> = values.iter().map(|(n, x)| format!("{n} {}", short(*x))).collect();
     ui.say(&format!("{} ({} rows): {}", split.name, thousands(split.rows.len()), text.join(", ")));
-    Ok(())
+    match values.first().filter(|(_, loss)| !loss.is_finite()) {
+        None => Ok(()),
+        Some((_, loss)) => {
+            let e = DataError::new(codes::NOT_FINITE, &name, format_args!("the {} loss is {loss}", split.name));
+            Err(RuntimeError::NotFinite(e.note("the weights are finite; a value on the way to the loss is not")).into())
+        }
+    }
 }
 
 /// Prints the model's outputs for a split.
@@ -68,7 +78,7 @@ pub fn predict(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
     let limit = args.limit.map_or(rows.len(), |n| (n as usize).min(rows.len()));
     let batch = run.plan.eval_batch as usize;
     for (i, chunk) in rows.chunks(batch).enumerate() {
-        if i * batch >= limit {
+        if i * batch >= limit || !out::is_open() {
             break;
         }
         let outputs = run.predict(split.source, chunk)?;
@@ -90,6 +100,7 @@ fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
     let mut project = super::open(&args.file, &args.common, ui)?;
     let held_out = super::unit(&project, ui)?.data.splits.iter().any(|s| s.name != "train");
     project.options.eval_train = args.split.map_or(!held_out, |s| s == SplitName::Train);
+    project.options.eval_rows = args.limit;
     let unit = super::unit(&project, ui)?;
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);

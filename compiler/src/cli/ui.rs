@@ -3,6 +3,7 @@
 //! In: facts from commands. Out: with `--json`, JSON lines on standard output and text on standard error; without,
 //! text on standard output and progress on standard error. Nothing else in the compiler prints.
 
+use super::out;
 use crate::cli::args::{Color, Common};
 use crate::diag::{Diagnostic, Severity};
 use crate::report;
@@ -38,18 +39,17 @@ impl Ui {
     /// A JSON line, if asked for.
     pub fn event(&self, value: &Value) {
         if self.json {
-            // A closed pipe ends the run elsewhere; there is nobody left to tell here.
-            let _ = writeln!(std::io::stdout().lock(), "{value}");
+            out::line(&value.to_string());
         }
     }
 
     /// Text for people that is the result of the command.
     pub fn text(&self, text: &str) {
-        let _ = if self.json {
-            writeln!(std::io::stderr().lock(), "{text}")
+        if self.json {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
         } else {
-            writeln!(std::io::stdout().lock(), "{text}")
-        };
+            out::line(text);
+        }
     }
 
     /// Text for people that `--quiet` leaves out.

@@ -125,11 +125,13 @@ fn compile_all(isa: &OwnedTargetIsa, kernels: &[(Kernel, Plan)], lowering: Lower
         work()
     } else {
         std::thread::scope(|s| {
-            let other = s.spawn(work);
+            // Without a thread to spare this one does all of it.
+            let other = std::thread::Builder::new().spawn_scoped(s, work);
             let mut mine = work();
-            match other.join() {
-                Ok(more) => mine.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
+            match other.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(more)) => mine.extend(more),
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(_) => {}
             }
             mine
         })

@@ -78,6 +78,8 @@ pub struct Options {
     pub passes: PassOptions,
     /// Is the training part evaluated too? Its last partial batch is an entry of its own.
     pub eval_train: bool,
+    /// So many rows of a part are evaluated, at most: their last partial batch is one too.
+    pub eval_rows: Option<u64>,
 }
 
 /// A program that was read and checked.
@@ -216,6 +218,10 @@ pub fn graph(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Resu
     let rows = if rows == 0 { unit.batches().train } else { rows };
     unit.graph(&project.program, kind, rows).map_err(|diags| {
         let text: Vec<String> = diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
+        let batches = unit.batches();
+        if kind == Kind::Eval && !batches.eval_all.contains(&rows) && rows != batches.train {
+            return Failure::Usage(format!("the program does not fit a batch of {rows} rows: {}", text.join("; ")));
+        }
         Failure::Bug(format!("the {} graph of a checked program: {}", kind.name(), text.join("; ")))
     })
 }
@@ -253,8 +259,9 @@ pub struct Info {
 /// independent, so two threads share them.
 pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure> {
     let mut batches = unit.batches();
-    if project.options.eval_train {
-        let rest = unit.data.rows_of("train") % batches.eval.max(1);
+    let train = project.options.eval_train.then(|| unit.data.rows_of("train"));
+    for rows in [train, project.options.eval_rows].into_iter().flatten() {
+        let rest = rows % batches.eval.max(1);
         if rest > 0 && !batches.eval_all.contains(&rest) {
             batches.eval_all.push(rest);
         }

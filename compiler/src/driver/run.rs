@@ -22,6 +22,7 @@ use nn_runtime::threads;
 use nn_runtime::train::{self, Length, TrainPlan};
 use nn_runtime::weights::{self, TensorRef, Wanted};
 use std::path::Path;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 /// A unit ready to run.
@@ -37,14 +38,16 @@ pub struct Run {
 /// Compiles a unit, loads its data, makes its initial weights. What it saves goes below the options' output folder.
 pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) -> Result<Run, Failure> {
     let (data, compiled) = std::thread::scope(|s| {
-        let loading = s.spawn(|| {
+        let loading = std::thread::Builder::new().spawn_scoped(s, || {
             threads::run_in_background();
             load(project, unit)
         });
         let compiled = compile(project, unit);
-        let data = match loading.join() {
-            Ok(data) => data,
-            Err(panic) => std::panic::resume_unwind(panic),
+        let data = match loading.map(ScopedJoinHandle::join) {
+            Ok(Ok(data)) => data,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // There is no thread to spare.
+            Err(_) => load(project, unit),
         };
         (data, compiled)
     });
@@ -137,6 +140,7 @@ fn draw_fields(
                 shape: t.shape.get(1..).unwrap_or_default().to_vec(),
                 rows: n,
                 bytes: session.output(e, &t.name).unwrap_or_default().to_vec(),
+                inexact: None,
             })
             .collect();
         data.sources[source].extend(made);
@@ -186,14 +190,17 @@ fn computed(project: &Project, unit: &TrainUnit, field: &str, columns: &[Column]
     }
     let numel = bytes.len() as u64 / 4 / rows.max(1);
     let shape = if numel == 1 { vec![] } else { vec![numel] };
-    Ok(Column { name: field.to_owned(), dtype: DType::I32, shape, rows, bytes })
+    Ok(Column { name: field.to_owned(), dtype: DType::I32, shape, rows, bytes, inexact: None })
 }
 
 /// Opens and decodes the data of a unit.
 fn load(project: &Project, unit: &TrainUnit) -> Result<Dataset, DataError> {
     let mut opened: Vec<(String, Opened)> = vec![];
     for spec in &unit.data.sources {
-        opened.push((spec.name().to_owned(), data::open(spec, &project.paths)?));
+        opened.push((
+            spec.name().to_owned(),
+            data::open(spec, &project.paths)?.only(&|name| unit.data.columns.contains(name)),
+        ));
     }
     Dataset::load(opened, &unit.data.splits, &unit.data.checks)
 }

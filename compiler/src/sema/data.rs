@@ -17,7 +17,7 @@ use nn_runtime::data::check::RangeCheck;
 use nn_runtime::data::split::{SplitFrom, SplitSpec, counts};
 use nn_runtime::data::{ColumnSpec, Header, SourceSpec, TableColumn};
 use nn_runtime::dtype::DType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A field: what one example of it is computed by.
@@ -115,6 +115,7 @@ impl Elab<'_> {
             headers,
             splits: parts.splits,
             rows,
+            columns: BTreeSet::new(),
             checks: vec![],
             drawn: false,
             computed_ids: vec![],
@@ -134,6 +135,19 @@ impl Elab<'_> {
                 Err(e) => failed = Some(e),
             }
         }
+        for f in &fields {
+            let live = f.graph.live([f.value.id]);
+            let read = f.graph.nodes.iter().zip(live).filter(|(_, live)| *live).filter_map(|(n, _)| match n.op {
+                crate::graph::ops::Op::Input { slot } => Some(f.graph.slots[slot as usize].name.to_string()),
+                _ => None,
+            });
+            info.columns.extend(read);
+        }
+        info.columns.extend(info.checks.iter().map(|c| c.column.clone()));
+        info.columns.extend(info.splits.iter().filter_map(|s| match &s.from {
+            SplitFrom::Random { stratify, .. } => stratify.clone(),
+            _ => None,
+        }));
         match failed {
             Some(e) => Err(e),
             None => Ok(DataPlan { info, fields, env, drawn: parts.drawn }),

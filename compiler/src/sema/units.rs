@@ -357,6 +357,8 @@ pub struct DataInfo {
     pub splits: Vec<SplitSpec>,
     /// Rows of each part.
     pub rows: Vec<u64>,
+    /// Columns that are read; what others hold is not looked at.
+    pub columns: BTreeSet<String>,
     /// Checks to make when the data are decoded.
     pub checks: Vec<RangeCheck>,
     /// Fields of class numbers that are computed from columns, with their number of classes: checked before training.

@@ -18,6 +18,9 @@ pub struct RangeCheck {
     pub size: u64,
 }
 
+/// Up to here an `f32` holds every integer.
+const EXACT: f64 = 16_777_216.0;
+
 /// Checks a column of a file.
 pub fn check_range(file: &str, column: &Column, size: u64) -> Result<(), DataError> {
     let mut first: Option<(u64, String)> = None;
@@ -44,12 +47,17 @@ pub fn check_range(file: &str, column: &Column, size: u64) -> Result<(), DataErr
         DType::F32 => {
             for (i, &b) in column.bytes.as_chunks().0.iter().enumerate() {
                 let v = f32::from_ne_bytes(b);
-                look(i, f64::from(v), v >= 0.0 && f64::from(v) < size as f64 && v.fract() == 0.0);
+                // Beyond 2^24 an f32 may stand for another integer.
+                look(i, f64::from(v), v >= 0.0 && f64::from(v) < (size as f64).min(EXACT) && v.fract() == 0.0);
             }
         }
         _ => column.bytes.iter().enumerate().for_each(|(i, &v)| look(i, f64::from(v), u64::from(v) < size)),
     }
-    let Some((element, value)) = first else { return Ok(()) };
+    let Some((element, mut value)) = first else { return Ok(()) };
+    let inexact = column.inexact.as_ref();
+    if let Some((_, spelled)) = inexact.filter(|(at, _)| *at == element) {
+        value.clone_from(spelled);
+    }
     let row = element / column.shape.iter().product::<u64>().max(1) + 1;
     let name = printable(&column.name);
     let others = if bad > 1 { format!(" (and {} others)", bad - 1) } else { String::new() };
@@ -59,10 +67,13 @@ pub fn check_range(file: &str, column: &Column, size: u64) -> Result<(), DataErr
         format_args!("column `{name}` has value {value}, outside idx<{size}>"),
     )
     .at(Some(row), Some(column.name.clone()))
-    .note(format!("row {row}{others}; the values run from {lowest} to {highest}"));
+    .note(match inexact {
+        None => format!("row {row}{others}; the values run from {lowest} to {highest}"),
+        Some(_) => format!("row {row}{others}"),
+    });
     Err(if lowest == 1.0 && highest == size as f64 {
         err.help(format!("labels start at 1? `{name} - 1`, or `idx<{}>`", size.saturating_add(1)))
-    } else if lowest >= 0.0 && highest.fract() == 0.0 && highest < 1e9 {
+    } else if inexact.is_none() && lowest >= 0.0 && highest.fract() == 0.0 && highest < 1e9 {
         err.help(format!("`idx<{}>` would hold them all", highest as u64 + 1))
     } else {
         err.help(format!("class numbers are 0 to {}", size.saturating_sub(1)))
@@ -76,7 +87,7 @@ mod tests {
 
     fn column(dtype: DType, values: &[f64]) -> Column {
         let bytes = from_f64(dtype, values).unwrap();
-        Column { name: "label".into(), dtype, shape: vec![], rows: values.len() as u64, bytes }
+        Column { name: "label".into(), dtype, shape: vec![], rows: values.len() as u64, bytes, inexact: None }
     }
 
     #[test]
@@ -89,6 +100,11 @@ mod tests {
             assert!(e.notes[0].starts_with("row 2 (and 1 others)"), "{e}");
             assert!(e.help[0].contains("`label - 1`"), "{e}");
         }
+        // As many classes do not make an integer exact that f32 has rounded.
+        let rounded = Column { inexact: Some((1, "16777217".into())), ..column(DType::F32, &[1.0, 16_777_216.0]) };
+        let e = check_range("f", &rounded, 20_000_000).unwrap_err();
+        assert_eq!(e.message, "f: column `label` has value 16777217, outside idx<20000000>");
+        assert!(check_range("f", &column(DType::F32, &[1.0, 16_777_215.0]), 20_000_000).is_ok());
         let e = check_range("f", &column(DType::I32, &[-1.0, 0.0]), 2).unwrap_err();
         assert!(e.help[0].contains("0 to 1"), "{e}");
         assert!(check_range("f", &column(DType::F32, &[0.5]), 2).is_err());

@@ -26,6 +26,9 @@ pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Resul
     if text.fill_buf().map_err(|e| failed(input, &e))?.starts_with(b"\xef\xbb\xbf") {
         text.consume(3);
     }
+    if text.fill_buf().map_err(|e| failed(input, &e))?.contains(&0) {
+        return Err(binary(input, text.fill_buf().unwrap_or_default()));
+    }
     for _ in 0..skip {
         let n = text.skip_until(b'\n').map_err(|e| failed(input, &e))?;
         if n == 0 {
@@ -51,7 +54,7 @@ pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Resul
     };
     let mut rows = 0u64;
     while let Some(end) = next(&mut record)? {
-        let line = || end.saturating_sub(newlines(&record));
+        let line = || end.saturating_sub(newlines(&record)).max(1);
         if record.len() as u64 == named.width {
             rows += 1;
         } else {
@@ -82,6 +85,7 @@ struct Group {
     name: String,
     width: u64,
     values: Values,
+    inexact: Option<(u64, String)>,
 }
 
 /// Integers until the first value that is none.
@@ -147,11 +151,16 @@ impl Groups {
 
 impl Group {
     fn new(name: String, width: u64) -> Group {
-        Group { name, width, values: Values::I32(vec![]) }
+        Group { name, width, values: Values::I32(vec![]), inexact: None }
     }
 
     fn push(&mut self, cell: &[u8]) -> Result<(), &'static str> {
-        match (parse(cell)?, &mut self.values) {
+        let number = parse(cell)?;
+        let at = match &self.values {
+            Values::I32(all) => all.len(),
+            Values::F32(all) => all.len(),
+        };
+        match (number, &mut self.values) {
             (Number::Int(v), Values::I32(all)) => all.push(v),
             (Number::Int(v), Values::F32(all)) => all.push(v as f32),
             (Number::Float(v), Values::F32(all)) => all.push(v),
@@ -160,6 +169,9 @@ impl Group {
                 all.push(v);
                 self.values = Values::F32(all);
             }
+        }
+        if self.inexact.is_none() && is_long_integer(cell) {
+            self.inexact = Some((at as u64, printable(&String::from_utf8_lossy(cell))));
         }
         Ok(())
     }
@@ -170,7 +182,8 @@ impl Group {
             Values::F32(v) => (DType::F32, v.into_iter().flat_map(f32::to_ne_bytes).collect()),
         };
         let shape = if self.width == 1 { vec![] } else { vec![self.width] };
-        Column { name: self.name, dtype, shape, rows, bytes }
+        let inexact = self.inexact.filter(|_| dtype == DType::F32);
+        Column { name: self.name, dtype, shape, rows, bytes, inexact }
     }
 }
 
@@ -199,6 +212,15 @@ fn parse(cell: &[u8]) -> Result<Number, &'static str> {
     }
 }
 
+/// An integer of eight digits or more: beyond 2^24, where `f32` rounds integers.
+fn is_long_integer(cell: &[u8]) -> bool {
+    let digits = cell.strip_prefix(b"-").or(cell.strip_prefix(b"+")).unwrap_or(cell);
+    digits.len() >= 8 && digits.iter().all(u8::is_ascii_digit) && {
+        let text = std::str::from_utf8(cell).unwrap_or_default();
+        text.parse::<f64>().is_ok_and(|v| v.abs() > 16_777_216.0)
+    }
+}
+
 fn not_a_number(input: &Input, line: u64, cell: u64, name: &str, text: &[u8], why: &str) -> DataError {
     let text = printable(&String::from_utf8_lossy(text));
     let e =
@@ -210,6 +232,16 @@ fn not_a_number(input: &Input, line: u64, cell: u64, name: &str, text: &[u8], wh
         e.help("if the first lines are no data, `skip: 1` skips one")
     } else {
         e.help("every cell must be a number; give classes numbers from 0")
+    }
+}
+
+/// The error of a file that is no text.
+fn binary(input: &Input, start: &[u8]) -> DataError {
+    let e = input.error(codes::FORMAT, "this is a binary file, not the text of a table");
+    match start {
+        [b'P', b'K', ..] => e.help("`npz(..)` reads archives of arrays"),
+        [0x93, b'N', b'U', b'M', ..] => e.help("`npy(..)` reads arrays"),
+        _ => e.help("`csv(..)` reads lines of numbers with commas between them"),
     }
 }
 

@@ -118,7 +118,14 @@ pub fn decode(files: Vec<IdxFile>, header: &Header) -> Result<Vec<Column>, DataE
         .zip(&header.columns)
         .map(|(f, c)| {
             let bytes = f.read()?;
-            Ok(Column { name: c.name.clone(), dtype: c.dtype, shape: c.shape.clone(), rows: header.rows, bytes })
+            Ok(Column {
+                name: c.name.clone(),
+                dtype: c.dtype,
+                shape: c.shape.clone(),
+                rows: header.rows,
+                bytes,
+                inexact: None,
+            })
         })
         .collect()
 }

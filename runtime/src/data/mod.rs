@@ -122,6 +122,8 @@ pub struct Column {
     pub rows: u64,
     /// `rows * numel(shape) * dtype.bytes()` bytes.
     pub bytes: Vec<u8>,
+    /// The first element of an `f32` column that is an integer which `f32` rounds, and how the file spells it.
+    pub inexact: Option<(u64, String)>,
 }
 
 /// A source whose header was read and checked.
@@ -202,6 +204,18 @@ impl Opened {
     /// Rows and columns.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Leaves out columns that nobody reads: what they hold is not looked at.
+    pub fn only(mut self, read: &dyn Fn(&str) -> bool) -> Opened {
+        match &mut self.inner {
+            Inner::Npz(file) => file.only(read),
+            Inner::Ready(columns) => columns.retain(|c| read(&c.name)),
+            // One file a column or the other way round: nothing to gain.
+            Inner::Idx(_) | Inner::Npy(_) => return self,
+        }
+        self.header.columns.retain(|c| read(&c.name));
+        self
     }
 
     /// Decodes every column, in the order of the header.
@@ -299,7 +313,14 @@ fn table(columns: &[TableColumn]) -> Result<Vec<Column>, DataError> {
             let value = c.values.get(i).copied().unwrap_or(f64::NAN);
             DataError::new(codes::OUT_OF_RANGE, "table", format_args!("column `{}`: {value} is no {}", c.name, c.dtype))
         })?;
-        out.push(Column { name: c.name.clone(), dtype: c.dtype, shape: c.shape[1..].to_vec(), rows, bytes });
+        out.push(Column {
+            name: c.name.clone(),
+            dtype: c.dtype,
+            shape: c.shape[1..].to_vec(),
+            rows,
+            bytes,
+            inexact: None,
+        });
     }
     Ok(out)
 }

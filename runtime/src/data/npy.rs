@@ -136,7 +136,7 @@ impl NpyFile {
         let Header { rows, columns } = self.header();
         let ColumnSpec { name, dtype, shape } =
             columns.into_iter().next().unwrap_or(ColumnSpec { name: String::new(), dtype: DType::U8, shape: vec![] });
-        Ok(Column { name, dtype, shape, rows, bytes })
+        Ok(Column { name, dtype, shape, rows, bytes, inexact: None })
     }
 }
 

@@ -80,6 +80,11 @@ impl NpzFile {
         Ok(Header { rows: shared.unwrap_or(1), columns })
     }
 
+    /// Leaves out arrays that nobody reads.
+    pub fn only(&mut self, read: &dyn Fn(&str) -> bool) {
+        self.arrays.retain(|a| read(&a.name));
+    }
+
     /// Decodes every array.
     pub fn decode(self, header: &Header) -> Result<Vec<Column>, DataError> {
         let mut columns = vec![];
@@ -88,7 +93,7 @@ impl NpzFile {
             self.input.read_bytes(&mut r, a.header.head)?;
             let bytes = a.header.values(&self.input, &a.name, &mut r)?;
             let ColumnSpec { name, dtype, shape } = spec.clone();
-            columns.push(Column { name, dtype, shape, rows: header.rows, bytes });
+            columns.push(Column { name, dtype, shape, rows: header.rows, bytes, inexact: None });
         }
         Ok(columns)
     }

@@ -97,6 +97,16 @@ impl RowSet {
         }
     }
 
+    /// At most the first `n` rows.
+    pub fn first(&self, n: u64) -> RowSet {
+        match self {
+            RowSet::All(all) => RowSet::All(u32::try_from(n).map_or(*all, |n| n.min(*all))),
+            RowSet::List(rows) => {
+                RowSet::List(rows.iter().copied().take(usize::try_from(n).unwrap_or(usize::MAX)).collect())
+            }
+        }
+    }
+
     /// The rows in the order of an epoch.
     pub fn shuffled(&self, seed: u64, epoch: u64) -> Vec<u32> {
         let mut rows = self.to_vec();
