@@ -45,7 +45,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  nnc test model.nn")]
     Test(TestArgs),
     /// Lay files out in the standard way: blanks, indentation, alignment. Lines and comments stay.
-    #[command(after_help = "Examples:\n  nnc fmt --write model.nn\n  nnc fmt --check *.nn\n  nnc fmt - < model.nn")]
+    #[command(after_help = "Example:\n  nnc fmt --write model.nn\n  nnc fmt --check *.nn\n  nnc fmt - < model.nn")]
     Fmt(FmtArgs),
 }
 

@@ -94,7 +94,7 @@ fn mutated_layouts_keep_what_they_say() {
         let often = 3 + rng.next() % 20;
         for (start, end) in spans {
             let gap = &item[at..start];
-            if rng.next() % often == 0 && !mutant.is_empty() && !item[..at].ends_with('\n') {
+            if rng.next().is_multiple_of(often) && !mutant.is_empty() && !item[..at].ends_with('\n') {
                 // A comment must stay one: what follows it starts a line.
                 if gap.contains('\n') {
                     mutant += "\n";
