@@ -79,7 +79,7 @@ fn session(k: Kernel) -> Session {
     p.kernels.push(k);
     let shapes = BTreeMap::new();
     let state = emit::specs(&p, Arena::State, &shapes);
-    let source = emit::Source { name: "run".into(), batch: 0, program: &p, shapes, flops: 0 };
+    let source = emit::Source { name: "run".into(), batch: 0, program: &p, shapes, flops: 0, checks: &[] };
     let program = emit::emit("bench", vec![], state, &[source]).unwrap_or_else(|e| panic!("{e}"));
     Session::new(Arc::new(program), Some(1)).unwrap_or_else(|e| panic!("{e}"))
 }

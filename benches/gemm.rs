@@ -64,6 +64,7 @@ fn session((m, n, k, stored): (u64, u64, u64, Stored), threads: usize) -> Sessio
         temp_bytes: 0,
         output_bytes: c.bytes,
         consts: vec![],
+        checks: vec![],
         scratch_bytes: 0,
         flops,
         launches: vec![launch],

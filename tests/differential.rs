@@ -64,7 +64,7 @@ fn differ(
     let start = bound::fed(g, p, f)?;
     let none = BTreeMap::new();
     let (params, state) = (emit::specs(p, Arena::Param, &none), emit::specs(p, Arena::State, &none));
-    let source = Source { name: "step".into(), batch: 0, program: p, shapes: none, flops: 0 };
+    let source = Source { name: "step".into(), batch: 0, program: p, shapes: none, flops: 0, checks: &[] };
     let program = emit::emit_by(lowering, "fuzz", params, state, &[source]).map_err(|e| e.to_string())?;
     let mut session = Session::new(Arc::new(program), Some(threads)).map_err(|e| e.to_string())?;
     for b in &p.buffers {

@@ -93,6 +93,28 @@ pub struct Entry {
     pub flops: u64,
     /// Launches in order.
     pub launches: Vec<Launch>,
+    /// What its outputs say about class numbers: looked at after every run.
+    pub checks: Vec<IndexCheck>,
+}
+
+/// Class numbers that an entry checks as it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexCheck {
+    /// The `i32` output that is the position of the first value outside of the range, row-major; `i32::MAX` if there is
+    /// none.
+    pub first: String,
+    /// The output that is this value.
+    pub value: String,
+    /// Number of classes: values lie in `0 .. size`.
+    pub size: u64,
+    /// Shape of the values.
+    pub shape: Vec<u64>,
+    /// The axis along which the rows of the batch lie.
+    pub rows: Option<usize>,
+    /// The conversion as the program writes it.
+    pub text: String,
+    /// Where it stands: file, line, column.
+    pub place: String,
 }
 
 /// The arenas a buffer can live in.

@@ -79,6 +79,7 @@ fn a_step_allocates_nothing() {
             temp_bytes: y.bytes,
             output_bytes: y.bytes,
             consts: vec![],
+            checks: vec![],
             scratch_bytes: 64,
             flops: 0,
             launches: vec![

@@ -6,7 +6,7 @@
 use super::{Error, Lowering, compile_for};
 use crate::kernel::ir::{self, Access, Inst, Kernel, KernelProgram};
 use nn_runtime::program::{
-    Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, Launch, Program, Segment, Split, TensorSpec,
+    Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, IndexCheck, Launch, Program, Segment, Split, TensorSpec,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub struct Source<'a> {
     pub shapes: BTreeMap<String, Vec<u64>>,
     /// Floating point operations of one run.
     pub flops: u64,
+    /// Class numbers that its outputs check.
+    pub checks: &'a [IndexCheck],
 }
 
 /// Compiles every kernel and assembles the program. `params` and `state` describe their arenas in full; which state is
@@ -131,6 +133,7 @@ fn entry(s: &Source<'_>) -> Result<Entry, Error> {
         scratch_bytes: 0,
         flops: s.flops,
         launches: vec![],
+        checks: s.checks.to_vec(),
     })
 }
 

@@ -29,7 +29,7 @@ use crate::syntax::{limits, source_from_bytes};
 use nn_runtime::data::{self, Header, SourceSpec};
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::paths::DataPaths;
-use nn_runtime::program::{Program, TensorSpec};
+use nn_runtime::program::{IndexCheck, Program, TensorSpec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -178,6 +178,8 @@ pub struct Stages {
     pub rows: u64,
     /// The graph after the passes, with their timings and prints.
     pub ran: Ran,
+    /// Class numbers that its outputs check.
+    pub checks: Vec<IndexCheck>,
     /// Kernels, buffers, launches.
     pub kernels: KernelProgram,
     /// Milliseconds of elaboration, passes, scheduling.
@@ -193,6 +195,7 @@ impl Stages {
             program: &self.kernels,
             shapes: shapes(&self.ran.graph),
             flops: flops::of(&self.ran.graph),
+            checks: &self.checks,
         }
     }
 }
@@ -200,7 +203,7 @@ impl Stages {
 /// Takes one entry from the program to kernels.
 pub fn stages(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Stages, Failure> {
     let start = Instant::now();
-    let graph = graph(project, unit, kind, rows)?;
+    let (graph, checks) = step(project, unit, kind, rows)?;
     let elaborated = start.elapsed();
     let ran = pass::run_passes(graph, opt::PASSES, &project.options.passes).map_err(|e| Failure::Bug(e.to_string()))?;
     let passed = start.elapsed();
@@ -209,14 +212,19 @@ pub fn stages(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Res
         sched::ScheduleError::Bug(why) => Failure::Bug(why.to_string()),
     })?;
     let ms = [elaborated, passed - elaborated, start.elapsed() - passed].map(|d| d.as_secs_f64() * 1e3);
-    Ok(Stages { kind, rows, ran, kernels, ms })
+    Ok(Stages { kind, rows, ran, checks, kernels, ms })
 }
 
-/// A graph of a unit as elaborated. The unit was checked, so what is found here is a limit or a defect.
+/// A graph of a unit as elaborated.
 pub fn graph(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<Graph, Failure> {
+    step(project, unit, kind, rows).map(|(g, _)| g)
+}
+
+/// A graph and what its outputs check. The unit was checked, so what is found here is a limit or a defect.
+fn step(project: &Project, unit: &TrainUnit, kind: Kind, rows: u64) -> Result<(Graph, Vec<IndexCheck>), Failure> {
     // Entries without data are elaborated for a whole batch all the same: sizes that depend on it must work out.
     let rows = if rows == 0 { unit.batches().train } else { rows };
-    unit.graph(&project.program, kind, rows).map_err(|diags| {
+    unit.step(&project.program, kind, rows).map_err(|diags| {
         let text: Vec<String> = diags.iter().map(|d| format!("{}: {}", d.code, d.message)).collect();
         let batches = unit.batches();
         if kind == Kind::Eval && !batches.eval_all.contains(&rows) && rows != batches.train {

@@ -7,7 +7,7 @@ use super::{Compiled, Failure, Info, Project, compile, graph};
 use crate::graph::interp::{self, Feeds};
 use crate::graph::tensor::Tensor;
 use crate::sema::train::Kind;
-use crate::sema::units::{BatchSize, Monitor, Save, TrainUnit};
+use crate::sema::units::{BatchSize, ComputedIds, Monitor, Save, TrainUnit};
 use nn_runtime::arena;
 use nn_runtime::checkpoint::Identity;
 use nn_runtime::data::check::check_range;
@@ -55,8 +55,9 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
     let mut data = data?;
     if unit.data.drawn {
         draw_fields(project, unit, n_threads, &mut data)?;
+    } else {
+        check_computed_ids(project, unit, &data)?;
     }
-    check_computed_ids(project, unit, &data)?;
     if let Some(free) = arena::available().filter(|&free| free < info.arena_bytes) {
         let gib = |n: u64| n as f64 / (1u64 << 30) as f64;
         let why = format!(
@@ -110,6 +111,8 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
         resume: None,
     };
     let mut stepper = ProgramStepper::new(session, data, unit.seed, train_names, eval_names, own_state);
+    let metrics = unit.metrics.iter().filter_map(|m| m.derived.clone());
+    stepper.derive(unit.train_loss.iter().cloned().collect(), unit.eval_loss.iter().cloned().chain(metrics).collect());
     stepper.initialize()?;
     let mut run = Run { stepper, plan, info };
     for file in &unit.load {
@@ -131,19 +134,20 @@ fn draw_fields(
         let mut session = Session::new(program.clone(), n_threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
         let Some((e, entry)) = program.entries.iter().enumerate().next() else { continue };
         session.run(e, seed, 0);
-        let made: Vec<Column> = entry
-            .outputs
-            .iter()
-            .map(|t| Column {
+        for t in &entry.outputs {
+            let made = Column {
                 name: t.name.clone(),
                 dtype: t.dtype,
                 shape: t.shape.get(1..).unwrap_or_default().to_vec(),
                 rows: n,
                 bytes: session.output(e, &t.name).unwrap_or_default().to_vec(),
                 inexact: None,
-            })
-            .collect();
-        data.sources[source].extend(made);
+            };
+            match unit.data.computed_ids.iter().find(|ids| ids.output == t.name) {
+                Some(ids) => check_ids(spec.name(), ids, made)?,
+                None => data.sources[source].push(made),
+            }
+        }
     }
     Ok(())
 }
@@ -151,46 +155,50 @@ fn draw_fields(
 /// Rows that the reference interpreter evaluates at once.
 const CHECKED_ROWS: usize = 1024;
 
-/// Holds class numbers that are computed from columns (`y: idx<3> = label - 1`) against their number of classes.
+/// Holds class numbers that fields compute from columns (`y: idx<3> = label - 1`) against their number of classes.
 fn check_computed_ids(project: &Project, unit: &TrainUnit, data: &Dataset) -> Result<(), Failure> {
-    for (field, size) in &unit.data.computed_ids {
+    for ids in &unit.data.computed_ids {
         for (spec, columns) in unit.data.sources.iter().zip(&data.sources) {
-            let made = match columns.iter().find(|c| c.name == *field).filter(|_| unit.data.drawn) {
-                Some(drawn) => drawn.clone(),
-                None => computed(project, unit, field, columns)?,
-            };
-            check_range(spec.name(), &made, *size)?;
+            check_ids(spec.name(), ids, computed(project, unit, &ids.output, columns)?)?;
         }
     }
     Ok(())
 }
 
-/// A field of all rows of a source, by the reference interpreter, as an `i32` column.
-fn computed(project: &Project, unit: &TrainUnit, field: &str, columns: &[Column]) -> Result<Column, Failure> {
+fn check_ids(source: &str, ids: &ComputedIds, made: Column) -> Result<(), DataError> {
+    check_range(source, &ids.what, &Column { name: ids.text.clone(), ..made }, ids.size)
+}
+
+/// An output of the fields of all rows of a source, by the reference interpreter, as a column of `f32` or `i32`.
+fn computed(project: &Project, unit: &TrainUnit, output: &str, columns: &[Column]) -> Result<Column, Failure> {
     let rows = columns.first().map_or(0, |c| c.rows);
     let all: Vec<u32> = (0..rows as u32).collect();
     let mut bytes = vec![];
+    let (mut dtype, mut shape) = (DType::I32, vec![]);
     for chunk in all.chunks(CHECKED_ROWS) {
         let g = graph(project, unit, Kind::Fields, chunk.len() as u64)?;
         let mut slots = vec![];
         for slot in &g.slots {
             let Some(c) = columns.iter().find(|c| *c.name == *slot.name) else {
-                return Err(Failure::Bug(format!("field `{field}` reads `{}`, which is no column", slot.name)));
+                return Err(Failure::Bug(format!("`{output}` reads `{}`, which is no column", slot.name)));
             };
             let mut part = vec![0; chunk.len() * c.row_bytes()];
             c.gather(chunk, &mut part);
             slots.push(Tensor::new(slot.ty.clone(), data::convert::values(c.dtype, &part)));
         }
-        let Some(out) = g.outputs.iter().find(|o| *o.name == *field) else {
-            return Err(Failure::Bug(format!("no field `{field}`")));
+        let Some(out) = g.outputs.iter().find(|o| *o.name == *output) else {
+            return Err(Failure::Bug(format!("no output `{output}`")));
         };
+        let ty = g.ty(out.value);
+        dtype = if ty.dtype.is_float() { DType::F32 } else { DType::I32 };
+        shape = ty.shape.get(1..).unwrap_or_default().to_vec();
         let feeds = Feeds { slots, seed: unit.seed, step: 0 };
         let values = interp::run_values(&g, &feeds, &[out.value]).map_err(Failure::Bug)?;
-        bytes.extend(values.iter().flat_map(|t| t.data.iter()).flat_map(|x| (*x as i32).to_ne_bytes()));
+        for x in values.iter().flat_map(|t| t.data.iter()) {
+            bytes.extend(if dtype == DType::F32 { (*x as f32).to_ne_bytes() } else { (*x as i32).to_ne_bytes() });
+        }
     }
-    let numel = bytes.len() as u64 / 4 / rows.max(1);
-    let shape = if numel == 1 { vec![] } else { vec![numel] };
-    Ok(Column { name: field.to_owned(), dtype: DType::I32, shape, rows, bytes, inexact: None })
+    Ok(Column { name: output.to_owned(), dtype, shape, rows, bytes, inexact: None })
 }
 
 /// Opens and decodes the data of a unit.

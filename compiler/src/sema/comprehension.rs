@@ -120,6 +120,12 @@ pub fn reducer(el: &mut Elab<'_>, name: &str, items: &[Ix], args: &[Arg], span: 
     Ok(Value::Tensor(t))
 }
 
+/// The axis that an index variable stands for outside of the comprehension under evaluation; any other dim itself.
+pub fn outer(el: &Elab<'_>, d: &Dim) -> Dim {
+    let axis = el.comp.as_ref().and_then(|f| f.vars[f.var_of(d.id)?].outer.clone());
+    axis.unwrap_or_else(|| d.clone())
+}
+
 /// Is `name[..](..)` a reducer?
 pub fn is_reducer(name: &str) -> bool {
     matches!(name, "sum" | "mean" | "max" | "min" | "prod" | "any" | "all" | "argmax" | "logsumexp")

@@ -5,7 +5,8 @@
 
 use super::batch::{self, Batch, Unbatchable};
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
-use super::units::{DataInfo, Options};
+use super::tensor::classes::{self, ClassCheck};
+use super::units::{ComputedIds, DataInfo, Options};
 use super::value::{DataRef, Dim, Elem, Tensor, Value};
 use crate::diag::{Diagnostic, Help};
 use crate::graph::build::Builder;
@@ -28,6 +29,8 @@ pub struct Field {
     pub graph: Graph,
     /// The value of one example in it.
     pub value: Tensor,
+    /// Numbers in it that must be class numbers.
+    pub checks: Vec<ClassCheck>,
     /// Where it stands.
     pub span: Span,
 }
@@ -131,7 +134,16 @@ impl Elab<'_> {
                 continue;
             }
             match self.data_field(name, ty, init, &env, &fields, &mut info) {
-                Ok(f) => fields.push(f),
+                Ok(f) => {
+                    for (k, c) in f.checks.iter().enumerate() {
+                        let text = classes::written(self, c.span).to_owned();
+                        let whole = c.span == self.ast.span(init.value);
+                        let what = if whole { format!("field `{}`", f.name) } else { format!("`{text}`") };
+                        let ids = ComputedIds { output: check_name(&f.name, k), what, text, size: c.size };
+                        info.computed_ids.push(ids);
+                    }
+                    fields.push(f);
+                }
                 Err(e) => failed = Some(e),
             }
         }
@@ -439,10 +451,14 @@ impl Elab<'_> {
         let outer = std::mem::replace(&mut self.b, Builder::new(&name.text));
         self.st.graphs += 1;
         let generation = std::mem::replace(&mut self.st.generation, self.st.graphs);
+        let checks = std::mem::take(&mut self.st.checks);
+        let means = std::mem::take(&mut self.st.means);
         let made = self.field_here(name, ty, init, env, before, info);
+        let checks = std::mem::replace(&mut self.st.checks, checks);
+        self.st.means = means;
         self.st.generation = generation;
         let graph = std::mem::replace(&mut self.b, outer).finish();
-        Ok(Field { name: name.text.clone(), graph, value: made?, span: name.span })
+        Ok(Field { name: name.text.clone(), graph, value: made?, checks, span: name.span })
     }
 
     fn field_here(
@@ -496,11 +512,6 @@ impl Elab<'_> {
             _ => return self.err("E0207", ty.span, "a field is a tensor"),
         };
         let t = self.as_tensor(&v, Some(dtype.dtype()), span)?;
-        let plain =
-            matches!(&self.ast.expr(init.value).kind, ExprKind::Name(n) if columns.iter().any(|c| c.name == **n));
-        if let (Elem::Idx(n), false) = (&t.elem, plain || init.draw) {
-            info.computed_ids.push((name.text.to_string(), n.size));
-        }
         self.b.name(t.id, &name.text);
         Ok(t)
     }
@@ -524,6 +535,9 @@ impl Elab<'_> {
                 let column = info.headers[source].columns[c].name.clone();
                 info.checks.push(RangeCheck { source, column, size: n.size });
             }
+        }
+        if column.is_none() {
+            return classes::enter(self, t, &n, self.ast.span(e)).map(Value::Tensor);
         }
         let id = self.b.cast(t.id, DType::I32);
         Ok(Value::Tensor(Tensor { id, elem: Elem::Idx(n), dims: t.dims.clone() }))
@@ -553,6 +567,13 @@ impl Elab<'_> {
             self.b.name(id, &f.name);
             if self.st.making_fields {
                 self.b.output(&f.name, id);
+                for (k, c) in f.checks.iter().enumerate() {
+                    let batch = Batch { size: rows.size, columns: &mut columns };
+                    match batch::replay(&mut self.b, &f.graph, c.value.id, batch) {
+                        Ok(id) => self.b.output(&check_name(&f.name, k), id),
+                        Err(_) => return Err(self.limit(c.span, "this conversion in a data field")),
+                    };
+                }
             }
             let t = Tensor { id, elem: f.value.elem.clone(), dims };
             scope.bind(&f.name, Value::Tensor(t), false, f.span);
@@ -578,6 +599,11 @@ impl Elab<'_> {
         (self.b.span, self.b.scope) = (span, place);
         made
     }
+}
+
+/// The output that shows the numbers of a field's check.
+fn check_name(field: &str, k: usize) -> String {
+    format!("check.{field}.{k}")
 }
 
 /// Copies what a value needs from one graph of an example to another.

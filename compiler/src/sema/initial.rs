@@ -85,6 +85,8 @@ impl Unit<'_> {
 /// A new graph for the same instances.
 fn begin(el: &mut Elab<'_>) {
     el.b = Builder::new("");
+    el.st.checks.clear();
+    el.st.means.clear();
     el.st.graphs += 1;
     el.st.generation = el.st.graphs;
 }

@@ -20,6 +20,7 @@ pub mod names;
 pub mod overrides;
 #[cfg(test)]
 mod overrides_tests;
+pub mod report;
 mod resolve;
 pub mod selector;
 mod settings;

@@ -193,6 +193,9 @@ pub(super) fn settings(
         predict: None,
         typed: String::new(),
         seed_option: o.seed,
+        train_loss: None,
+        eval_loss: None,
+        checks: vec![],
     })
 }
 

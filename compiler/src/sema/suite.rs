@@ -4,6 +4,7 @@
 //! `let` gets its initial values in place: a test needs no weights.
 
 use super::cx::{Elab, Scope, ScopeKind};
+use super::tensor::classes;
 use super::units::Program;
 use crate::diag::{Diagnostic, Severity};
 use crate::graph::graph::Graph;
@@ -21,7 +22,7 @@ pub struct TestUnit {
     pub span: Span,
     /// Its graph, or why it has none. Output `i` is the condition of `checks[i]`, a bool.
     pub graph: Result<Graph, Vec<Diagnostic>>,
-    /// The asserted conditions.
+    /// Class numbers in their range, then the asserted conditions.
     pub checks: Vec<Check>,
 }
 
@@ -51,10 +52,17 @@ fn tests_here(p: &Program, file: usize) -> Vec<TestUnit> {
         let scope = Scope::new(Some(env), ScopeKind::Plain);
         let ran = el.eval_block(&t.body, &scope, None);
         let asserts = el.st.asserts.take().unwrap_or_default();
-        for (i, a) in asserts.iter().enumerate() {
-            el.b.output(&format!("assert.{i}"), a.cond);
+        let mut checks = vec![];
+        for c in std::mem::take(&mut el.st.checks) {
+            let cond = classes::holds(&mut el, &c);
+            el.b.output(&format!("assert.{}", checks.len()), cond);
+            let message = format!("`{}`: a value is outside idx<{}>", classes::written(&el, c.span), c.size);
+            checks.push(Check { span: c.span, message: Some(message.into()) });
         }
-        let checks = asserts.into_iter().map(|a| Check { span: a.span, message: a.message }).collect();
+        for a in asserts {
+            el.b.output(&format!("assert.{}", checks.len()), a.cond);
+            checks.push(Check { span: a.span, message: a.message });
+        }
         let bad = ran.is_err() || el.diags.iter().any(|d| d.severity == Severity::Error);
         let graph = if bad { Err(std::mem::take(&mut el.diags)) } else { Ok(std::mem::take(&mut el.b).finish()) };
         out.push(TestUnit { name: t.name.clone(), span: item.span, graph, checks });

@@ -7,7 +7,9 @@
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
 use super::models::{Instance, Role, TemplateKind};
 use super::overrides::Asked;
+use super::report::{self, Parts};
 use super::settings::{settings, settings_known};
+use super::tensor::classes;
 use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
 use super::value::{Dim, Elem, Tensor, Value};
 use crate::diag::{Diagnostic, Edit, Severity, shown};
@@ -18,7 +20,9 @@ use crate::source::Span;
 use crate::syntax::ast::{self, ExprId, ExprKind, ItemKind, Setting, TrainEntry};
 use crate::syntax::limits::with_stack;
 use nn_runtime::dtype::DType;
+use nn_runtime::program::IndexCheck;
 use nn_runtime::targets::Targets;
+use nn_runtime::train::derived::Derived;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -76,6 +80,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
         add(found);
         if let Some((eval, _)) = made {
             unit.metrics = eval.metrics;
+            unit.eval_loss = eval.eval_loss;
             unit.predict = eval.predict;
             unit.typed = eval.typed;
             unit.states.extend(eval.states.into_iter().filter(|s| s.role == StoredRole::Metric));
@@ -193,6 +198,11 @@ impl TrainUnit {
     /// One of its graphs, for so many rows (ignored by graphs without data). The diagnostics can only hold errors if the
     /// program does not fit this batch size.
     pub fn graph(&self, p: &Program, kind: Kind, rows: u64) -> Result<Graph, Vec<Diagnostic>> {
+        self.step(p, kind, rows).map(|(g, _)| g)
+    }
+
+    /// Likewise, and what its outputs check.
+    pub fn step(&self, p: &Program, kind: Kind, rows: u64) -> Result<(Graph, Vec<IndexCheck>), Vec<Diagnostic>> {
         let header = |spec: &nn_runtime::data::SourceSpec| {
             let known = self.data.sources.iter().position(|s| s == spec).map(|i| self.data.headers[i].clone());
             known.ok_or_else(|| {
@@ -203,7 +213,7 @@ impl TrainUnit {
         let o = Options { seed: self.seed_option, header: &header };
         let (made, diags) = with_stack(|| run(p, &o, self.item, kind, Some(rows), &mut Asked::default()));
         match made {
-            Some((_, g)) if diags.iter().all(|d| d.severity < Severity::Error) => Ok(g),
+            Some((unit, g)) if diags.iter().all(|d| d.severity < Severity::Error) => Ok((g, unit.checks)),
             _ => Err(diags),
         }
     }
@@ -308,6 +318,16 @@ fn arrange(mut g: Graph, params: &[Arc<str>]) -> Graph {
     g
 }
 
+/// A loss or metric of a batch.
+struct Ratio {
+    num: Tensor,
+    den: Tensor,
+    /// The means that it is made of, where it is more than one ratio.
+    parts: Option<Parts>,
+    /// Does its value over several batches come out as if they were one?
+    exact: bool,
+}
+
 /// A `train` item under elaboration.
 pub(super) struct Unit<'t> {
     pub(super) train: &'t ast::Train,
@@ -373,6 +393,7 @@ impl<'t> Unit<'t> {
         }
         unit.params = order.iter().filter_map(|n| stored(el, n)).collect();
         u.finish(el, &mut unit, &order)?;
+        unit.checks = classes::emit(el, &u.rows);
         if el.diags.iter().any(|d| d.severity == Severity::Error) {
             return Err(Reported);
         }
@@ -442,7 +463,7 @@ impl<'t> Unit<'t> {
             metrics.and_then(|m| self.metrics(el, m.value, unit).ok());
             el.training = training;
         }
-        let (num, den) = ratio?;
+        let ratio = ratio?;
         if failed {
             return Err(Reported);
         }
@@ -451,8 +472,8 @@ impl<'t> Unit<'t> {
             _ => None,
         };
         let predict = el.st.predict.clone();
-        el.b.output("loss.num", num.id);
-        el.b.output("loss.den", den.id);
+        let derived = self.output(el, unit, "loss", &ratio, span);
+        *(if el.training { &mut unit.train_loss } else { &mut unit.eval_loss }) = derived;
         // Metrics are of the evaluation graph; in a training graph their types alone matter, once.
         if self.kind == Kind::Eval || matches!(self.kind, Kind::Result | Kind::Reset) {
             if let Some(m) = metrics {
@@ -473,7 +494,7 @@ impl<'t> Unit<'t> {
             if el.diags.iter().any(|d| d.severity == Severity::Error) {
                 return Err(Reported);
             }
-            self.update(el, &optimizers, (&num, &den), &order, span)?;
+            self.update(el, &optimizers, (&ratio.num, &ratio.den), &order, span)?;
         }
         Ok(())
     }
@@ -505,20 +526,32 @@ impl<'t> Unit<'t> {
         }
     }
 
-    /// Numerator and denominator of a loss or metric.
-    fn ratio(&self, el: &mut Elab<'_>, v: &Value, span: Span, what: &str) -> R<(Tensor, Tensor)> {
-        let float = |el: &mut Elab<'_>, t: &Tensor| {
-            let id = el.b.cast(t.id, DType::F32);
+    /// What is to be known of a loss or metric.
+    fn ratio(&self, el: &mut Elab<'_>, v: &Value, span: Span, what: &str) -> R<Ratio> {
+        let float = |el: &mut Elab<'_>, id: ValueId| {
+            let id = el.b.cast(id, DType::F32);
             Tensor { id, elem: Elem::Plain(DType::F32), dims: vec![] }
         };
         match v {
-            Value::Mean { num, den } => Ok((float(el, num), float(el, den))),
+            Value::Mean { num, den } => {
+                let (num, den) = (float(el, num.id), float(el, den.id));
+                Ok(Ratio { num, den, parts: None, exact: true })
+            }
             Value::Tensor(t) if t.dims.is_empty() && t.elem.dtype() != DType::Bool => {
+                let depends = report::depends_on_batch(el.b.graph(), t.id);
+                let parts = if depends { report::parts(el, t.id) } else { None };
+                if let Some(Parts { means, then }) = &parts
+                    && let ([(num, den)], []) = (&means[..], &then[..])
+                {
+                    let (num, den) = (float(el, *num), float(el, *den));
+                    return Ok(Ratio { num, den, parts: None, exact: true });
+                }
                 // A number of a batch weighs as much as the batch has rows.
-                let x = float(el, t);
+                let x = float(el, t.id);
                 let n = el.b.scalar(DType::F32, self.rows.size as f64);
                 let id = el.b.ew(Ew::Mul, &[x.id, n]);
-                Ok((Tensor { id, ..x.clone() }, Tensor { id: n, ..x }))
+                let exact = !depends || parts.is_some();
+                Ok(Ratio { num: Tensor { id, ..x.clone() }, den: Tensor { id: n, ..x }, parts, exact })
             }
             Value::Tensor(t) => {
                 let text = format!("mean({})", el.text(span));
@@ -530,6 +563,28 @@ impl<'t> Unit<'t> {
             }
             v => el.err("E0203", span, format!("{what} must be one number, found {}", v.show())),
         }
+    }
+
+    /// The outputs of a loss or metric; how its value is made of them, if it is more than a ratio.
+    fn output(&self, el: &mut Elab<'_>, unit: &TrainUnit, name: &str, r: &Ratio, span: Span) -> Option<Derived> {
+        el.b.output(&format!("{name}.num"), r.num.id);
+        el.b.output(&format!("{name}.den"), r.den.id);
+        if !r.exact && !el.training && unit.evaluates_in_batches() {
+            let rows = unit.batches().eval;
+            let d = Diagnostic::warning("W0504", span, format!("`{name}` is an average over batches of {rows} rows"))
+                .here("no mean of the rows, nor a function of one")
+                .note("its value would differ if all rows were one batch; sums and scaled means, and sqrt, exp or log of them, do not")
+                .help("a `metric` item keeps state over all batches; `batch = full` makes one batch of them");
+            el.report(d);
+        }
+        let parts = r.parts.as_ref()?;
+        for (i, (num, den)) in parts.means.iter().enumerate() {
+            for (name, v) in Derived::outputs(name, i).iter().zip([num, den]) {
+                let v = el.b.cast(*v, DType::F32);
+                el.b.output(name, v);
+            }
+        }
+        Some(Derived { name: name.to_owned(), terms: parts.means.len(), then: parts.then.clone() })
     }
 
     fn metrics(&self, el: &mut Elab<'_>, e: ExprId, unit: &mut TrainUnit) -> R<()> {
@@ -556,6 +611,7 @@ impl<'t> Unit<'t> {
                 failed = Err(Reported);
                 continue;
             };
+            let mut derived = None;
             let stateful = match &v {
                 Value::Model(t) => {
                     let TemplateKind::Item { role: Role::Metric, def } = &t.kind else {
@@ -585,13 +641,12 @@ impl<'t> Unit<'t> {
                     true
                 }
                 v => {
-                    let (num, den) = self.ratio(el, v, span, &format!("metric `{}`", name.text))?;
-                    el.b.output(&format!("{}.num", name.text), num.id);
-                    el.b.output(&format!("{}.den", name.text), den.id);
+                    let ratio = self.ratio(el, v, span, &format!("metric `{}`", name.text))?;
+                    derived = self.output(el, unit, &name.text, &ratio, span);
                     false
                 }
             };
-            unit.metrics.push(MetricInfo { name: name.text.to_string(), stateful });
+            unit.metrics.push(MetricInfo { name: name.text.to_string(), stateful, derived });
         }
         failed
     }

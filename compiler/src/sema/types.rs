@@ -279,8 +279,8 @@ impl Elab<'_> {
             let message = format!("{what} must be {}, found {}", ty.show(), v.show());
             return self.err("E0202", span, message);
         }
-        if let (ElemType::Exact(Elem::Idx(n)), Value::Int(i)) = (&ty.elem, &v)
-            && u64::try_from(*i).map_or(true, |i| i >= n.size)
+        if let (ElemType::Exact(Elem::Idx(n)), Some(tensor::Num::Int(i))) = (&ty.elem, tensor::Num::of(&v))
+            && u64::try_from(i).map_or(true, |i| i >= n.size)
         {
             return self.err("E0111", span, format!("{i} is outside idx<{}>", n.show()));
         }

@@ -11,6 +11,7 @@ use super::names::{ItemState, Module};
 use super::overrides::{Asked, Override};
 use super::value::{DimVar, Tensor, TensorType, Value};
 use crate::diag::Diagnostic;
+use crate::graph::graph::ValueId;
 use crate::graph::ty::TensorTy;
 use crate::source::{FileId, SourceMap, Span};
 use crate::syntax::ast::{self, Ast, ItemKind, UsePath};
@@ -19,6 +20,8 @@ use nn_runtime::data::check::RangeCheck;
 use nn_runtime::data::split::SplitSpec;
 use nn_runtime::data::{Header, SourceSpec};
 use nn_runtime::error::DataError;
+use nn_runtime::program::IndexCheck;
+use nn_runtime::train::derived::Derived;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -204,6 +207,10 @@ pub struct State<'a> {
     pub instances: u32,
     /// The layer whose arguments are checked, for messages.
     pub callee: Option<Rc<Instance>>,
+    /// Means that were used as numbers in the graph under construction: their quotient to numerator and denominator.
+    pub means: HashMap<ValueId, (ValueId, ValueId)>,
+    /// Numbers of the graph under construction that must be class numbers.
+    pub checks: Vec<super::tensor::classes::ClassCheck>,
     /// Collects checks of a `test`; `None` outside of one.
     pub asserts: Option<Vec<Assertion>>,
     /// What `train` means: `train.steps`.
@@ -336,12 +343,27 @@ impl Save {
 }
 
 /// A metric.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MetricInfo {
     /// Its name: `acc`.
     pub name: String,
     /// Has it state of its own? Then its ratio comes from [`super::train::Kind::Result`], not from each batch.
     pub stateful: bool,
+    /// How its value is made of several means, or of functions of them.
+    pub derived: Option<Derived>,
+}
+
+/// Numbers that a data field makes class numbers of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComputedIds {
+    /// The output of [`super::train::Kind::Fields`] that they are.
+    pub output: String,
+    /// What they are, for people: ``field `y` ``.
+    pub what: String,
+    /// The expression that makes them.
+    pub text: String,
+    /// Number of classes.
+    pub size: u64,
 }
 
 /// The sizes that a unit's data has.
@@ -361,8 +383,8 @@ pub struct DataInfo {
     pub columns: BTreeSet<String>,
     /// Checks to make when the data are decoded.
     pub checks: Vec<RangeCheck>,
-    /// Fields of class numbers that are computed from columns, with their number of classes: checked before training.
-    pub computed_ids: Vec<(String, u64)>,
+    /// Class numbers that fields compute from columns: checked before training.
+    pub computed_ids: Vec<ComputedIds>,
     /// The fields are drawn once for all rows, by [`super::train::Kind::Fields`]; steps read them as columns.
     pub drawn: bool,
 }
@@ -413,6 +435,12 @@ pub struct TrainUnit {
     pub typed: String,
     /// `--seed`
     pub seed_option: Option<u64>,
+    /// How the loss of a training step is made of several means, or of functions of them.
+    pub train_loss: Option<Derived>,
+    /// Likewise in evaluation.
+    pub eval_loss: Option<Derived>,
+    /// Class numbers that the graph elaborated last checks as it runs.
+    pub checks: Vec<IndexCheck>,
 }
 
 /// The sizes of batches that a unit's runs meet: whole ones and the last partial one of each part.
@@ -431,6 +459,13 @@ pub struct Batches {
 const EVAL_ROWS: u64 = 256;
 
 impl TrainUnit {
+    /// Does an evaluation take more than one batch?
+    pub fn evaluates_in_batches(&self) -> bool {
+        let rows = |part: &str| self.data.rows_of(part);
+        let held_out = rows("val").max(rows("test"));
+        (if held_out > 0 { held_out } else { rows("train") }) > self.batches().eval
+    }
+
     /// The batch sizes of a self.
     pub fn batches(&self) -> Batches {
         let rows = |part: &str| self.data.rows_of(part);

@@ -1,11 +1,12 @@
-//! Range checks of class numbers, once at load: kernels index with them unchecked.
+//! Range checks of class numbers: of columns once at load, of what a step computes by the step itself.
 //!
-//! In: a decoded column and the `N` of the `idx<N>` field that takes it. Out: nothing, or an error with the first
-//! offending row and the number of others.
+//! In: a decoded column and the `N` of the `idx<N>` field that takes it, or what a step found. Out: nothing, or an error
+//! that names the value, its row and the range.
 
 use super::Column;
 use crate::dtype::DType;
 use crate::error::{DataError, codes, printable};
+use crate::program::IndexCheck;
 
 /// Values of a column must lie in `0 .. size`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,16 +22,18 @@ pub struct RangeCheck {
 /// Up to here an `f32` holds every integer.
 const EXACT: f64 = 16_777_216.0;
 
-/// Checks a column of a file.
-pub fn check_range(file: &str, column: &Column, size: u64) -> Result<(), DataError> {
+/// Checks a column of a file; `what` it is for people: ``column `label` ``.
+pub fn check_range(file: &str, what: &str, column: &Column, size: u64) -> Result<(), DataError> {
     let mut first: Option<(u64, String)> = None;
     let (mut bad, mut lowest, mut highest) = (0u64, f64::INFINITY, f64::NEG_INFINITY);
+    let mut whole = true;
     let mut look = |i: usize, value: f64, ok: bool| {
         lowest = lowest.min(value);
         highest = highest.max(value);
+        whole &= value.fract() == 0.0;
         if !ok {
             bad += 1;
-            first.get_or_insert_with(|| (i as u64, value.to_string()));
+            first.get_or_insert_with(|| (i as u64, shown(value)));
         }
     };
     match column.dtype {
@@ -61,23 +64,64 @@ pub fn check_range(file: &str, column: &Column, size: u64) -> Result<(), DataErr
     let row = element / column.shape.iter().product::<u64>().max(1) + 1;
     let name = printable(&column.name);
     let others = if bad > 1 { format!(" (and {} others)", bad - 1) } else { String::new() };
-    let err = DataError::new(
-        codes::OUT_OF_RANGE,
-        file,
-        format_args!("column `{name}` has value {value}, outside idx<{size}>"),
-    )
-    .at(Some(row), Some(column.name.clone()))
-    .note(match inexact {
-        None => format!("row {row}{others}; the values run from {lowest} to {highest}"),
-        Some(_) => format!("row {row}{others}"),
-    });
-    Err(if lowest == 1.0 && highest == size as f64 {
+    let err = DataError::new(codes::OUT_OF_RANGE, file, format_args!("{what} has value {value}, outside idx<{size}>"))
+        .at(Some(row), Some(column.name.clone()))
+        .note(match inexact {
+            None => format!("row {row}{others}; the values run from {} to {}", shown(lowest), shown(highest)),
+            Some(_) => format!("row {row}{others}"),
+        });
+    Err(if !whole {
+        err.help(format!("class numbers are whole, 0 to {}: `floor({name})` rounds down", size.saturating_sub(1)))
+    } else if lowest == 1.0 && highest == size as f64 {
         err.help(format!("labels start at 1? `{name} - 1`, or `idx<{}>`", size.saturating_add(1)))
     } else if inexact.is_none() && lowest >= 0.0 && highest.fract() == 0.0 && highest < 1e9 {
         err.help(format!("`idx<{}>` would hold them all", highest as u64 + 1))
     } else {
         err.help(format!("class numbers are 0 to {}", size.saturating_sub(1)))
     })
+}
+
+/// What a step found: the value at position `first`, in a row (from 1) of a file if the values belong to rows of data.
+pub fn outside(check: &IndexCheck, first: u64, value: f64, row: Option<(&str, u64)>) -> DataError {
+    let (size, text) = (check.size, printable(&check.text));
+    let mut index = vec![];
+    let mut rest = first;
+    for &n in check.shape.iter().rev() {
+        index.push(rest % n.max(1));
+        rest /= n.max(1);
+    }
+    index.reverse();
+    if let (Some(axis), Some(_)) = (check.rows, row) {
+        index.remove(axis);
+    }
+    let mut at = row.map_or_else(String::new, |(file, row)| format!(" in row {row} of {}", printable(file)));
+    if !index.is_empty() {
+        at += &format!(" at {index:?}");
+    }
+    let message = format_args!("`{text}`{at}: {} is outside idx<{size}>", shown(value));
+    let mut e = DataError::new(codes::OUT_OF_RANGE, &check.place, message);
+    if let Some((file, row)) = row {
+        e.place.file = file.to_owned();
+        e.place.row = Some(row);
+    }
+    let operand = text.rsplit_once(" as ").map_or("x", |(x, _)| x);
+    e = e.note(format!("class numbers of idx<{size}> are whole, 0 to {}", size.saturating_sub(1)));
+    e.help(if value.is_nan() {
+        format!("fill in what is missing: `where({operand} == {operand}, {operand}, 0) as idx<{size}>`")
+    } else if value.fract() != 0.0 {
+        format!("round it: `floor({operand}) as idx<{size}>`")
+    } else if value < 0.0 {
+        format!("give such values a class: `where({operand} >= 0, {operand}, 0) as idx<{size}>`, and weigh them with a `mask:`")
+    } else if value == size as f64 {
+        format!("numbers that start at 1? `({operand} - 1) as idx<{size}>`, or `idx<{}>`", size.saturating_add(1))
+    } else {
+        format!("give it more classes: `idx<{}>`", value as u64 + 1)
+    })
+}
+
+/// A whole number in full, any other in the digits of an `f32`.
+fn shown(value: f64) -> String {
+    if value.fract() == 0.0 { value.to_string() } else { (value as f32).to_string() }
 }
 
 #[cfg(test)]
@@ -93,8 +137,8 @@ mod tests {
     #[test]
     fn labels() {
         for dtype in [DType::U8, DType::I32, DType::F32] {
-            assert!(check_range("f", &column(dtype, &[0.0, 9.0]), 10).is_ok());
-            let e = check_range("f.csv", &column(dtype, &[3.0, 10.0, 1.0, 10.0]), 10).unwrap_err();
+            assert!(check_range("f", "column `label`", &column(dtype, &[0.0, 9.0]), 10).is_ok());
+            let e = check_range("f.csv", "column `label`", &column(dtype, &[3.0, 10.0, 1.0, 10.0]), 10).unwrap_err();
             assert_eq!(e.message, "f.csv: column `label` has value 10, outside idx<10>");
             assert_eq!(e.place.row, Some(2));
             assert!(e.notes[0].starts_with("row 2 (and 1 others)"), "{e}");
@@ -102,13 +146,35 @@ mod tests {
         }
         // As many classes do not make an integer exact that f32 has rounded.
         let rounded = Column { inexact: Some((1, "16777217".into())), ..column(DType::F32, &[1.0, 16_777_216.0]) };
-        let e = check_range("f", &rounded, 20_000_000).unwrap_err();
+        let e = check_range("f", "column `label`", &rounded, 20_000_000).unwrap_err();
         assert_eq!(e.message, "f: column `label` has value 16777217, outside idx<20000000>");
-        assert!(check_range("f", &column(DType::F32, &[1.0, 16_777_215.0]), 20_000_000).is_ok());
-        let e = check_range("f", &column(DType::I32, &[-1.0, 0.0]), 2).unwrap_err();
+        assert!(check_range("f", "column `label`", &column(DType::F32, &[1.0, 16_777_215.0]), 20_000_000).is_ok());
+        let e = check_range("f", "column `label`", &column(DType::I32, &[-1.0, 0.0]), 2).unwrap_err();
         assert!(e.help[0].contains("0 to 1"), "{e}");
-        assert!(check_range("f", &column(DType::F32, &[0.5]), 2).is_err());
-        let e = check_range("f", &column(DType::I32, &[0.0, 4.0]), 3).unwrap_err();
+        assert!(check_range("f", "column `label`", &column(DType::F32, &[0.5]), 2).is_err());
+        let e = check_range("f", "column `label`", &column(DType::I32, &[0.0, 4.0]), 3).unwrap_err();
         assert!(e.help[0].contains("`idx<5>`"), "{e}");
+    }
+
+    #[test]
+    fn what_a_step_finds_names_value_row_and_range() {
+        let check = |shape: &[u64], rows| IndexCheck {
+            first: String::new(),
+            value: String::new(),
+            size: 3,
+            shape: shape.to_vec(),
+            rows,
+            text: "(a + b) as idx<3>".into(),
+            place: "m.nn:4:9".into(),
+        };
+        let e = outside(&check(&[8], Some(0)), 5, 3.0, Some(("d.csv", 17)));
+        assert_eq!(e.message, "m.nn:4:9: `(a + b) as idx<3>` in row 17 of d.csv: 3 is outside idx<3>");
+        assert_eq!((e.place.file.as_str(), e.place.row), ("d.csv", Some(17)));
+        assert!(e.help[0].contains("`((a + b) - 1) as idx<3>`"), "{e}");
+        let e = outside(&check(&[2, 4], Some(0)), 6, 0.5, Some(("d.csv", 2)));
+        assert!(e.message.contains("row 2 of d.csv at [2]: 0.5 is outside"), "{e}");
+        assert!(e.help[0].contains("floor((a + b))"), "{e}");
+        let e = outside(&check(&[2, 4], None), 6, -1.0, None);
+        assert!(e.message.contains("` at [1, 2]: -1 is outside"), "{e}");
     }
 }

@@ -7,7 +7,7 @@
 use super::check::{RangeCheck, check_range};
 use super::{Column, Header, Opened, shuffle};
 use crate::dtype::DType;
-use crate::error::{DataError, codes};
+use crate::error::{DataError, codes, printable};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::thread;
@@ -69,6 +69,8 @@ pub struct Split {
 /// Decoded data.
 #[derive(Debug)]
 pub struct Dataset {
+    /// Names of the sources: their files.
+    pub names: Vec<String>,
     /// Columns of each source.
     pub sources: Vec<Vec<Column>>,
     /// Parts.
@@ -190,11 +192,13 @@ impl Dataset {
         checks: &[RangeCheck],
     ) -> Result<Dataset, DataError> {
         let headers: Vec<Header> = opened.iter().map(|(_, o)| o.header().clone()).collect();
+        let names: Vec<String> = opened.iter().map(|(name, _)| name.clone()).collect();
         let decode = |source: usize, name: &str, o: Opened| -> Result<Vec<Column>, DataError> {
             let columns = o.decode()?;
             for check in checks.iter().filter(|c| c.source == source) {
                 if let Some(column) = columns.iter().find(|c| c.name == check.column) {
-                    check_range(name, column, check.size)?;
+                    let what = format!("column `{}`", printable(&column.name));
+                    check_range(name, &what, column, check.size)?;
                 }
             }
             Ok(columns)
@@ -218,7 +222,7 @@ impl Dataset {
         let columns: Vec<&[Column]> = sources.iter().map(Vec::as_slice).collect();
         let headers: Vec<&Header> = headers.iter().collect();
         let splits = split(specs, &columns, &headers)?;
-        Ok(Dataset { sources, splits })
+        Ok(Dataset { names, sources, splits })
     }
 
     /// A part by name.

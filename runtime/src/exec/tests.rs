@@ -120,6 +120,7 @@ fn program(forward: Split) -> Program {
             temp_bytes: db.offset + db.bytes,
             output_bytes: h.bytes,
             consts: vec![],
+            checks: vec![],
             scratch_bytes: 0,
             flops: 0,
             launches: vec![

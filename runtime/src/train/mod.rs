@@ -13,6 +13,7 @@
 //!
 //! Invariant: weights that are not finite are never written, and a run that diverges leaves the file that it finds.
 
+pub mod derived;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,12 @@ pub trait Stepper {
     /// A new epoch begins: metric state is reset. Not called when a run resumes within an epoch.
     fn begin_epoch(&mut self, _epoch: u64) -> Result<(), RuntimeError> {
         Ok(())
+    }
+
+    /// Ratios that a training step gives beside those of the plan's `train_names`, after them: [`Stepper::end_epoch`]
+    /// makes values of them.
+    fn train_terms(&self) -> usize {
+        0
     }
 
     /// Runs training step `t` (from 1) and writes the loss and each metric of the plan's `train_names`.

@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
         };
         let state = TrainState {
             identity: plan.identity.clone(),
-            sums: vec![(Bits(0.0), Bits(0.0)); plan.train_names.len()],
+            sums: vec![(Bits(0.0), Bits(0.0)); plan.train_names.len() + stepper.train_terms()],
             ..TrainState::default()
         };
         let now = Instant::now();
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
     fn resume(&mut self) -> Result<(), RuntimeError> {
         let Some(from) = &self.plan.resume else { return Ok(()) };
         from.check(&self.plan.identity)?;
-        if from.state.sums.len() != self.plan.train_names.len() || from.state.cursor > self.per_epoch {
+        if from.state.sums.len() != self.state.sums.len() || from.state.cursor > self.per_epoch {
             return Err(RuntimeError::Bug("a checkpoint of this program with other metrics or batches".into()));
         }
         let training = if crate::mutant!("train.resume_state") { Part::Params } else { Part::Training };
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
         if self.state.cursor == 0 {
             self.stepper.begin_epoch(self.state.epoch + 1)?;
         }
-        let mut out = vec![Ratio::default(); plan.train_names.len()];
+        let mut out = vec![Ratio::default(); self.state.sums.len()];
         for rows in Batches::new(&order, plan.batch, self.state.cursor) {
             if self.state.t >= self.total {
                 break;

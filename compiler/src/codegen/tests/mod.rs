@@ -322,7 +322,7 @@ fn emitted_programs_run_in_the_runtime() {
     .unwrap_or_else(|e| panic!("{e}"));
     let w = TensorSpec { name: "fc.weight".into(), dtype: DType::F32, shape: vec![4, 2], offset: 64 };
     let shapes = [("y".to_string(), vec![3, 2])].into();
-    let source = emit::Source { name: "eval".into(), batch: 3, program: &p, shapes, flops: 48 };
+    let source = emit::Source { name: "eval".into(), batch: 3, program: &p, shapes, flops: 48, checks: &[] };
     let program = emit::emit("m", vec![w], vec![], &[source]).unwrap_or_else(|e| panic!("{e}"));
     let e = &program.entries[0];
     assert_eq!((e.outputs[0].shape.as_slice(), e.data_bytes, program.param_bytes), ([3, 2].as_slice(), 64, 128));

@@ -7,7 +7,7 @@ use super::broadcast::{common, expand, shaped};
 use super::dtype::{self, Want, meet, to_dtype};
 use super::{FLOAT, Num, Opd, TR, Val};
 use crate::diag::{Diagnostic, Edit};
-use crate::graph::graph::ValueId;
+use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ty::{MAX_NUMEL, MAX_RANK};
 use crate::sema::cx::Elab;
@@ -269,6 +269,25 @@ fn floor_rem(el: &mut Elab<'_>, x: ValueId, y: ValueId, dtype: DType) -> ValueId
     let negative = el.b.ew(Ew::Add, &[negative, zero]);
     let negative = el.b.ew(Ew::Neg, &[negative]);
     el.b.ew(Ew::Select, &[neg_y, negative, positive])
+}
+
+/// The operands of the remainder that [`floor_rem`] made of ints, if `v` is one.
+pub fn floor_rem_operands(g: &Graph, v: ValueId) -> Option<(ValueId, ValueId)> {
+    let args = |v: ValueId, op: Ew| (*g.op(v) == crate::graph::ops::Op::Ew(op)).then(|| g.inputs(v));
+    let [fix, up, r] = *args(v, Ew::Select)? else { return None };
+    let [x, y] = *args(r, Ew::Rem)? else { return None };
+    let [off, differ] = *args(fix, Ew::And)? else { return None };
+    let (neg_r, neg_y) = match *args(differ, Ew::Xor)? {
+        [a, b] => (args(a, Ew::Lt)?, args(b, Ew::Lt)?),
+        _ => return None,
+    };
+    let zero = neg_r[1];
+    let made = args(up, Ew::Add)? == [r, y]
+        && args(off, Ew::Ne)? == [r, zero]
+        && *neg_r == [r, zero]
+        && *neg_y == [y, zero]
+        && super::bounds::bounds(g, zero) == Some((0.0, 0.0));
+    made.then_some((x, y))
 }
 
 fn never_negative(el: &Elab<'_>, v: ValueId) -> bool {

@@ -6,7 +6,9 @@
 
 pub mod arith;
 pub mod axes;
+pub mod bounds;
 pub mod broadcast;
+pub mod classes;
 pub mod dtype;
 pub mod index;
 pub mod make;
@@ -18,9 +20,11 @@ pub mod shape;
 mod tests;
 
 use super::cx::{Elab, Env, R};
+use super::report;
 use super::value::{Dim, Elem, Tensor, Value};
 use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
+use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Literal, Op};
 use crate::graph::ty::Shape;
 use crate::source::Span;
@@ -275,7 +279,8 @@ impl Elab<'_> {
     }
 }
 
-/// Means stay means where that is exact: scaled by a static number, or added over one denominator.
+/// Means stay means where that is exact: scaled by a static number, added over one denominator, or moved by what all
+/// batches share.
 fn mean_binary(el: &mut Elab<'_>, op: BinaryOp, a: &Value, b: &Value) -> Option<Value> {
     let scaled = |el: &mut Elab<'_>, num: &Tensor, den: &Tensor, op: BinOp, x: f64| {
         let c = el.constant(num.elem.dtype(), x);
@@ -288,19 +293,57 @@ fn mean_binary(el: &mut Elab<'_>, op: BinaryOp, a: &Value, b: &Value) -> Option<
         }
         (Value::Mean { num, den }, BinaryOp::Div, k) => Some(scaled(el, num, den, BinOp::Div, Num::of(k)?.f64())),
         (Value::Mean { num: n, den: d }, BinaryOp::Add | BinaryOp::Sub, Value::Mean { num: m, den: e })
-            if d.id == e.id && n.elem.dtype() == m.elem.dtype() =>
+            if n.elem.dtype() == m.elem.dtype() =>
         {
+            let m = over(el, m, e, d)?;
             let op = if op == BinaryOp::Add { BinOp::Add } else { BinOp::Sub };
-            let id = arith::apply(el, op, n.id, m.id, n.elem.dtype());
+            let id = arith::apply(el, op, n.id, m, n.elem.dtype());
             Some(Value::Mean { num: el.plain(id, vec![]), den: d.clone() })
         }
+        (Value::Mean { num, den }, BinaryOp::Add | BinaryOp::Sub, c) => {
+            let c = shared(el, c, num.elem.dtype())?;
+            let c = if op == BinaryOp::Sub { el.b.ew(Ew::Neg, &[c]) } else { c };
+            let id = report::plus_constant(el, num.id, den.id, c);
+            Some(Value::Mean { num: el.plain(id, vec![]), den: den.clone() })
+        }
+        (c, BinaryOp::Add | BinaryOp::Sub, Value::Mean { num, den }) => {
+            let c = shared(el, c, num.elem.dtype())?;
+            let num = if op == BinaryOp::Sub { el.b.ew(Ew::Neg, &[num.id]) } else { num.id };
+            let id = report::plus_constant(el, num, den.id, c);
+            Some(Value::Mean { num: el.plain(id, vec![]), den: den.clone() })
+        }
         _ => None,
+    }
+}
+
+/// The numerator `m` of a mean over `from` as one over `to`: of the same weights, of numbers of elements (which both grow
+/// with the rows), or of what all batches share.
+fn over(el: &mut Elab<'_>, m: &Tensor, from: &Tensor, to: &Tensor) -> Option<ValueId> {
+    if from.id == to.id {
+        return Some(m.id);
+    }
+    let (a, b) = (el.uniform(from.id)?, el.uniform(to.id)?);
+    if a == b || a == 0.0 {
+        return Some(m.id).filter(|_| a == b);
+    }
+    let k = el.constant(m.elem.dtype(), b / a);
+    Some(el.b.ew(Ew::Mul, &[m.id, k]))
+}
+
+/// A scalar that does not differ from batch to batch.
+fn shared(el: &mut Elab<'_>, c: &Value, dtype: DType) -> Option<ValueId> {
+    match c {
+        Value::Tensor(t) if t.dims.is_empty() && t.elem.dtype() == dtype => {
+            (!report::depends_on_batch(el.b.graph(), t.id)).then_some(t.id)
+        }
+        c => Some(el.constant(dtype, Num::of(c)?.f64())),
     }
 }
 
 /// The quotient of two scalars: what a mean is where a number is asked for.
 pub fn quotient(el: &mut Elab<'_>, num: &Tensor, den: &Tensor) -> Tensor {
     let id = arith::apply(el, BinOp::Div, num.id, den.id, num.elem.dtype());
+    el.st.means.insert(id, (num.id, den.id));
     el.plain(id, vec![])
 }
 
@@ -340,6 +383,9 @@ pub fn cast(el: &mut Elab<'_>, a: &Value, to: &Elem, span: Span) -> R<Value> {
             .note("an index may be given a larger range, not a smaller one");
         return Err(el.error(d));
     }
+    if let (Elem::Idx(n), Elem::Plain(_)) = (to, &t.elem) {
+        return classes::enter(el, &t, n, span).map(Value::Tensor);
+    }
     let id = dtype::cast_id(el, t.id, to.dtype());
     Ok(Value::Tensor(Tensor { id, elem: to.clone(), dims: t.dims }))
 }
@@ -362,13 +408,9 @@ pub fn widen(el: &mut Elab<'_>, a: &Tensor, to: &Elem) -> Option<Tensor> {
 
 /// Is this an `i32` constant with every element in `0 .. n`? Then it is an index as well.
 pub fn constant_within(el: &Elab<'_>, t: &Tensor, n: u64) -> bool {
-    let fits = |x: &f64| *x >= 0.0 && *x < n as f64;
-    t.elem.dtype() == DType::I32
-        && match el.b.graph().op(t.id) {
-            Op::Const(Literal::Scalar(_, x)) => fits(x),
-            Op::Const(Literal::Dense(_, xs)) => xs.iter().all(fits),
-            _ => false,
-        }
+    let constant = el.uniform(t.id).is_some() || matches!(el.b.graph().op(t.id), Op::Const(_));
+    let fits = |(lo, hi): bounds::Bounds| lo >= 0.0 && hi < n as f64;
+    t.elem.dtype() == DType::I32 && constant && bounds::bounds(el.b.graph(), t.id).is_some_and(fits)
 }
 
 /// `x[items]` of a tensor.

@@ -271,12 +271,27 @@ pub fn pad(el: &mut Elab<'_>, t: &Tensor, around: &[(u64, u64)], fill: f64, span
     }
     super::arith::check_dims(&dims, span)?;
     let dtype = t.elem.dtype();
+    let none = around.iter().all(|&p| p == (0, 0));
+    let (least, greatest) = crate::graph::tensor::range(dtype);
+    if dtype.is_int() && (fill.fract() != 0.0 || !(least..=greatest).contains(&fill)) {
+        return fail("E0208", span, format!("{fill} does not fit {dtype}"));
+    }
+    let elem = match &t.elem {
+        Elem::Idx(n) if !none && fill < 0.0 => {
+            let d =
+                Diagnostic::error("E0111", span, format!("padding with {fill}, which is outside idx<{}>", n.show()));
+            return Err(Box::new(d.help("pad plain numbers: convert with `as i32` before")));
+        }
+        // A class of its own for what is padded: one more than there were, or as many as it takes.
+        Elem::Idx(n) if !none && fill >= n.size as f64 => Elem::Idx(el.nameless(fill as u64 + 1)),
+        elem => elem.clone(),
+    };
     let fill = el.constant(dtype, fill);
     let lo: Vec<u64> = around.iter().map(|p| p.0).collect();
     let hi: Vec<u64> = around.iter().map(|p| p.1).collect();
-    let none: Vec<u64> = around.iter().map(|_| 0).collect();
-    let id = if lo.iter().chain(&hi).all(|&n| n == 0) { t.id } else { el.b.pad(t.id, fill, &lo, &hi, &none) };
-    Ok(Tensor { id, elem: t.elem.clone(), dims })
+    let zeros: Vec<u64> = around.iter().map(|_| 0).collect();
+    let id = if none { t.id } else { el.b.pad(t.id, fill, &lo, &hi, &zeros) };
+    Ok(Tensor { id, elem, dims })
 }
 
 /// Moves elements by `shift` along an axis; those that leave come in at the other end.

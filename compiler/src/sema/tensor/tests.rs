@@ -94,6 +94,46 @@ fn comprehensions_hold() {
     assert!(bad.is_empty(), "{bad}");
 }
 
+/// What the bounds of values prove is not checked again; everything else is, once for each value.
+#[test]
+fn entries_into_classes() {
+    let table: &[(&str, usize)] = &[
+        ("iota[5] as idx<5>", 0),
+        ("(ints([3, -9]) % 4) as idx<4>", 0),
+        ("(ints([3, -9]) % 4 + 1) as idx<5>", 0),
+        ("(ints([3, -9]) % 4 * 2) as idx<7>", 0),
+        ("(ints([3, -9]) % 4) as f32 as idx<4>", 0),
+        ("argmax(floats([[1.0, 2.0]])) as idx<2>", 0),
+        ("clamp(ints([3, -9]), 0, 3) as idx<4>", 0),
+        ("max(ints([3, -9]) % 3, axis: 0) as idx<3>", 0),
+        ("where(ints([3, -9]) > 0, 1, 2) as idx<3>", 0),
+        ("cat(iota[2], iota[3]) as idx<3>", 0),
+        ("iota[4][ints([7, -1])] as idx<4>", 0),
+        ("(floats([1.0]) > 0) as idx<2>", 0),
+        ("pad(iota[2], (1, 1)) as idx<2>", 0),
+        ("(iota[9] // 3) as idx<3>", 0),
+        ("pad(iota[2], (0, 1), value: 2) as idx<3>", 0),
+        ("ints([1, 2]) as idx<4>", 1),
+        ("(ints([3, -9]) % 4) as idx<3>", 1),
+        ("(ints([3, -9]) % -4) as idx<4>", 1),
+        ("where(ints([3, -9]) < 9, ints([3, 9]) + 1, ints([3, 9])) as idx<4>", 1),
+        ("floats([1.0]) as idx<4>", 1),
+        ("cat(ints([1]) as idx<3>, ints([1]) as idx<3>)", 1),
+        ("cat(ints([1]) as idx<3>, ints([2]) as idx<3>)", 2),
+    ];
+    for (e, checks) in table {
+        let p = load(&format!(
+            "fn ints(x: i32[..S]) -> i32[..S] = stop(x) + i32s(x)\nfn i32s(x: i32[..S]) -> i32[..S] = (x as f32 * 0) as i32\n\
+             fn floats(x: [..S]) -> [..S] = x + exp(x)\ntest \"t\" {{ let y = {e}\n assert all(y >= 0) }}"
+        ));
+        let t = tests_of(&p, p.main()).remove(0);
+        if let Err(d) = &t.graph {
+            panic!("{e}: {}", report::render(d, &p.sources, false));
+        }
+        assert_eq!(t.checks.len() - 1, *checks, "{e}");
+    }
+}
+
 /// The graph of the one test of a program.
 fn graph(body: &str) -> crate::graph::graph::Graph {
     let p = load(&format!("test \"t\" {{\n{body}\n}}"));
