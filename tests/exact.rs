@@ -127,6 +127,32 @@ fn evaluation_and_prediction_check_too() {
     }
 }
 
+/// The number of rows of a part decides nothing but the number of rows.
+#[test]
+fn a_batch_of_one_row_is_a_batch() {
+    for (batch, train, test) in [("full", 5, 1), ("full", 2, 3), ("2", 3, 1), ("4", 1, 1), ("1", 3, 2)] {
+        let dir = folder();
+        for (name, rows) in [("train", train), ("test", test)] {
+            let rows: String = (0..rows).map(|i| format!("0.{i},0.5,{}\n", i % 3)).collect();
+            std::fs::write(dir.path().join(format!("{name}.csv")), format!("a,b,label\n{rows}")).expect("written");
+        }
+        let text = format!(
+            "data D {{\n  test = csv(\"test.csv\")\n  train = csv(\"train.csv\")\n  x: f32[2] = stack(a, b)\n  y: idx<3> = label\n}}\n\
+             model M {{\n  fc = Linear[2, 3]\n  fn forward(x: [B, 2]) -> [B, 3] = fc(x)\n}}\n\
+             train m: M on D {{\n  batch = {batch}\n  epochs = 1\n  loss = cross_entropy(m(x), y)\n  \
+             optimizer = Sgd(lr: 0.1)\n  metrics = {{ acc: accuracy(m(x), y) }}\n  save = last(\"m.safetensors\")\n}}\n"
+        );
+        std::fs::write(dir.path().join("p.nn"), text).expect("written");
+        let ran = nnc(dir.path(), &["train", "p.nn", "--json"]).ok();
+        let size: i32 = batch.parse().unwrap_or(train);
+        assert_eq!(ran.one("done")["steps"], (train + size - 1) / size, "{batch} {train}");
+        nnc(dir.path(), &["eval", "p.nn"]).ok();
+        let predicted = nnc(dir.path(), &["predict", "p.nn", "--json"]).ok().all("predict");
+        assert_eq!(predicted.len(), test as usize, "{batch} {train} {test}");
+        assert!(predicted.iter().all(|p| p["output"].as_array().is_some_and(|o| o.len() == 3)), "{predicted:?}");
+    }
+}
+
 /// Losses and metrics that are sums of means, and functions of such sums.
 const EXACT: &[&str] = &[
     "cross_entropy(m(x), y, mask: w > 0.3)",

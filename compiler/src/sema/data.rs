@@ -543,8 +543,8 @@ impl Elab<'_> {
         Ok(Value::Tensor(Tensor { id, elem: Elem::Idx(n), dims: t.dims.clone() }))
     }
 
-    /// The fields in a step graph: bound in `scope` with a leading axis `rows`.
-    pub fn bind_fields(&mut self, plan: &DataPlan, rows: &Dim, full: bool, scope: &Env) -> R<()> {
+    /// The fields in a step graph: bound in `scope` with a leading axis `rows`, without it if one row is the `whole`.
+    pub fn bind_fields(&mut self, plan: &DataPlan, rows: &Dim, whole: bool, scope: &Env) -> R<()> {
         let mut columns = BTreeMap::new();
         for f in &plan.fields {
             let id = match self.field_value(plan, f, rows, &mut columns) {
@@ -555,8 +555,7 @@ impl Elab<'_> {
                     return self.err("E0902", f.span, message);
                 }
             };
-            let single = full && rows.size == 1;
-            let (id, dims) = if single {
+            let (id, dims) = if whole {
                 let shape: Vec<u64> = f.value.dims.iter().map(|d| d.size).collect();
                 (self.b.reshape(id, &shape), f.value.dims.clone())
             } else {

@@ -359,7 +359,7 @@ impl<'t> Unit<'t> {
         el.st.data = Some((data.def.name.text.to_string(), plan.env.clone()));
         let mut unit = settings(el, train, &plan, &env, o)?;
         unit.item = item;
-        let train_rows = unit.data.rows.first().copied().unwrap_or(1).max(1);
+        let train_rows = unit.data.rows_of("train").max(1);
         let size = rows.unwrap_or(match unit.batch {
             BatchSize::Full => train_rows,
             BatchSize::Rows(n) => n.min(train_rows),
@@ -373,8 +373,10 @@ impl<'t> Unit<'t> {
         let mut u = Unit { train, kind, env, scope, models: vec![], rows: dim };
         unit.data.drawn = plan.drawn;
         el.st.making_fields = kind == Kind::Fields;
-        let full = unit.batch == BatchSize::Full && kind != Kind::Fields;
-        el.bind_fields(&plan, &u.rows.clone(), full, &u.scope)?;
+        // One graph or one table is the whole of the training data: its fields have no batch axis. That is a property of
+        // the data, not of the batch at hand: a batch that happens to have one row keeps its axis.
+        let whole = unit.batch == BatchSize::Full && train_rows == 1 && kind != Kind::Fields;
+        el.bind_fields(&plan, &u.rows.clone(), whole, &u.scope)?;
         if kind == Kind::Fields {
             unit.name = train.binds.first().map(|b| b.name.text.to_string()).unwrap_or_default();
             return Ok((unit, vec![]));
