@@ -83,9 +83,10 @@ fn a_reader_that_has_gone_ends_the_command_quietly() {
         if nnc(dir.path(), args).ok().out.is_empty() {
             continue;
         }
-        let mut child =
-            command(dir.path(), args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("nnc starts");
-        drop(child.stdout.take());
+        // The reader goes before the writer starts: nothing can be written in between.
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = command(dir.path(), args).stdout(writer).stderr(Stdio::piped()).spawn().expect("nnc starts");
         let ran = child.wait_with_output().expect("it ends");
         let err = String::from_utf8_lossy(&ran.stderr);
         assert_eq!(ran.status.code(), Some(141), "{args:?}: {err}");
