@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-const COMMANDS: [&str; 9] = ["check", "train", "eval", "predict", "ir", "bench", "summary", "test", "fmt"];
+const COMMANDS: [&str; 10] = ["check", "train", "eval", "predict", "ir", "bench", "summary", "test", "fmt", "explain"];
 
 /// An object must have exactly these fields, each of its type.
 fn fields(v: &Value, want: &[(&str, fn(&Value) -> bool)]) {

@@ -18,25 +18,6 @@
 
 use crate::source::Span;
 
-/// Families of codes, the longest prefix first, with the exit code of a command that ends with one of them.
-const EXIT_CODES: &[(&str, u8)] = &[
-    // Limits: of the text, of this version, of sizes.
-    ("E0002", 4),
-    ("E09", 4),
-    // Files and data; weights that are NaN.
-    ("E0419", 5),
-    ("E04", 3),
-    // Numerics of a run.
-    ("E05", 5),
-    // The program.
-    ("", 1),
-];
-
-/// The exit code of a command that ends with an error.
-pub fn exit_code(code: &str) -> u8 {
-    EXIT_CODES.iter().find(|(family, _)| code.starts_with(family)).map_or(1, |(_, exit)| *exit)
-}
-
 /// How bad it is. Only errors stop a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

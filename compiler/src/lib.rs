@@ -4,6 +4,7 @@
 
 pub mod source;
 pub mod diag;
+pub mod codes;
 pub mod report;
 pub mod syntax;
 pub mod lanes;

@@ -445,7 +445,7 @@ mod tests {
     fn the_summary_counts() {
         let (_, f) = map("");
         let e = Diagnostic::error("E0001", at(f, 0, 0), "m");
-        let w = Diagnostic::warning("W0001", at(f, 0, 0), "m");
+        let w = Diagnostic::warning("W0501", at(f, 0, 0), "m");
         assert_eq!(summary(&[e.clone(), w, e]).as_deref(), Some("2 errors, 1 warning"));
         assert_eq!(summary(&[]), None);
     }

@@ -47,6 +47,9 @@ pub enum Command {
     /// Lay files out in the standard way: blanks, indentation, alignment. Lines and comments stay.
     #[command(after_help = "Example:\n  nnc fmt --write model.nn\n  nnc fmt --check *.nn\n  nnc fmt - < model.nn")]
     Fmt(FmtArgs),
+    /// Explain the code of an error or warning, with an example and its fix; without a code, list them.
+    #[command(after_help = "Example:\n  nnc explain E0101")]
+    Explain(ExplainArgs),
 }
 
 /// Options of every command that compiles a program.
@@ -266,6 +269,16 @@ pub struct FmtArgs {
     /// Change and print nothing; exit code 1 and the first difference of each file that is not formatted.
     #[arg(long)]
     pub check: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `nnc explain`
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The code, such as E0101.
+    pub code: Option<String>,
     /// Common options.
     #[command(flatten)]
     pub common: Common,

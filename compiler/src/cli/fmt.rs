@@ -41,7 +41,7 @@ fn file(path: &Path, args: &FmtArgs, ui: &Ui) -> Result<bool, Failure> {
         driver::parse_file(path)?
     };
     if ui.diagnostics(&parsed.diags, &parsed.sources) {
-        return Err(Failure::Diagnostics(super::code_of(&parsed.diags)));
+        return Err(Failure::Diagnostics(crate::codes::exit(&parsed.diags)));
     }
     let old = parsed.text();
     let new = syntax::format(parsed.file, old).map_err(|e| match e {

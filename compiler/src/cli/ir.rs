@@ -16,7 +16,7 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
         // The tree of the file alone: what it uses and reads is not asked for.
         let parsed = driver::parse_file(&args.file)?;
         if ui.diagnostics(&parsed.diags, &parsed.sources) {
-            return Err(Failure::Diagnostics(super::code_of(&parsed.diags)));
+            return Err(Failure::Diagnostics(crate::codes::exit(&parsed.diags)));
         }
         for file in &parsed.ast.files {
             show(args, ui, None, &crate::syntax::print::file(&parsed.ast, file));

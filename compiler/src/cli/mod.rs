@@ -9,13 +9,13 @@ pub mod ui;
 pub mod progress;
 mod bench;
 mod check;
+mod explain;
 mod fmt;
 mod ir;
 mod run;
 mod summary;
 mod test;
 
-use crate::diag::{Diagnostic, Severity, exit_code};
 use crate::driver::{Failure, Options, Project};
 use crate::sema::units::TrainUnit;
 use args::{Cli, Command, Common, Target};
@@ -72,6 +72,7 @@ fn run(cli: Cli) -> u8 {
         Command::Bench(a) => &a.common,
         Command::Test(a) => &a.common,
         Command::Fmt(a) => &a.common,
+        Command::Explain(a) => &a.common,
     };
     let ui = Ui::new(common);
     if common.target != Target::Cpu {
@@ -87,6 +88,7 @@ fn run(cli: Cli) -> u8 {
         Command::Summary(a) => summary::summary(a, &ui),
         Command::Test(a) => test::test(a, &ui),
         Command::Fmt(a) => fmt::fmt(a, &ui),
+        Command::Explain(a) => explain::explain(a, &ui),
     };
     match result {
         Ok(()) => 0,
@@ -109,22 +111,14 @@ fn options(common: &Common) -> Options {
 fn open(file: &Path, common: &Common, ui: &Ui) -> Result<Project, Failure> {
     let project = crate::driver::open(file, options(common))?;
     let wrong = ui.diagnostics(&project.diags, project.sources());
-    if wrong { Err(Failure::Diagnostics(code_of(&project.diags))) } else { Ok(project) }
+    if wrong { Err(Failure::Diagnostics(crate::codes::exit(&project.diags))) } else { Ok(project) }
 }
 
 /// Holds the files that a unit writes against what is there; reports what stands in the way.
 fn check_outputs(project: &Project, unit: &TrainUnit, ui: &Ui) -> Result<(), Failure> {
     let found = crate::driver::check_outputs(project, unit);
     let wrong = ui.diagnostics(&found, project.sources());
-    if wrong { Err(Failure::Diagnostics(code_of(&found))) } else { Ok(()) }
-}
-
-/// The exit code of findings: a file or data that is wrong comes first, since the program was not seen with it; then the
-/// program's own mistakes, then what is too much for this version.
-fn code_of(diags: &[Diagnostic]) -> u8 {
-    let errors = diags.iter().filter(|d| d.severity == Severity::Error);
-    let codes: Vec<u8> = errors.map(|d| exit_code(d.code)).collect();
-    [3, 1, 4].into_iter().find(|c| codes.contains(c)).unwrap_or(codes.first().copied().unwrap_or(1))
+    if wrong { Err(Failure::Diagnostics(crate::codes::exit(&found))) } else { Ok(()) }
 }
 
 /// Says why a command stops; returns the exit code.

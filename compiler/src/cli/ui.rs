@@ -5,12 +5,14 @@
 
 use super::out;
 use crate::cli::args::{Color, Common};
+use crate::codes;
 use crate::diag::{Diagnostic, Severity};
 use crate::report;
 use crate::source::SourceMap;
 use nn_runtime::error::DataError;
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where output goes and how much of it.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,10 @@ impl Ui {
         if !shown.is_empty() {
             let _ = write!(std::io::stderr().lock(), "{}", report::render(&shown, sources, self.color));
         }
+        // An error needs it more than a warning.
+        if let Some(d) = shown.iter().min_by_key(|d| std::cmp::Reverse(d.severity)) {
+            self.point(d.code);
+        }
         diags.iter().any(|d| d.severity == Severity::Error)
     }
 
@@ -87,6 +93,7 @@ impl Ui {
         let label = if code.is_empty() { "error".to_owned() } else { format!("error[{code}]") };
         let message = message.strip_prefix("error: ").unwrap_or(message);
         let _ = writeln!(std::io::stderr().lock(), "{label}: {message}");
+        self.point(code);
     }
 
     /// An error about a file.
@@ -96,6 +103,15 @@ impl Ui {
             "notes": e.notes, "help": e.help,
         }));
         let _ = writeln!(std::io::stderr().lock(), "error{e}");
+        self.point(e.code);
+    }
+
+    /// Says where to read more about a code: to people, once a run.
+    fn point(&self, code: &str) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        if !self.json && !self.quiet && codes::find(code).is_some() && !SAID.swap(true, Ordering::Relaxed) {
+            let _ = writeln!(std::io::stderr().lock(), "`nnc explain {code}` says more.");
+        }
     }
 
     /// Whether a progress bar makes sense.

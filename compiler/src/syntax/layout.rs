@@ -230,7 +230,11 @@ impl<'a> Scan<'a> {
                         _ => i += 1,
                     }
                 }
-                i.min(b.len())
+                // It does not end: brackets and commas at the end of the line are taken for what they look like, so that
+                // those around the string still match.
+                let line = self.src[at..i.min(b.len())].trim_end();
+                let cut = line.trim_end_matches(|c: char| c.is_ascii_whitespace() || "()[]{},".contains(c));
+                at + cut.len().max(1)
             }
             c if is_word(c) => at + b[at..].iter().take_while(|&&c| is_word(c)).count(),
             c if c < 0x80 => at + 1,
