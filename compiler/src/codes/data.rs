@@ -1,4 +1,4 @@
-//! Codes of files and data, and of limits.
+//! Codes of files and data, of numbers that are none, and of limits.
 
 use super::{Code, row};
 
@@ -688,6 +688,88 @@ train m: M on D {
     )
     .files(&[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"), ("m.ckpt", b"damaged")], &[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n")])
     .args(&["train", "model.nn", "--resume"], &["train", "model.nn"]),
+    row(
+        "E0419",
+        5,
+        "weights are not finite",
+        "A weight file holds NaN or an infinity: it was saved by a run that diverged. Train again, with a smaller learning \
+         rate or with `clip`.",
+        r#"
+data D {
+  train = csv("d.csv", columns: { x: 2, y: 1 })
+  x: f32[2] = x
+  y: idx<2> = y
+}
+
+model M = seq { Linear[2, 2] }
+
+train m: M on D {
+  batch = 2;  epochs = 1
+  loss      = cross_entropy(m(x), y)
+  optimizer = Adam(lr: 1e-3)
+  load m    = "w.safetensors"
+}
+"#,
+        r#"
+data D {
+  train = csv("d.csv", columns: { x: 2, y: 1 })
+  x: f32[2] = x
+  y: idx<2> = y
+}
+
+model M = seq { Linear[2, 2] }
+
+train m: M on D {
+  batch = 2;  epochs = 1
+  loss      = cross_entropy(m(x), y)
+  optimizer = Adam(lr: 1e-3)
+  load m    = "w.safetensors"
+}
+"#,
+    )
+    .files(
+        &[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"), ("w.safetensors", b"\x80\x00\x00\x00\x00\x00\x00\x00{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},\"0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]}}    \0\0\xc0\x7f\0\0\xc0\x7f\0\0\xc0\x7f\0\0\xc0\x7f\0\0\xc0\x7f\0\0\xc0\x7f")],
+        &[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"), ("w.safetensors", b"\x80\x00\x00\x00\x00\x00\x00\x00{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},\"0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]}}    \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")],
+    )
+    .args(&["train", "model.nn"], &["train", "model.nn"]),
+    row(
+        "E0501",
+        5,
+        "training diverged",
+        "The loss became NaN or infinite. A learning rate that is too large is the usual cause: lower it, or bound the \
+         gradients with `clip = 1.0`. `nnc train --check-finite` finds the op that made the first value of the kind.",
+        r#"
+data D {
+  train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
+  x: f32[2] = x
+  y: f32    = y
+}
+
+model M = seq { Linear[2, 8], relu, Linear[8, 1] }
+
+train m: M on D {
+  batch = 4;  epochs = 20
+  loss      = mse(m(x)[:, 0], y)
+  optimizer = Sgd(lr: 1e20)
+}
+"#,
+        r#"
+data D {
+  train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
+  x: f32[2] = x
+  y: f32    = y
+}
+
+model M = seq { Linear[2, 8], relu, Linear[8, 1] }
+
+train m: M on D {
+  batch = 4;  epochs = 20
+  loss      = mse(m(x)[:, 0], y)
+  optimizer = Sgd(lr: 0.1)
+}
+"#,
+    )
+    .args(&["train", "model.nn"], &["train", "model.nn"]),
 ];
 
 pub(super) const LIMITS: &[Code] = &[

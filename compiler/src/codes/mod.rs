@@ -100,11 +100,11 @@ pub fn nearest(code: &str) -> Option<&'static Code> {
     all().filter(|c| number(c) / 100 == wanted / 100).min_by_key(|c| (number(c) - wanted).abs())
 }
 
-/// The exit code of a command that ends with these findings: that of files and data if there is one, else that of the
-/// program, else that of a limit.
+/// The exit code of a command that ends with these findings: of files and data before numerics, before the program,
+/// before a limit.
 pub fn exit(found: &[Diagnostic]) -> u8 {
     let codes = found.iter().filter(|d| d.severity == Severity::Error).map(|d| find(d.code).map_or(1, |c| c.exit));
-    let order = |e: &u8| [3, 1, 4].iter().position(|x| x == e);
+    let order = |e: &u8| [3, 5, 1, 4].iter().position(|x| x == e);
     codes.min_by_key(order).unwrap_or(1)
 }
 
