@@ -27,6 +27,8 @@ pub struct Layout {
     pub items: Vec<Range<usize>>,
     /// Errors, in order.
     pub errors: Vec<Diagnostic>,
+    /// The items that have one, in the order of `errors`.
+    pub bad: Vec<Range<usize>>,
 }
 
 /// Runs the pre-pass.
@@ -36,7 +38,7 @@ pub fn layout(file: FileId, source: &str) -> Layout {
         return first;
     }
     // A bracket is wrong somewhere: scan again, now taking an item keyword at the start of a line as the start of an item
-    // whatever is open, so that the other items are still parsed.
+    // whatever is open, and `let` and the like as the start of a statement, so that what follows is still parsed.
     Scan::new(file, source, true).run()
 }
 
@@ -186,9 +188,22 @@ impl<'a> Scan<'a> {
                 let at = self.span(i..i + 1);
                 self.error(limits::TOKEN.exceeded(at));
             }
-            if self.resync && line_start && !self.stack.is_empty() && starts_item(&self.src[i..]) {
-                self.unclosed();
-                self.split(i, i);
+            if self.resync && self.pending.is_some() && !self.stack.is_empty() {
+                let rest = &self.src[i..];
+                let round = self.stack.last().is_some_and(|o| o.bracket != b'{');
+                if line_start && starts_item(rest) {
+                    self.unclosed();
+                    self.split(i, i);
+                } else if round && starts_statement(rest) {
+                    // No statement stands in these brackets.
+                    self.unclosed();
+                    while self.stack.last().is_some_and(|o| o.bracket != b'{') {
+                        self.stack.pop();
+                    }
+                    if self.stack.is_empty() {
+                        self.split(i, i);
+                    }
+                }
             }
             line_start = false;
             self.before_token(i);
@@ -273,7 +288,9 @@ impl<'a> Scan<'a> {
     fn split(&mut self, end: usize, next: usize) {
         let range = self.item_start..end;
         let blank = self.out[range.clone()].iter().all(|b| b.is_ascii_whitespace() || *b == b';');
-        if !self.bad && !blank {
+        if self.bad {
+            self.result.bad.push(range);
+        } else if !blank {
             self.result.items.push(range);
         }
         self.bad = false;
@@ -321,7 +338,7 @@ impl<'a> Scan<'a> {
                     let span = self.span(at..end);
                     let d = Diagnostic::error("E0004", span, "this string does not end on its line")
                         .here("starts here")
-                        .help("close it with `\"`; a line break inside a string is written `\\n`");
+                        .note("a line break inside a string is written `\\n`");
                     self.error(d);
                 }
                 self.ends = true;
@@ -368,13 +385,10 @@ impl<'a> Scan<'a> {
             }
             Some(o) => {
                 let (open, open_at) = (o.bracket as char, self.span(o.at..o.at + 1));
-                let d = Diagnostic::error(
-                    "E0005",
-                    here,
-                    format!("`{}` does not match the `{open}` that is open here", c as char),
-                )
-                .here(format!("expected `{}`", closer(o.bracket)))
-                .label(open_at, "opened here");
+                let d =
+                    Diagnostic::error("E0005", here, format!("`{}` does not close the `{open}` before it", c as char))
+                        .here(format!("expected `{}`", closer(o.bracket)))
+                        .label(open_at, "opened here");
                 self.error(d);
                 // Close what this bracket can close, so that the rest of the item keeps its nesting.
                 if let Some(k) = self.stack.iter().rposition(|o| o.bracket == want) {
@@ -395,7 +409,7 @@ impl<'a> Scan<'a> {
             let (bracket, at) = (o.bracket, o.at);
             let span = self.span(at..at + 1);
             let d = Diagnostic::error("E0005", span, format!("`{}` is never closed", bracket as char))
-                .here(format!("needs a `{}`", closer(bracket)));
+                .here(format!("opened here; its `{}` is missing", closer(bracket)));
             self.error(d);
         }
     }

@@ -1,7 +1,7 @@
 //! Text to syntax tree.
 //!
 //! In: the text of a file. Out: an [`ast::File`] in the [`ast::Ast`] and the diagnostics of everything that is not
-//! well-formed. `layout` decides where statements end, `grammar.pest` (in `parse`) says what they may look like, `parse`
+//! well-formed. `foreign` puts other languages' writing into .nn's, `layout` decides where statements end, `grammar.pest` (in `parse`) says what they may look like, `parse`
 //! builds the tree item by item, so that an error in one item does not hide the others, `print` goes back to text, and
 //! `format` lays the source's own text out.
 //!
@@ -10,6 +10,7 @@
 //! E0007 operators that do not combine.
 
 pub mod ast;
+mod foreign;
 pub mod format;
 pub mod layout;
 pub mod limits;
@@ -17,7 +18,7 @@ mod parse;
 pub mod print;
 #[cfg(test)]
 mod tests;
-
+mod tokens;
 pub mod visit;
 
 pub use format::format;

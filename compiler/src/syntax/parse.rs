@@ -5,16 +5,22 @@
 //! grammar calls in proportion to the text and on a stack that the nesting limits are sized for: no text makes this phase
 //! panic, overflow or take more than linear time.
 
+mod brackets;
 mod error;
 pub(in crate::syntax) mod expr;
+mod habits;
 mod item;
+mod mend;
+mod operators;
+mod python;
 pub(in crate::syntax) mod roles;
 mod stmt;
 mod ty;
+mod words;
 
 use super::ast::{Ast, Attr, ExprId, File, Ident, Item};
 use super::layout::{Layout, layout};
-use super::{limits, visit};
+use super::{foreign, limits, visit};
 use crate::diag::{Diagnostic, Severity};
 use crate::source::{FileId, Span};
 use pest::Parser;
@@ -29,6 +35,7 @@ mod grammar {
     pub(super) struct NnParser;
 }
 use grammar::{NnParser, Rule};
+use mend::Broken;
 
 type Pair<'i> = pest::iterators::Pair<'i, Rule>;
 
@@ -76,15 +83,23 @@ pub fn parse(ast: &mut Ast, file: FileId, source: &str) -> Vec<Diagnostic> {
         ast.files.push(File { id: file, items: vec![] });
         return vec![limits::SOURCE.exceeded(Span { file, start: 0, end: 0 })];
     }
-    let layout = layout(file, source);
-    limits::with_stack(|| parse_items(ast, file, source, layout))
+    let translated = foreign::translate(file, source);
+    let layout = layout(file, &translated.text);
+    limits::with_stack(|| parse_items(ast, file, &translated.text, layout, translated.errors))
 }
 
-fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout) -> Vec<Diagnostic> {
-    let mut errors = layout.errors;
+fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout, foreign: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut errors = foreign;
     let mut items = vec![];
     let max = limits::ERRORS.value as usize;
     let _held = CALL_LIMIT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    for (n, (d, range)) in layout.errors.into_iter().zip(&layout.bad).enumerate() {
+        let stop = d.labels.first().map_or(range.start, |l| l.span.start as usize);
+        let mendable = n < max && matches!(d.code, "E0004" | "E0005");
+        errors.push(if mendable { brackets::mend(d, &Broken::new(file, source, range.clone(), stop)) } else { d });
+    }
+    // What lies before this belongs to a mistake that was explained.
+    let mut explained = 0;
     // Where the last item failed, if it failed at its end: a `{` on the next line then belongs to it.
     let mut failed_at_end = None;
     for range in layout.items {
@@ -92,6 +107,9 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout) -> Vec
             break;
         }
         let text = &layout.text[range.clone()];
+        if range.start + (text.len() - text.trim_start().len()) < explained {
+            continue;
+        }
         if failed_at_end.take() == Some(range.start) && text.trim_start().starts_with('{') {
             continue;
         }
@@ -124,7 +142,9 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout) -> Vec
                 if error::offset(&e) >= text.trim_end().len() {
                     failed_at_end = Some(range.end + 1);
                 }
-                errors.push(error::explain(file, source, &layout.text, range, e));
+                let (d, until) = error::explain(file, source, &layout.text, range, e);
+                errors.push(d);
+                explained = explained.max(until);
             }
         }
     }

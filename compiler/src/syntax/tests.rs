@@ -351,6 +351,89 @@ fn docs_and_places_are_kept() {
     assert_eq!(at(ast.span(*value)), "(g(x))");
 }
 
+/// The text after the edits of all its errors.
+fn mended(text: &str) -> String {
+    let edits: Vec<_> = parsed(text).1.into_iter().flat_map(|d| d.help).flat_map(|h| h.edits).collect();
+    crate::diag::edited(text, &edits)
+}
+
+/// A program typed on another keyboard: every error has its edit, and all edits give the program back.
+#[test]
+fn look_alikes_are_named_and_mended() {
+    const LIKE: [(&str, &str); 16] = [
+        ("-", "\u{2212}"),
+        ("*", "\u{d7}"),
+        ("/", "\u{f7}"),
+        ("<=", "\u{2264}"),
+        (">=", "\u{2265}"),
+        ("!=", "\u{2260}"),
+        ("->", "\u{2192}"),
+        ("..", "\u{2026}"),
+        (",", "\u{ff0c}"),
+        (":", "\u{ff1a}"),
+        ("=", "\u{ff1d}"),
+        ("(", "\u{ff08}"),
+        (")", "\u{ff09}"),
+        ("[", "\u{ff3b}"),
+        ("]", "\u{ff3d}"),
+        ("{", "\u{ff5b}"),
+    ];
+    let tree = |text: &str| shape(&parsed(text).0);
+    for (name, text) in fixtures() {
+        let toks = super::tokens::tokens(&text, &Default::default());
+        let spell = |of: &dyn std::ops::Fn(&str) -> String, blank: &str| {
+            let (mut out, mut at) = (String::new(), 0);
+            for t in &toks {
+                out += &text[at..t.start].replace(' ', blank);
+                out += &of(&text[t.start..t.end]);
+                at = t.end;
+            }
+            out + &text[at..]
+        };
+        let same = |t: &str| t.to_owned();
+        let mut mutants = vec![spell(&same, "\u{a0}"), spell(&same, " \u{200b}")];
+        let quotes =
+            |t: &str| if t.starts_with('"') { format!("\u{201c}{}\u{201d}", t.trim_matches('"')) } else { t.into() };
+        let single = |t: &str| if t.starts_with('"') { format!("'{}'", t.trim_matches('"')) } else { t.into() };
+        mutants.extend([spell(&quotes, " "), spell(&single, " ")]);
+        for (ascii, other) in LIKE {
+            mutants.push(spell(&|t| if t == ascii { other.into() } else { t.into() }, " "));
+        }
+        for mutant in mutants.into_iter().filter(|m| *m != text && !text.contains("\\\"")) {
+            let errors = parsed(&mutant).1;
+            assert!(!errors.is_empty() && errors.len() < 4, "{name}: {errors:?}\n{mutant:?}");
+            assert!(errors.iter().all(|d| !d.help.is_empty()), "{name}: {errors:#?}");
+            assert_eq!(tree(&mended(&mutant)), tree(&text), "{name}:\n{mutant}");
+        }
+    }
+}
+
+/// A comma left out is called one wherever it stands, and put back.
+#[test]
+fn a_missing_comma_is_called_one() {
+    let mut tried = 0;
+    for (name, text) in fixtures() {
+        for item in text.split("\n\n").filter(|i| i.len() < 2_000 && parsed(i).1.is_empty()) {
+            // Every fifth, for time.
+            for (at, _) in item
+                .match_indices(", ")
+                .step_by(5)
+                .filter(|(at, _)| !item[..*at].rsplit('\n').next().is_some_and(|l| l.contains(['#', '"'])))
+            {
+                let mutant = format!("{} {}", &item[..at], &item[at + 2..]);
+                let errors = parsed(&mutant).1;
+                // Without the comma it can mean something else, such as `-1` after a value.
+                if errors.is_empty() || !errors[0].message.starts_with("a `,` is missing") {
+                    continue;
+                }
+                assert_eq!(shape(&parsed(&mended(&mutant)).0), shape(&parsed(item).0), "{name}: {errors:#?}\n{mutant}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 60, "only {tried}");
+}
+
 #[test]
 fn every_limit_has_a_row() {
     for limit in limits::TABLE {

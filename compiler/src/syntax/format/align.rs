@@ -7,9 +7,9 @@
 //! after code keep their distance from the longest line.
 
 use super::space::gap;
-use super::tokens::Kind;
 use super::{Role, Text};
 use crate::syntax::parse::is_reserved;
+use crate::syntax::tokens::Kind;
 use std::collections::BTreeMap;
 
 /// A column shared by several tokens.

@@ -5,8 +5,8 @@
 //! goes on two columns right of its start. A line that the author put right below what it continues stays there: below
 //! the first token in its bracket, below the value of its statement, an `else` below its `if`.
 
-use super::tokens::Kind;
 use super::{Role, Text};
+use crate::syntax::tokens::Kind;
 
 /// Where a line starts: right of a token, or of the margin.
 #[derive(Clone, Copy, Debug)]

@@ -15,15 +15,14 @@ mod place;
 mod space;
 #[cfg(test)]
 mod tests;
-mod tokens;
 
 use super::ast::Ast;
 use super::layout::{Layout, layout};
 use super::parse::roles::{Role, Roles, roles};
 use crate::diag::Diagnostic;
 use crate::source::FileId;
+use crate::syntax::tokens::{Kind, Token, tokens};
 use std::ops::Range;
-use tokens::{Kind, Token};
 
 /// Why a text was not formatted.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ impl<'a> Text<'a> {
         let layout = layout(file, source);
         let roles = roles(&layout);
         let cuts = roles.at.iter().filter(|(_, r)| matches!(r, Role::AngleClose)).map(|(at, _)| at + 1).collect();
-        let toks = tokens::tokens(source, &cuts);
+        let toks = tokens(source, &cuts);
         let mut text = Text { source, layout, roles, toks, lines: vec![], line_of: vec![], col: vec![], width: vec![] };
         let (mut at, mut col) = (0, 0);
         for i in 0..text.toks.len() {

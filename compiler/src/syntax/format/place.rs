@@ -8,7 +8,7 @@ use super::Text;
 use super::align::{Groups, cell_width};
 use super::indent::Start;
 use super::space::gap;
-use super::tokens::Kind;
+use crate::syntax::tokens::Kind;
 
 /// A column farther right of one of its lines than this is given up: it would only be padding.
 const FARTHEST: usize = 100;

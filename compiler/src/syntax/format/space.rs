@@ -4,8 +4,8 @@
 //! `*`, `/`, `//`, `%`, `@` and the `..` of a range stand as the author wrote them, with blanks on both sides or none:
 //! `[4*H, In]` and `a * b` are both usual. `**` has none, every other operator has them.
 
-use super::tokens::Kind;
 use super::{Role, Text};
+use crate::syntax::tokens::Kind;
 
 /// The blanks between token `b` and the one before it.
 pub(super) fn gap(t: &Text, b: usize) -> usize {

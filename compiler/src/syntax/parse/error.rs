@@ -1,37 +1,44 @@
 //! What went wrong, in the language's words.
 //!
 //! In: pest's error (the furthest place reached and the rules tried there). Out: a diagnostic that says what was expected
-//! there and what stands there, with an edit for the mistakes that other languages teach.
+//! there and what stands there; mistakes that other languages teach have messages of their own (`habits`).
 
-use super::Rule;
+use super::mend::Broken;
+use super::{Rule, habits};
 use crate::diag::Diagnostic;
 use crate::source::{FileId, Span};
 use crate::syntax::limits;
 use pest::error::{ErrorVariant, InputLocation};
 use std::ops::Range;
 
-/// The diagnostic for an item that does not parse. `source` is the file, `text` the same after layout.
+/// The diagnostic for an item that does not parse, and where what it explains ends. `source` is the file, `text` the same
+/// after layout.
 pub(super) fn explain(
     file: FileId,
     source: &str,
     text: &str,
     item: Range<usize>,
     e: pest::error::Error<Rule>,
-) -> Diagnostic {
+) -> (Diagnostic, usize) {
     let at = (item.start + offset(&e)).min(item.end);
     let rules = match e.variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
         ErrorVariant::CustomError { .. } => {
             let span = Span { file, start: item.start as u32, end: item.end as u32 };
-            return Diagnostic::error("E0002", span, "this item takes too much work to parse")
+            let d = Diagnostic::error("E0002", span, "this item takes too much work to parse")
                 .note(format!("the limit is {} {}", limits::CALLS_PER_BYTE.value, limits::CALLS_PER_BYTE.unit))
                 .note("very many constructs inside one another, without brackets, are the usual cause")
                 .help("name intermediate results with `let`");
+            return (d, 0);
         }
     };
     // The parser stops before blanks; the message is about what follows them.
     let skipped = text[at..item.end].len() - text[at..item.end].trim_start().len();
     let at = at + skipped;
+    if let Some(said) = habits::explain(&Broken::new(file, source, item.clone(), at)) {
+        let until = said.until;
+        return (said.diagnostic(file), until);
+    }
     let (found, len) = found(source, text, at, item.end);
     let span =
         if len == 0 { last_char(source, file, at) } else { Span { file, start: at as u32, end: (at + len) as u32 } };
@@ -48,7 +55,7 @@ pub(super) fn explain(
     if let Some(help) = hint(source, at, &rules) {
         d = d.help(help);
     }
-    d
+    (d, 0)
 }
 
 /// How far the parser came in an item.
@@ -181,7 +188,8 @@ fn expected(rules: &[Rule], text: &str, item: &Range<usize>, at: usize) -> Vec<S
 const MAY_FOLLOW: &[&str] = &["`else`", "`if`", "`over`", "`for`", "`where`", "`along`", "`,`"];
 
 /// Words that start an item when the rest fits, and are names otherwise.
-const CONTEXTUAL: &[&str] = &["use", "vjp", "model", "optimizer", "metric", "data", "train", "export", "test"];
+pub(super) const CONTEXTUAL: &[&str] =
+    &["use", "vjp", "model", "optimizer", "metric", "data", "train", "export", "test"];
 
 /// The innermost bracket that is open at the end of a text whose brackets match. Strings are skipped.
 fn innermost(text: &[u8]) -> Option<u8> {
@@ -277,11 +285,10 @@ fn join(items: &[String]) -> String {
     }
 }
 
-/// An edit for a mistake that other languages teach.
+/// Words on what else is often meant.
 fn hint(source: &str, at: usize, rules: &[Rule]) -> Option<String> {
     let rest = &source[at.min(source.len())..];
     let line_start = source[..at].rfind('\n').map_or(0, |n| n + 1);
-    let first_on_line = source[line_start..at].trim().is_empty();
     let word = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or("");
     let before = source[line_start..at].trim_end().rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next();
     // At the end of a line `at` is the line break itself.
@@ -295,37 +302,5 @@ fn hint(source: &str, at: usize, rules: &[Rule]) -> Option<String> {
     if name_wanted && RESERVED.contains(&word) {
         return Some(format!("`{word}` is reserved; choose another name"));
     }
-    let s = match (word, before) {
-        ("elif", _) => "write `else if`",
-        ("in", Some("not")) => "`in` is only part of `for` and `scan`",
-        (_, Some("def" | "func" | "function")) => "a function is written `fn name(x: [B, N]) -> [B, N] = ...`",
-        (_, Some("class" | "struct")) => "a layer is written `model Name[In, Out] { ... }`",
-        (_, Some("import" | "from")) => "write `use \"file.nn\" as name`",
-        (_, Some("return")) => "the value of a block is its last expression; write it without `return`",
-        (_, Some("while")) => "there is no `while`; `scan` loops at run time and `for` while compiling",
-        _ if word.starts_with(|c: char| c.is_ascii_digit()) && word.contains(|c: char| c.is_ascii_alphabetic()) => {
-            "a number is written `1_000`, `0.5` or `1e-3`"
-        }
-        _ => match rest.as_bytes() {
-            [b'&', b'&', ..] => "write `and`",
-            [b'|', b'|', ..] => "write `or`",
-            [b'!', b'=', ..] => "put the operator at the end of the line before",
-            [b'!', ..] => "write `not`",
-            [b'^', ..] => "the power operator is `**`",
-            [b'\'', ..] => "strings are written with `\"`",
-            [b'<', b'-', ..] => {
-                "`<-` assigns to a `state`; a comparison with a negative number needs a blank: `a < -1`"
-            }
-            [b'=', b'>', ..] => "a lambda is written `|x| e`",
-            [b'=', ..] if !rules.iter().any(|r| matches!(words(*r), Some(w) if w != ["an expression"])) => {
-                "`=` assigns, it is not part of an expression; `==` compares"
-            }
-            [b'+' | b'*' | b'/' | b'%' | b'<' | b'>', ..] if first_on_line => {
-                "put the operator at the end of the line before"
-            }
-            [b'?', ..] => "a choice is written `if c { a } else { b }`",
-            _ => return None,
-        },
-    };
-    Some(s.into())
+    (word == "in" && before == Some("not")).then(|| "`in` is only part of `for` and `scan`".into())
 }

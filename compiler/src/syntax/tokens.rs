@@ -1,4 +1,4 @@
-//! Text to tokens, comments included, as the formatter moves them.
+//! Text to tokens, comments included: what the formatter moves and what messages about wrong text look at.
 //!
 //! In: a text, and the offsets at which a token must end (the grammar knows where `idx<V>=` is cut). Out: tokens with
 //! their places. Nothing is lost: the bytes between two tokens are blanks.
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::syntax) enum Kind {
     /// A name or keyword.
     Word,
     /// `1_000`, `1e-3`
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 
 /// A token.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token {
+pub(in crate::syntax) struct Token {
     pub kind: Kind,
     pub start: usize,
     pub end: usize,
@@ -37,7 +37,7 @@ const PAIRS: &[&[u8; 2]] =
     &[b"|>", b"->", b"<-", b"==", b"!=", b"<=", b">=", b"**", b"//", b"..", b"+=", b"-=", b"*=", b"+:"];
 
 /// Cuts a text into tokens.
-pub(super) fn tokens(text: &str, cuts: &BTreeSet<usize>) -> Vec<Token> {
+pub(in crate::syntax) fn tokens(text: &str, cuts: &BTreeSet<usize>) -> Vec<Token> {
     let b = text.as_bytes();
     let mut out: Vec<Token> = vec![];
     let mut i = if text.starts_with('\u{feff}') { 3 } else { 0 };
