@@ -686,7 +686,7 @@ train m: M on D {
 }
 "#,
     )
-    .files(&[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"), ("m.ckpt", b"damaged")], &[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n")])
+    .files(&[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n"), ("m.ckpt", b"\x28\x00\x00\x00\x00\x00\x00\x00{\"__metadata__\":{\"nnc.version\":\"0\"}}    ")], &[("d.csv", b"0,0,0\n0,1,1\n1,0,1\n1,1,0\n")])
     .args(&["train", "model.nn", "--resume"], &["train", "model.nn"]),
     row(
         "E0419",
