@@ -64,5 +64,7 @@ fn outcome(t: &TestUnit, program: &units::Program, ui: &Ui) -> Option<String> {
     let bad = t.checks.iter().zip(&values).find(|(_, v)| v.data.contains(&0.0))?.0;
     let text = program.sources.text(bad.span).to_owned();
     let why = bad.message.as_ref().map(|m| format!(" ({m})")).unwrap_or_default();
-    Some(format!("`{text}` is false{why}, at {}", program.sources.locate(bad.span)))
+    let difference = bad.sides.as_ref().and_then(|s| s.difference(&values));
+    let difference = difference.map(|d| format!(": {d}")).unwrap_or_default();
+    Some(format!("`{text}` is false{why}, at {}{difference}", program.sources.locate(bad.span)))
 }

@@ -4,7 +4,7 @@
 //! Dims of a signature that nothing has bound are bound by the first argument that shows them.
 
 use super::conditions::Condition;
-use super::cx::{CallArgs, Elab, Env, Frame, MAX_CALLS, R, Scope, nearest};
+use super::cx::{CallArgs, Elab, Env, Frame, MAX_CALLS, R, Scope};
 use super::exprs::hyper_args;
 use super::models::{Instance, ModelTemplate, TemplateKind};
 use super::value::{AxisType, Dim, Elem, FnValue, Tensor, Type, Value};
@@ -138,7 +138,7 @@ impl Elab<'_> {
                     }
                 }
             }
-            _ => self.call_seq(m, args),
+            _ => self.call_seq(m, 0, args),
         };
         (self.b.scope, self.in_fn) = (scope, in_fn);
         if self.st.predict.is_none()
@@ -150,13 +150,15 @@ impl Elab<'_> {
         r
     }
 
-    fn call_seq(&mut self, m: &Rc<Instance>, args: CallArgs) -> R<Value> {
+    /// Calls the entries of a `seq` or stack from one of them on.
+    pub(super) fn call_seq(&mut self, m: &Rc<Instance>, first: usize, args: CallArgs) -> R<Value> {
         if let Some((n, ..)) = args.named.first() {
             return self.err("E0208", n.span, "`seq` takes no named arguments");
         }
         let mut now = args.clone();
-        for i in 0..m.members.len() {
+        for i in first..m.members.len() {
             let at = m.members[i].span;
+            self.st.entry = Some(at);
             let expect = if i + 1 == m.members.len() { args.expect.clone() } else { None };
             let layer = self.member_at(m, i, args.span);
             let y = layer.and_then(|l| self.call_value(&l, CallArgs { span: at, callee: at, expect, ..now }));
@@ -181,6 +183,7 @@ impl Elab<'_> {
     /// Calls a function item or method.
     pub fn call_fn(&mut self, f: &Rc<FnValue>, mut args: CallArgs) -> R<Value> {
         let def: &ast::Fn = &f.def;
+        self.st.reached.insert(def.name.span);
         if f.vjp.is_some() {
             return Err(self.limit(args.callee, "functions with a `vjp` rule"));
         }
@@ -205,7 +208,11 @@ impl Elab<'_> {
             _ => None,
         };
         let before = std::mem::replace(&mut self.st.callee, callee);
-        let bound = self.bind_args(def, &name, &mut args, &scope, settable);
+        let (given, found) = (args.clone(), self.diags.len());
+        let mut bound = self.bind_args(def, &name, &mut args, &scope, settable);
+        if bound.is_err() {
+            bound = self.if_swapped(f, &name, given, found, bound);
+        }
         self.st.callee = None;
         let result = bound.and_then(|()| self.run_fn(def, &scope, &args));
         let result = result.map(|v| self.leave(v));
@@ -214,6 +221,38 @@ impl Elab<'_> {
         self.comp = comp;
         (self.b.scope, self.in_fn) = (place, in_fn);
         result
+    }
+
+    /// Arguments that fit in the other order are swapped: that is said instead of why the first does not fit.
+    fn if_swapped(&mut self, f: &FnValue, name: &str, given: CallArgs, found: usize, bound: R<()>) -> R<()> {
+        let [(Value::Tensor(_), a), (Value::Tensor(_), b)] = given.pos[..] else { return bound };
+        let (a, b) = if a.start <= b.start { (a, b) } else { (b, a) };
+        if self.is_std(a) || a.file != b.file || a.end > b.start {
+            return bound;
+        }
+        let errors = self.diags.split_off(found.min(self.diags.len()));
+        let guessing = std::mem::replace(&mut self.st.guesses.on, false);
+        let mut swapped = given.clone();
+        swapped.pos.swap(0, 1);
+        let fits = self.bind_args(&f.def, name, &mut swapped, &Scope::inside(&f.env), None).is_ok();
+        self.st.guesses.on = guessing;
+        self.diags.truncate(found);
+        if !fits {
+            self.diags.extend(errors);
+            return bound;
+        }
+        let params: Vec<&str> = f.def.params.iter().take(2).map(|p| &*p.name.text).collect();
+        let message =
+            format!("the arguments of `{name}` are swapped: `{}` comes first, then `{}`", params[0], params[1]);
+        let (x, y) = (self.text(a), self.text(b));
+        let d = Diagnostic::error("E0208", a, message)
+            .here(format!("this is {}", given.pos[0].0.show()))
+            .label(b, format!("this is {}", given.pos[1].0.show()))
+            .fix(
+                format!("swap them: `{}`", shown(&format!("{name}({y}, {x})"))),
+                [Edit::replace(a, y), Edit::replace(b, x)],
+            );
+        Err(self.error(d))
     }
 
     fn bind_args(
@@ -264,7 +303,7 @@ impl Elab<'_> {
                 None => {
                     let mut d = Diagnostic::error("E0208", n.span, format!("`{name}` has no parameter `{}`", n.text));
                     let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
-                    d = match nearest(&n.text, names.iter().copied()) {
+                    d = match super::foreign::parameter(&n.text, &names) {
                         Some(near) => d.rename(n.span, near),
                         None if names.is_empty() => d,
                         None => d.note(format!("it has: {}", names.join(", "))),
@@ -440,9 +479,14 @@ fn ty_has_hole(el: &mut Elab<'_>, ty: &ast::Ty, env: &Env) -> bool {
     }
 }
 
-/// `1 argument`, `2 arguments`
+/// `1 argument`, `2 arguments`, `0 axes`
 pub fn count(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+    match what {
+        _ if n == 1 => format!("1 {what}"),
+        "axis" => format!("{n} axes"),
+        "index" => format!("{n} indices"),
+        _ => format!("{n} {what}s"),
+    }
 }
 
 /// Does a type have an axis that only the value tells?

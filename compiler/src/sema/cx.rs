@@ -109,6 +109,11 @@ impl Scope {
         self.vars.borrow().iter().rev().find(|b| &*b.name == name).cloned()
     }
 
+    /// Is a name bound at this level?
+    pub fn has(&self, name: &str) -> bool {
+        self.vars.borrow().iter().any(|b| &*b.name == name)
+    }
+
     /// Replaces the value of the innermost binding of a name, at any level.
     pub fn set(&self, name: &str, value: Value) -> bool {
         if let Some(b) = self.vars.borrow_mut().iter_mut().rev().find(|b| &*b.name == name) {
@@ -124,6 +129,19 @@ impl Scope {
     }
 }
 
+/// What `close` has compared.
+#[derive(Clone, Copy)]
+pub struct Compared {
+    /// Its result.
+    pub result: ValueId,
+    /// The left side.
+    pub left: ValueId,
+    /// The right side.
+    pub right: ValueId,
+    /// The tolerance.
+    pub tol: f64,
+}
+
 /// A check of a `test`, to be made when its graph runs.
 #[derive(Clone)]
 pub struct Assertion {
@@ -133,6 +151,8 @@ pub struct Assertion {
     pub message: Option<Arc<str>>,
     /// Where it stands.
     pub span: Span,
+    /// What it compares, if it is one `close`.
+    pub compared: Option<Compared>,
 }
 
 /// A call under way, for messages and for names of dims that leave it.

@@ -60,12 +60,19 @@ impl Elab<'_> {
             ExprKind::Wild => Ok(Value::Wild(span)),
             ExprKind::Name(name) => match self.lookup(name, span, env)? {
                 Some(v) => Ok(v),
-                None => Err(self.unknown(name, span, env)),
+                None => Err(match self.foreign(e, env) {
+                    Some(told) => told,
+                    None => self.unknown(name, span, env),
+                }),
             },
             ExprKind::Unary(op, a) => self.unary(*op, *a, span, env),
             ExprKind::Binary { op, op_span, lhs, rhs } => self.binary(*op, *op_span, *lhs, *rhs, span, env),
             ExprKind::Cast(a, ty) => self.cast(*a, ty, span, env),
-            ExprKind::Call { callee, args } => self.call(*callee, args, span, env, expect),
+            ExprKind::Call { callee, args } => match self.foreign(e, env) {
+                // What is wrong with the arguments is said in the same run.
+                Some(told) => self.args(args, span, span, env).and(Err(told)),
+                None => self.call(*callee, args, span, env, expect),
+            },
             ExprKind::Index { base, items } => match self.index(*base, items, span, env)? {
                 // `ones[B, 3]` and `iota[N]` are values as they stand.
                 Value::WithDims(w) if matches!(&w.0, Value::Builtin(b) if b.sig.is_value()) => {
@@ -75,10 +82,10 @@ impl Elab<'_> {
                 }
                 v => Ok(v),
             },
-            ExprKind::Field { base, name } => {
-                let v = self.eval(*base, env)?;
-                self.field(&v, name, span)
-            }
+            ExprKind::Field { base, name } => match self.foreign(e, env) {
+                Some(told) => Err(told),
+                None => self.field_of(*base, name, None, span, span, env),
+            },
             ExprKind::Lambda { params, body } => {
                 Ok(Value::Closure(Rc::new(Closure { params: params.clone(), body: *body, env: env.clone(), span })))
             }
@@ -171,7 +178,7 @@ impl Elab<'_> {
                     .map_or_else(|| self.err("E0902", span, "the number is too large"), |n| Ok(Value::Int(n)))
             }
             (UnaryOp::Not, Value::Bool(b)) => Ok(Value::Bool(!b)),
-            (_, Value::Tensor(_) | Value::Mean { .. }) => tensor::unary(self, op, &v, span),
+            (_, Value::Tensor(_) | Value::Mean { .. }) => tensor::unary(self, op, &v, self.ast.span(a), span),
             _ => {
                 let word = if op == UnaryOp::Neg { "-" } else { "not" };
                 self.err("E0207", span, format!("`{word}` does not apply to {}", v.show()))
@@ -303,6 +310,9 @@ impl Elab<'_> {
         }
         let place = self.st.place.take();
         let f = match &self.ast.expr(callee).kind {
+            ExprKind::Field { base, name } if self.comp.is_none() => {
+                self.field_of(*base, name, Some(args), self.ast.span(callee), span, env)
+            }
             ExprKind::Index { base, items } if self.comp.is_none() => {
                 self.index(*base, items, self.ast.span(callee), env)
             }
@@ -319,8 +329,77 @@ impl Elab<'_> {
             self.softmax_twice(first.value, callee, env);
         }
         a.expect = expect.cloned();
+        if let ExprKind::Name(n) = &self.ast.expr(callee).kind
+            && let Some(d) = self.hides_a_function(n, callee, &f, env)
+        {
+            return Err(self.error(d));
+        }
         self.st.place = place.filter(|_| matches!(f, Value::Fn(_)));
         self.call_value(&f, a)
+    }
+
+    /// `base.name`, called with `args` if there are any; `whole` is the access or the call.
+    fn field_of(
+        &mut self,
+        base: ExprId,
+        name: &Ident,
+        args: Option<&[Arg]>,
+        span: Span,
+        whole: Span,
+        env: &Env,
+    ) -> R<Value> {
+        let v = self.eval(base, env)?;
+        let rank = match &v {
+            Value::Tensor(t) if &*name.text != "T" => t.dims.len(),
+            Value::Mean { .. } => 0,
+            v => return self.field(v, name, span),
+        };
+        Err(self.foreign_method(base, name, (&v.show(), rank), args, whole, env))
+    }
+
+    /// A call of what is no function, where a function of that name is hidden by it.
+    fn hides_a_function(&self, name: &str, callee: ExprId, v: &Value, env: &Env) -> Option<Diagnostic> {
+        let number =
+            is_static(v) || matches!(v, Value::Tensor(_) | Value::Mean { .. } | Value::Tuple(_) | Value::Str(_));
+        let mut level = Some(env);
+        let hiding = loop {
+            let scope = level.filter(|_| number)?;
+            match scope.own(name) {
+                Some(b) => break b.span,
+                None => level = scope.parent.as_ref(),
+            }
+        };
+        let outer = level.and_then(|scope| scope.parent.as_ref())?;
+        if !self.is_known(name, outer) {
+            return None;
+        }
+        let at = self.ast.span(callee);
+        let message = format!("`{name}` is {} here, not the function `{name}`", v.show());
+        let d = Diagnostic::error("E0207", at, message)
+            .here("this calls the value")
+            .label(hiding, "this name hides the function");
+        let new = format!("{name}_");
+        Some(d.fix(format!("give the value another name: `{new}`"), self.renamed(name, hiding, &new)))
+    }
+
+    /// Edits that rename what is bound at a place, as far as its item reaches; calls of the name mean something else.
+    fn renamed(&self, name: &str, bound: Span, new: &str) -> Vec<Edit> {
+        let items = self.ast.files.iter().flat_map(|f| &f.items);
+        let inside = |outer: Span, s: Span| outer.file == s.file && outer.start <= s.start && s.end <= outer.end;
+        let Some(item) = items.map(|i| i.span).find(|s| inside(*s, bound)) else { return vec![] };
+        let callees: Vec<ExprId> = self
+            .ast
+            .exprs
+            .iter()
+            .filter_map(|e| if let ExprKind::Call { callee, .. } = &e.kind { Some(*callee) } else { None })
+            .collect();
+        let uses = self.ast.exprs.iter().enumerate().filter(|(i, e)| {
+            let named = matches!(&e.kind, ExprKind::Name(n) if &**n == name);
+            named && inside(item, e.span) && e.span.start > bound.start && !callees.contains(&ExprId(*i as u32))
+        });
+        let mut edits = vec![Edit::replace(bound, new)];
+        edits.extend(uses.map(|(_, e)| Edit::replace(e.span, new)));
+        edits
     }
 
     /// W0501: the scores given to `cross_entropy` went through softmax.

@@ -4,7 +4,7 @@
 //! the graph, named by their path.
 
 use super::conditions::Condition;
-use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
+use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
 use super::value::{Dim, DimFrom, DimVar, ElemType, FnValue, TensorType, Type, Value};
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
@@ -151,6 +151,18 @@ pub enum MemberState {
 }
 
 impl Instance {
+    /// Is there a member or method of a name?
+    pub fn has_member(&self, name: &str) -> bool {
+        let method = |def: &ast::Model| match &def.body {
+            ModelBody::Members(list) => {
+                list.iter().any(|x| matches!(&x.kind, MemberKind::Fn(f) if &*f.name.text == name))
+            }
+            ModelBody::Expr(_) => false,
+        };
+        self.members.iter().any(|c| &*c.name == name)
+            || matches!(&self.template.kind, TemplateKind::Item { def, .. } if method(def))
+    }
+
     /// As messages show it: its path, or its model's name; `3: Linear` for an entry of `seq`, which has a number only.
     pub fn show(&self) -> String {
         let number = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
@@ -184,6 +196,7 @@ impl Elab<'_> {
         let outer = Scope::inside(&t.env);
         let mut dims = vec![];
         if let TemplateKind::Item { def, .. } = &t.kind {
+            self.st.reached.insert(def.name.span);
             let bound = self.bind_model_dims(def, t, (uid, path), &outer).and_then(|dims| {
                 self.bind_hyper(def, t, path, &outer)?;
                 Ok(dims)
@@ -363,7 +376,7 @@ impl Elab<'_> {
             if !def.params.iter().any(|p| p.name.text == n.text) {
                 let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
                 let d = Diagnostic::error("E0208", n.span, format!("`{name}` has no hyperparameter `{}`", n.text));
-                let d = match nearest(&n.text, names.iter().copied()) {
+                let d = match super::foreign::parameter(&n.text, &names) {
                     Some(near) => d.rename(n.span, near),
                     None if names.is_empty() => d,
                     None => d.note(format!("it has: {}", names.join(", "))),

@@ -443,30 +443,42 @@ impl<'a> Elab<'a> {
         Ok(None)
     }
 
-    /// E0100 or, for a dim or model, E0105, with the nearest name that exists.
-    pub fn unknown(&mut self, name: &str, span: Span, env: &Env) -> Reported {
-        if builtins::LATER.contains(&name) {
-            return if self.st.later.insert(name.into()) { self.limit(span, &format!("`{name}`")) } else { Reported };
+    /// Does a name stand for anything? Nothing is evaluated for it.
+    pub fn is_known(&self, name: &str, env: &Env) -> bool {
+        let mut level = Some(env);
+        while let Some(scope) = level {
+            if scope.has(name) {
+                return true;
+            }
+            match &scope.kind {
+                ScopeKind::Plain => {}
+                ScopeKind::Instance(m) => {
+                    if m.upgrade().is_some_and(|m| m.has_member(name)) {
+                        return true;
+                    }
+                }
+                ScopeKind::Module(m) => {
+                    return std::iter::once(m)
+                        .chain(&self.st.prelude)
+                        .any(|&m| self.st.modules[m].items.contains_key(name))
+                        || builtins::lookup(name).is_some()
+                        || matches!(name, "training" | "train" | "pi");
+                }
+            }
+            level = scope.parent.as_ref();
         }
-        let upper = name.starts_with(|c: char| c.is_ascii_uppercase());
+        false
+    }
+
+    /// Every name that can be seen, for suggestions.
+    pub fn visible(&self, env: &Env) -> Vec<Arc<str>> {
         let mut names: Vec<Arc<str>> = vec![];
         let mut level = Some(env);
-        let mut model = None;
         while let Some(scope) = level {
             names.extend(scope.own_names());
             match &scope.kind {
                 ScopeKind::Instance(m) => {
-                    if let Some(m) = m.upgrade() {
-                        names.extend(m.members.iter().map(|m| m.name.clone()));
-                        if let TemplateKind::Item { def, .. } = &m.template.kind {
-                            model.get_or_insert_with(|| {
-                                let dims: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
-                                let dims =
-                                    if dims.is_empty() { String::new() } else { format!("[{}]", dims.join(", ")) };
-                                format!("model {}{dims}", def.name.text)
-                            });
-                        }
-                    }
+                    names.extend(m.upgrade().iter().flat_map(|m| &m.members).map(|m| m.name.clone()));
                 }
                 ScopeKind::Module(m) => {
                     names.extend(self.st.modules[*m].items.keys().cloned());
@@ -480,6 +492,31 @@ impl<'a> Elab<'a> {
             }
             level = scope.parent.as_ref();
         }
+        names
+    }
+
+    /// E0100 or, for a dim or model, E0105, with the nearest name that exists.
+    pub fn unknown(&mut self, name: &str, span: Span, env: &Env) -> Reported {
+        if builtins::LATER.contains(&name) {
+            return if self.st.later.insert(name.into()) { self.limit(span, &format!("`{name}`")) } else { Reported };
+        }
+        let upper = name.starts_with(|c: char| c.is_ascii_uppercase());
+        let names = self.visible(env);
+        let mut level = Some(env);
+        let mut model = None;
+        while let Some(scope) = level {
+            if let ScopeKind::Instance(m) = &scope.kind
+                && let Some(m) = m.upgrade()
+                && let TemplateKind::Item { def, .. } = &m.template.kind
+            {
+                model.get_or_insert_with(|| {
+                    let dims: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
+                    let dims = if dims.is_empty() { String::new() } else { format!("[{}]", dims.join(", ")) };
+                    format!("model {}{dims}", def.name.text)
+                });
+            }
+            level = scope.parent.as_ref();
+        }
         // Upper case are dims, models and data, lower case values: a name of the other kind is meant only if it is the same.
         let same_case = |n: &&str| {
             let case = n.starts_with(|c: char| c.is_ascii_uppercase()) == upper;
@@ -488,7 +525,14 @@ impl<'a> Elab<'a> {
         let near = nearest(name, names.iter().map(|n| &**n).filter(same_case)).map(str::to_owned);
         let (code, kind) = if upper { ("E0105", "dim") } else { ("E0100", "name") };
         let in_brackets = upper && name.chars().skip(1).any(|c| c.is_ascii_lowercase()) && model.is_none();
-        let kind = if in_brackets { "dim, model or data" } else { kind };
+        let value = near.as_deref().is_some_and(|n| n.starts_with(|c: char| c.is_ascii_lowercase()));
+        let kind = if value {
+            "name"
+        } else if in_brackets {
+            "dim, model or data"
+        } else {
+            kind
+        };
         let mut d = Diagnostic::error(code, span, format!("unknown {kind} `{name}`"));
         d = match upper.then_some(model).flatten() {
             Some(m) => d.here(format!("not declared by `{m}`")),

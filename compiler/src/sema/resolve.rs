@@ -4,14 +4,12 @@
 //! it passes; a model that no `train` uses is still told about its slips.
 
 use super::comprehension::is_reducer;
-use super::cx::{Elab, Env, R, Scope};
+use super::cx::{Elab, Env, Scope};
 use super::value::Value;
-use crate::source::Span;
 use crate::syntax::ast::{
     self, Arg, BinaryOp, Binder, Block, DtypeName, ExprId, ExprKind, Ident, ItemKind, Ix, ListItem, MemberKind,
     ModelBody, Pat, ShapeItem, StmtKind, Ty, TyKind,
 };
-use std::sync::Arc;
 
 impl Elab<'_> {
     /// Walks every function and model of the program's own files.
@@ -187,7 +185,11 @@ impl Elab<'_> {
         let ast = self.ast;
         let span = ast.span(e);
         match &ast.expr(e).kind {
-            ExprKind::Name(n) => self.resolve_name(n, span, env),
+            ExprKind::Name(n) => {
+                if !self.is_known(n, env) && self.foreign(e, env).is_none() {
+                    self.unknown(n, span, env);
+                }
+            }
             ExprKind::Int(_)
             | ExprKind::Float(_)
             | ExprKind::Str(_)
@@ -202,6 +204,10 @@ impl Elab<'_> {
             ExprKind::Cast(a, ty) => {
                 self.resolve(*a, env);
                 self.resolve_ty(ty, env, false);
+            }
+            ExprKind::Field { .. } if self.foreign(e, env).is_some() => {}
+            ExprKind::Call { args, .. } if self.foreign(e, env).is_some() => {
+                self.resolve_all(args.iter().map(|a| a.value), env);
             }
             ExprKind::Call { callee, args } => self.resolve_call(*callee, args, env),
             ExprKind::Index { base, items } => {
@@ -280,27 +286,6 @@ impl Elab<'_> {
                 Ix::At(e) => self.resolve(*e, env),
             }
         }
-    }
-
-    fn resolve_name(&mut self, name: &Arc<str>, span: Span, env: &Env) {
-        // Only whether it exists is asked; items are not evaluated for it.
-        let mut level = Some(env);
-        while let Some(scope) = level {
-            if scope.own(name).is_some() {
-                return;
-            }
-            if let super::cx::ScopeKind::Module(m) = scope.kind {
-                let st = &self.st;
-                let found = std::iter::once(&m).chain(&st.prelude).any(|&m| st.modules[m].items.contains_key(name))
-                    || super::builtins::lookup(name).is_some()
-                    || matches!(&**name, "training" | "train" | "pi");
-                if found {
-                    return;
-                }
-            }
-            level = scope.parent.as_ref();
-        }
-        let _: R<()> = Err(self.unknown(name, span, env));
     }
 }
 

@@ -4,7 +4,6 @@
 //! or not. Out: each argument at its parameter, or E0208 that shows the signature. There is no other reader of such
 //! calls; the reference manual and suggestions are made from the same rows.
 
-use super::cx::nearest;
 use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::Ident;
@@ -202,22 +201,6 @@ pub struct Fit<T> {
     /// The arguments of each parameter of the form, none if it is left out.
     pub given: Vec<Vec<Given<T>>>,
 }
-
-/// Names that other frameworks give to what `.nn` calls otherwise.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("dims", "axis"),
-    ("axes", "axis"),
-    ("keepdim", "keep"),
-    ("keepdims", "keep"),
-    ("path", "file"),
-    ("filename", "file"),
-    ("weights", "weight"),
-    ("random_state", "seed"),
-    ("test_size", "fraction"),
-    ("skiprows", "skip"),
-    ("monitor", "on"),
-];
-
 /// A signature without brackets.
 pub const fn sig(name: &'static str, forms: &'static [Form]) -> Signature {
     Signature { name, brackets: Brackets::No, forms }
@@ -351,9 +334,8 @@ impl Signature {
 
     fn unknown(&self, params: Form, name: &Ident) -> Diagnostic {
         let d = self.wrong(name.span, format!("`{}` has no argument `{}`", self.name, name.text));
-        let known = || params.iter().filter(|p| !matches!(p.how, How::Rest | How::Names | How::Dims)).map(|p| p.name);
-        let elsewhere = ELSEWHERE.iter().find(|(n, _)| *n == &*name.text).map(|(_, n)| *n);
-        let near = nearest(&name.text, known()).or(elsewhere.filter(|n| known().any(|k| k == *n)));
+        let known = params.iter().filter(|p| !matches!(p.how, How::Rest | How::Names | How::Dims)).map(|p| p.name);
+        let near = super::foreign::parameter(&name.text, &known.collect::<Vec<_>>());
         match near {
             Some(n) => d.rename(name.span, n),
             None => d,

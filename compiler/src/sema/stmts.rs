@@ -3,6 +3,7 @@
 //! In: a block and the names around it. Out: its value, with names bound, variables assigned and state written. `for`
 //! runs here; a name that is bound again gets an inner scope, so that what has captured the old one keeps it.
 
+use super::calls::count;
 use super::comprehension;
 use super::cx::{Elab, Env, R, Scope};
 use super::models::TemplateKind;
@@ -200,7 +201,7 @@ impl Elab<'_> {
                         Rc::new(parts)
                     }
                     v => {
-                        let message = format!("a pattern of {} names cannot take {}", pats.len(), v.show());
+                        let message = format!("a pattern of {} cannot take {}", count(pats.len(), "name"), v.show());
                         return self.err("E0207", *span, message);
                     }
                 };
@@ -290,7 +291,7 @@ impl Elab<'_> {
                 let parts = match &v {
                     Value::Tuple(l) | Value::List(l) if l.len() == items.len() => l.clone(),
                     v => {
-                        let message = format!("{} names cannot take {}", items.len(), v.show());
+                        let message = format!("{} cannot take {}", count(items.len(), "name"), v.show());
                         return self.err("E0207", t.span, message);
                     }
                 };
@@ -343,7 +344,8 @@ impl Elab<'_> {
                 }
                 match &mut self.st.asserts {
                     Some(list) => {
-                        list.push(super::cx::Assertion { cond: t.id, message: message.cloned(), span });
+                        let compared = self.st.compared.filter(|c| c.result == t.id);
+                        list.push(super::cx::Assertion { cond: t.id, message: message.cloned(), span, compared });
                         Ok(())
                     }
                     None => Err(self.limit(span, "`assert` on a value known only at run time, outside of a `test`")),

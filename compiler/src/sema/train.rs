@@ -23,7 +23,7 @@ use nn_runtime::dtype::DType;
 use nn_runtime::program::IndexCheck;
 use nn_runtime::targets::Targets;
 use nn_runtime::train::derived::Derived;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -65,18 +65,18 @@ pub fn check(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
 
 fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) {
     let mut units = vec![];
-    let mut asked = Asked::default();
+    let (mut asked, mut reached) = (Asked::default(), BTreeSet::new());
     let mut broken = false;
     let mut diags: Vec<Diagnostic> = vec![];
     let mut add = |more: Vec<Diagnostic>| more.into_iter().for_each(|d| super::cx::add(&mut diags, d));
     add(named_twice(p));
     for item in train_items(p) {
-        let (made, found) = run(p, o, item, Kind::Init, None, &mut asked);
+        let (made, found) = run(p, o, item, Kind::Init, None, (&mut asked, &mut reached));
         let wrong = found.iter().any(|d| d.severity == Severity::Error);
         broken |= wrong;
         add(found);
         let Some((mut unit, _)) = made.filter(|_| !wrong) else { continue };
-        let (made, found) = run(p, o, item, Kind::Eval, None, &mut asked);
+        let (made, found) = run(p, o, item, Kind::Eval, None, (&mut asked, &mut reached));
         add(found);
         if let Some((eval, _)) = made {
             unit.metrics = eval.metrics;
@@ -90,15 +90,18 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             sizes.sort_unstable();
             sizes.dedup();
             for size in sizes.into_iter().filter(|&n| n != whole.train) {
-                let (_, found) = run(p, o, item, Kind::Eval, Some(size), &mut asked);
+                let (_, found) = run(p, o, item, Kind::Eval, Some(size), (&mut asked, &mut reached));
                 let note = |d: Diagnostic| {
-                    d.note(format!("in a batch of {size} rows, the last or a larger one for evaluation"))
+                    d.note(format!(
+                        "in a batch of {}, the last or a larger one for evaluation",
+                        super::calls::count(size as usize, "row")
+                    ))
                 };
                 add(found.into_iter().filter(|d| d.severity == Severity::Error).map(note).collect());
             }
             if unit.metrics.iter().any(|m| m.stateful) {
                 for kind in [Kind::Result, Kind::Reset] {
-                    add(run(p, o, item, kind, None, &mut asked).1);
+                    add(run(p, o, item, kind, None, (&mut asked, &mut reached)).1);
                 }
             }
             units.push(unit);
@@ -115,6 +118,9 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
     if diags.iter().all(|d| d.severity < Severity::Error) {
         el.resolve_items();
         diags.append(&mut el.diags);
+    }
+    if diags.iter().all(|d| d.severity < Severity::Error) {
+        diags.extend(super::unused::check(p, &reached));
     }
     for item in p.ast.files.get(p.main()).iter().flat_map(|f| &f.items) {
         if let ItemKind::Export(_) = item.kind {
@@ -211,7 +217,8 @@ impl TrainUnit {
             })
         };
         let o = Options { seed: self.seed_option, header: &header };
-        let (made, diags) = with_stack(|| run(p, &o, self.item, kind, Some(rows), &mut Asked::default()));
+        let (made, diags) =
+            with_stack(|| run(p, &o, self.item, kind, Some(rows), (&mut Asked::default(), &mut BTreeSet::new())));
         match made {
             Some((unit, g)) if diags.iter().all(|d| d.severity < Severity::Error) => Ok((g, unit.checks)),
             _ => Err(diags),
@@ -226,7 +233,7 @@ fn run(
     item: usize,
     kind: Kind,
     rows: Option<u64>,
-    asked: &mut Asked,
+    (asked, reached): (&mut Asked, &mut BTreeSet<Span>),
 ) -> (Option<(TrainUnit, Graph)>, Vec<Diagnostic>) {
     let training = matches!(kind, Kind::Train | Kind::Init);
     let Some(ItemKind::Train(train)) = p.ast.files.get(p.main()).and_then(|f| f.items.get(item)).map(|i| &i.kind)
@@ -236,7 +243,7 @@ fn run(
     let mut solved = vec![];
     let (mut el, made) = loop {
         let mut el = Elab::over(p, training);
-        (el.st.guesses.on, el.st.guesses.solved) = (true, solved);
+        (el.st.guesses.on, el.st.guesses.solved, el.st.compiled) = (true, solved, true);
         let made = Unit::elaborate(&mut el, train, item, o, kind, rows);
         match el.st.guesses.next() {
             Some(more) => solved = more,
@@ -247,6 +254,7 @@ fn run(
         }
     };
     asked.merge(&el.st.asked.borrow());
+    reached.append(&mut el.st.reached);
     let made = made.ok().map(|(unit, order)| {
         let name = format!("{}.{}", unit.name, kind.name());
         let g = std::mem::take(&mut el.b).finish();

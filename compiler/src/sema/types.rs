@@ -10,7 +10,7 @@ use super::names::row_key;
 use super::statics::is_static;
 use super::tensor;
 use super::value::{AxisType, Dim, Elem, ElemType, Tensor, TensorType, Type, Value, show_dims};
-use crate::diag::{Diagnostic, Edit};
+use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
 use crate::syntax::ast::{DtypeName, ExprKind, ShapeItem, Ty, TyKind};
 use nn_runtime::dtype::DType;
@@ -40,12 +40,16 @@ impl Elab<'_> {
                         "str" if shape.is_none() => return Ok(Type::Str),
                         name if name.starts_with(|c: char| c.is_ascii_uppercase()) => return Ok(Type::Layer),
                         name => match DType::parse(name) {
+                            Some(d @ (DType::F16 | DType::Bf16)) if self.st.compiled && !self.is_std(n.span) => {
+                                return Err(self.limit(n.span, &format!("`{d}` in a program that is trained")));
+                            }
                             Some(d) => ElemType::Exact(Elem::Plain(d)),
                             None => {
                                 let known = DType::ALL.iter().map(|d| d.name());
                                 let all = known.chain(["float", "int", "num", "any", "layer", "schedule", "mean"]);
                                 let mut d = Diagnostic::error("E0100", n.span, format!("unknown type `{name}`"));
-                                if let Some(near) = super::cx::nearest(name, all) {
+                                let theirs = super::foreign::TYPES.iter().find(|(t, _)| *t == name).map(|(_, o)| *o);
+                                if let Some(near) = theirs.or_else(|| super::cx::nearest(name, all)) {
                                     d = d.rename(n.span, near);
                                 }
                                 return Err(self.error(d));
@@ -262,7 +266,7 @@ impl Elab<'_> {
             },
             _ => t,
         };
-        let t = self.coerce_elem(t, &ty.elem, span, what)?;
+        let t = self.coerce_elem(t, ty, span, what)?;
         let dims = self.fit_dims(&t, ty, span, what)?;
         Ok(Value::Tensor(Tensor { dims, ..t }))
     }
@@ -312,8 +316,10 @@ impl Elab<'_> {
         Ok(Value::Tensor(Tensor { dims, ..t }))
     }
 
-    fn coerce_elem(&mut self, t: Tensor, want: &ElemType, span: Span, what: &str) -> R<Tensor> {
-        let have = t.elem.dtype();
+    fn coerce_elem(&mut self, t: Tensor, ty: &TensorType, span: Span, what: &str) -> R<Tensor> {
+        let (have, want, text) = (t.elem.dtype(), &ty.elem, self.text(span));
+        // One axis more than is asked for, as long as there are classes.
+        let one_hot = |n: u64| t.dims.len() == ty.dims.len() + 1 && t.dims.last().is_some_and(|d| d.size == n);
         let ok = match want {
             ElemType::Any => true,
             ElemType::Num => have != DType::Bool,
@@ -349,7 +355,13 @@ impl Elab<'_> {
                         outer = o;
                     }
                     let name = outer.name.as_deref().map_or_else(|| n.size.to_string(), str::to_owned);
-                    let d = Diagnostic::error("E0111", span, message)
+                    let d = Diagnostic::error("E0111", span, message);
+                    if one_hot(n.size) {
+                        let edit = Edit::replace(span, format!("argmax({text})"));
+                        let d = d.note("a number for each class is no class number");
+                        return Err(self.error(d.fix(format!("take the largest: `argmax({})`", shown(text)), [edit])));
+                    }
+                    let d = d
                         .fix(format!("`{{0}} as idx<{name}>`"), [Edit::replace(span, format!("{{0}} as idx<{name}>"))]);
                     return Err(self.error(d));
                 }
@@ -429,7 +441,10 @@ impl Elab<'_> {
                 } else if user(self, Some(span)).is_some() {
                     d = d.label(span, format!("{produced} arrives here"));
                 }
-                self.fit_help(d, &m.template, want, have.size)
+                match self.flatten_help(d, &m.template, &t.dims, want.size, span) {
+                    Ok(d) => d,
+                    Err(d) => self.fit_help(d, &m.template, want, have.size),
+                }
             }
             _ => {
                 let mut d = self.shape_error(&ty.show_shape(), &t.dims, span, what);
@@ -438,6 +453,28 @@ impl Elab<'_> {
             }
         };
         self.error(d)
+    }
+
+    /// All axes but the first together are what the layer reads: a `Flatten` is missing. The finding back if they are not.
+    fn flatten_help(
+        &self,
+        d: Diagnostic,
+        m: &ModelTemplate,
+        dims: &[Dim],
+        want: u64,
+        span: Span,
+    ) -> Result<Diagnostic, Diagnostic> {
+        let all = dims.iter().skip(1).try_fold(1u64, |n, d| n.checked_mul(d.size));
+        if dims.len() < 3 || all != Some(want) {
+            return Err(d);
+        }
+        let d = d.note(format!("{} values in each row: {}", want, show_dims(&dims[1..])));
+        Ok(if self.st.entry == Some(m.span) {
+            d.fix("join the axes before it: `Flatten`", [Edit::before(m.span, "Flatten, ")])
+        } else {
+            let text = format!("flatten({})", self.text(span));
+            d.fix(format!("join the axes first: `{}`", shown(&text)), [Edit::replace(span, text)])
+        })
     }
 
     /// `write Linear[_, 10] to infer it`, `or Linear[512, 10]`
@@ -457,6 +494,21 @@ impl Elab<'_> {
     fn rank_error(&mut self, ty: &Ty, actual: &[Dim], env: &Env, span: Span, what: &str) -> Reported {
         let shape = self.show_ty_shape(ty, env);
         let d = self.shape_error(&shape, actual, span, what);
+        let last = match &ty.kind {
+            TyKind::Tensor { shape: Some(items), .. } => match items.last() {
+                Some(ShapeItem::Dim(e)) => match self.dim_value(*e, env) {
+                    Ok(Value::Dim(d)) => Some(d.size),
+                    Ok(Value::Int(n)) => u64::try_from(n).ok(),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        };
+        let d = match (self.st.callee.clone(), last) {
+            (Some(m), Some(n)) => self.flatten_help(d, &m.template, actual, n, span).unwrap_or_else(|d| d),
+            _ => d,
+        };
         self.error(d)
     }
 

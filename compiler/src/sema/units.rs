@@ -223,6 +223,14 @@ pub struct State<'a> {
     pub ties: BTreeMap<String, (Arc<str>, Span)>,
     /// `where` conditions on dims that were not known yet.
     pub late_conditions: Vec<super::conditions::Condition>,
+    /// Names of the functions and models that were called or made.
+    pub reached: BTreeSet<Span>,
+    /// The entry of a `seq` that is called.
+    pub entry: Option<Span>,
+    /// The graph is going to be compiled, not interpreted.
+    pub compiled: bool,
+    /// The last comparison by `close`.
+    pub compared: Option<super::cx::Compared>,
     /// Sizes that the use of a result decides.
     pub guesses: super::guess::Guesses,
     /// Names and dims of models that are written `model M = ...`, by the instance that they became.

@@ -63,7 +63,11 @@ pub fn check_range(file: &str, what: &str, column: &Column, size: u64) -> Result
     }
     let row = element / column.shape.iter().product::<u64>().max(1) + 1;
     let name = printable(&column.name);
-    let others = if bad > 1 { format!(" (and {} others)", bad - 1) } else { String::new() };
+    let others = match bad - 1 {
+        0 => String::new(),
+        1 => " (and 1 other)".to_owned(),
+        n => format!(" (and {n} others)"),
+    };
     let err = DataError::new(codes::OUT_OF_RANGE, file, format_args!("{what} has value {value}, outside idx<{size}>"))
         .at(Some(row), Some(column.name.clone()))
         .note(match inexact {
@@ -141,7 +145,7 @@ mod tests {
             let e = check_range("f.csv", "column `label`", &column(dtype, &[3.0, 10.0, 1.0, 10.0]), 10).unwrap_err();
             assert_eq!(e.message, "f.csv: column `label` has value 10, outside idx<10>");
             assert_eq!(e.place.row, Some(2));
-            assert!(e.notes[0].starts_with("row 2 (and 1 others)"), "{e}");
+            assert!(e.notes[0].starts_with("row 2 (and 1 other)"), "{e}");
             assert!(e.help[0].contains("`label - 1`"), "{e}");
         }
         // As many classes do not make an integer exact that f32 has rounded.
@@ -151,7 +155,8 @@ mod tests {
         assert!(check_range("f", "column `label`", &column(DType::F32, &[1.0, 16_777_215.0]), 20_000_000).is_ok());
         let e = check_range("f", "column `label`", &column(DType::I32, &[-1.0, 0.0]), 2).unwrap_err();
         assert!(e.help[0].contains("0 to 1"), "{e}");
-        assert!(check_range("f", "column `label`", &column(DType::F32, &[0.5]), 2).is_err());
+        let e = check_range("f", "column `label`", &column(DType::F32, &[0.5]), 2).unwrap_err();
+        assert!(e.help[0].contains("whole") && !e.help[0].contains("idx"), "{e}");
         let e = check_range("f", "column `label`", &column(DType::I32, &[0.0, 4.0]), 3).unwrap_err();
         assert!(e.help[0].contains("`idx<5>`"), "{e}");
     }

@@ -5,7 +5,7 @@ use super::{Builtin, row};
 use crate::diag::Diagnostic;
 use crate::graph::ops::elementwise::Ew;
 use crate::sema::args::Args;
-use crate::sema::cx::{CallArgs, Elab, Env, R};
+use crate::sema::cx::{CallArgs, Compared, Elab, Env, R};
 use crate::sema::models::{ModelTemplate, Role, TemplateKind};
 use crate::sema::signature::{Kind, need, or, sig};
 use crate::sema::tensor::arith::{self, BinOp, UnFn};
@@ -72,7 +72,10 @@ fn near(el: &mut Elab<'_>, x: &Opd, y: &Opd, tol: f64, span: Span) -> R<Value> {
     let id = el.b.ew(Ew::Or, &[e.id, n.id]);
     let both = el.plain(id, e.dims);
     let axes: Vec<usize> = (0..both.dims.len()).collect();
-    Ok(Value::Tensor(reduce::reduce(el, Red::All, &both, &axes, false)))
+    let all = reduce::reduce(el, Red::All, &both, &axes, false);
+    let (left, right) = (dtype::tensor(el, &x).id, dtype::tensor(el, &y).id);
+    el.st.compared = Some(Compared { result: all.id, left, right, tol });
+    Ok(Value::Tensor(all))
 }
 
 /// The differences are taken in the graph with a step of 2^-13, which suits the interpreter that runs tests: it computes in f64.

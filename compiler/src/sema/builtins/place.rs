@@ -6,6 +6,7 @@ use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{ArgKind, ReduceKind};
 use crate::sema::args::{Args, written};
+use crate::sema::calls::count;
 use crate::sema::cx::{Elab, R};
 use crate::sema::signature::{Brackets, Form, Kind, dims, key, need, or, rest, sig, sized};
 use crate::sema::tensor::shape::{self, Size};
@@ -260,8 +261,12 @@ fn pad(el: &mut Elab<'_>, a: Args) -> R<Value> {
     }
     if pos.len() > t.dims.len() {
         let n = pos.len();
-        let d = Diagnostic::error("E0117", pos[0].1, format!("`pad` of {n} axes, the operand has {}", t.dims.len()))
-            .label(ts, format!("this is {}", show_dims(&t.dims)));
+        let d = Diagnostic::error(
+            "E0117",
+            pos[0].1,
+            format!("`pad` of {}, the operand has {}", count(n, "axis"), t.dims.len()),
+        )
+        .label(ts, format!("this is {}", show_dims(&t.dims)));
         return Err(el.error(d));
     }
     let lead = t.dims.len() - pos.len();

@@ -8,6 +8,7 @@ use super::{align, union, vars_of};
 use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
+use crate::sema::calls::count;
 use crate::sema::cx::{Elab, Env, R};
 use crate::sema::tensor::{Opd, dtype, index, shape, sizes};
 use crate::sema::value::{Dim, Tensor, Value};
@@ -44,7 +45,7 @@ pub(super) fn access(el: &mut Elab<'_>, base: ExprId, items: &[Ix], span: Span, 
         }
     };
     if !items.iter().any(|i| matches!(i, Ix::Row(..))) && items.len() != t.dims.len() {
-        return el.err("E0117", span, format!("{} indices into {}", items.len(), t.show()));
+        return el.err("E0117", span, format!("{} into {}", count(items.len(), "index"), t.show()));
     }
     let mut ats: Vec<At> = vec![];
     for item in items {

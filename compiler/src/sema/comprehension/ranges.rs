@@ -5,6 +5,7 @@
 
 use super::{Frame, Var, is_reducer};
 use crate::diag::Diagnostic;
+use crate::sema::calls::count;
 use crate::sema::cx::{Elab, Env, R, Scope};
 use crate::sema::value::{Dim, Tensor, Value};
 use crate::source::Span;
@@ -296,9 +297,12 @@ fn access(el: &mut Elab<'_>, w: &mut Walk<'_>, base: ExprId, items: &[Ix], row: 
     let span = el.ast.span(base);
     if rows > 1 || fixed > t.dims.len() || (rows == 0 && fixed != t.dims.len()) {
         let text = t.show();
-        let d =
-            Diagnostic::error("E0117", span, format!("{fixed} indices into {text}, which has {} axes", t.dims.len()))
-                .help("inside a comprehension every axis takes one index; `..` stands for the axes in between");
+        let d = Diagnostic::error(
+            "E0117",
+            span,
+            format!("{} into {text}, which has {}", count(fixed, "index"), count(t.dims.len(), "axis")),
+        )
+        .help("inside a comprehension every axis takes one index; `..` stands for the axes in between");
         return Err(el.error(d));
     }
     let mut axis = 0;
@@ -322,7 +326,11 @@ fn access(el: &mut Elab<'_>, w: &mut Walk<'_>, base: ExprId, items: &[Ix], row: 
                 };
                 if vars.len() != count {
                     let n = vars.len();
-                    return el.err("E0117", *rs, format!("`..` is {count} axes here and {n} axes elsewhere"));
+                    return el.err(
+                        "E0117",
+                        *rs,
+                        format!("`..` is {} here and {n} elsewhere", crate::sema::calls::count(count, "axis")),
+                    );
                 }
                 for &v in &vars {
                     let at = Affine { terms: BTreeMap::from([(v, 1)]), constant: 0 };

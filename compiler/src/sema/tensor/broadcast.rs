@@ -6,6 +6,7 @@
 use super::{Fail, Opd, TR, sizes};
 use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
+use crate::sema::calls::count;
 use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, show_dims};
 use crate::source::Span;
@@ -140,7 +141,7 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
         d.note(format!(
             "{} aligns with the last {} of {}",
             show_dims(short.dims),
-            if short.dims.len() == 1 { "axis".to_owned() } else { format!("{} axes", short.dims.len()) },
+            if short.dims.len() == 1 { "axis".to_owned() } else { count(short.dims.len(), "axis") },
             show_dims(long.dims)
         ))
     };

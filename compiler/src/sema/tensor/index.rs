@@ -9,6 +9,7 @@ use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Op, ReduceKind, ScatterKind};
+use crate::sema::calls::count;
 use crate::sema::cx::{Elab, Env, R};
 use crate::sema::value::{Dim, Elem, Tensor, Value, show_dims};
 use crate::source::Span;
@@ -37,7 +38,8 @@ fn entries<'i>(el: &mut Elab<'_>, dims: &[Dim], items: &'i [Ix], span: Span) -> 
         let at = at.map_or(span, |i| ix_span(el, i));
         let shape = show_dims(dims);
         let n = dims.len();
-        let d = Diagnostic::error("E0117", at, format!("{takes} indices into {shape}, which has {n} axes"));
+        let message = format!("{} into {shape}, which has {}", count(takes, "index"), count(n, "axis"));
+        let d = Diagnostic::error("E0117", at, message);
         return Err(el.error(if n == 0 { d.note("it is a scalar") } else { d }));
     }
     let spare = dims.len() - takes;

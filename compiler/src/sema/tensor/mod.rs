@@ -348,13 +348,13 @@ pub fn quotient(el: &mut Elab<'_>, num: &Tensor, den: &Tensor) -> Tensor {
 }
 
 /// `-x`, `not x` of a tensor or a mean.
-pub fn unary(el: &mut Elab<'_>, op: UnaryOp, a: &Value, span: Span) -> R<Value> {
+pub fn unary(el: &mut Elab<'_>, op: UnaryOp, a: &Value, at: Span, span: Span) -> R<Value> {
     el.span_nodes(span);
     if let (UnaryOp::Neg, Value::Mean { num, den }) = (op, a) {
         let id = el.b.ew(crate::graph::ops::elementwise::Ew::Neg, &[num.id]);
         return Ok(Value::Mean { num: el.plain(id, vec![]), den: den.clone() });
     }
-    let x = el.operand(a, span)?;
+    let x = el.operand(a, at)?;
     let r = match op {
         UnaryOp::Neg => arith::neg(el, &x),
         UnaryOp::Not => arith::not(el, &x),

@@ -4,6 +4,7 @@
 
 use super::{TR, fail, sizes};
 use crate::diag::Diagnostic;
+use crate::sema::calls::count;
 use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, Tensor, show_dims};
 use crate::source::Span;
@@ -23,7 +24,11 @@ pub fn rearrange(
     let has_row = fixed < from.len();
     let n = t.dims.len();
     if (has_row && n < fixed) || (!has_row && n != fixed) || from.len() - fixed > 1 {
-        return fail("E0119", span, format!("the pattern has {fixed} axes, {} has {n}", show_dims(&t.dims)));
+        return fail(
+            "E0119",
+            span,
+            format!("the pattern has {}, {} has {n}", count(fixed, "axis"), show_dims(&t.dims)),
+        );
     }
     let mut atoms: Vec<(Arc<str>, Dim)> = vec![];
     let mut at = 0;

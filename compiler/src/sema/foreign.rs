@@ -1,0 +1,337 @@
+//! Names of other libraries and languages, and what is written here instead.
+//!
+//! In: a name, path (`nn.Linear`), method (`x.view`) or parameter that means nothing here, with its call. Out: the error
+//! with the edit that says the same in `.nn`. A row a name; each row has an example, and a test applies the edit to it and
+//! checks the result. Names that differ from ours in case alone, and our own names behind a module's (`torch.exp`), need
+//! no row.
+
+mod table;
+
+use super::builtins;
+use super::cx::{Elab, Env, Reported, nearest};
+use super::models::TemplateKind;
+use super::value::Value;
+use crate::diag::{Diagnostic, Edit, shown};
+use crate::source::Span;
+use crate::syntax::ast::{Arg, ExprId, ExprKind};
+pub use table::{METHODS, NAMES, Ours, PARAMETERS, Row, TYPES};
+
+/// The row of a name; case counts only if two rows differ in nothing else.
+pub fn find(rows: &'static [Row], name: &str) -> Option<&'static Row> {
+    let by = |same: &dyn Fn(&str) -> bool| rows.iter().find(|r| r.names.iter().any(|n| same(n)));
+    by(&|n| n == name).or_else(|| by(&|n| n.len() > 3 && n.eq_ignore_ascii_case(name)))
+}
+
+/// What a parameter of another library is called here, if `known` has it.
+pub fn parameter<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let ours = PARAMETERS.iter().filter(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+    let found = ours.filter_map(|o| known.iter().copied().find(|k| *k == o)).next();
+    nearest(name, known.iter().copied()).or(found)
+}
+
+/// A name or dotted path: its first name, where that stands, and its last name.
+struct Path {
+    first: String,
+    first_span: Span,
+    last: String,
+    dotted: bool,
+}
+
+impl Ours {
+    /// The text for a call with these arguments, or for the bare name.
+    fn text(&self, x: &str, rank: usize, args: Option<&[&str]>, upper: bool) -> Option<String> {
+        match (self, args) {
+            (Ours::Name(n), Some([])) if upper => Some((*n).to_owned()),
+            (Ours::Name(n), Some(args)) => Some(format!("{n}({})", args.join(", "))),
+            (Ours::Name(n), None) => Some((*n).to_owned()),
+            (Ours::Call(t), args) => {
+                let args = args.unwrap_or_default();
+                let t = t.replace("$x", x).replace("$*", &args.join(", "));
+                match (t.contains("$1"), args.first()) {
+                    (true, None) => None,
+                    (_, first) => Some(t.replace("$1", first.copied().unwrap_or_default())),
+                }
+            }
+            (Ours::Axes(f), args) => f(x, rank, args.unwrap_or_default()),
+            (Ours::Words(_), _) => None,
+        }
+    }
+}
+
+impl<'a> Elab<'a> {
+    /// A path whose first name means nothing here.
+    fn path(&self, e: ExprId, env: &Env) -> Option<Path> {
+        match &self.ast.expr(e).kind {
+            ExprKind::Name(n) if self.is_known(n, env) => None,
+            ExprKind::Name(n) => {
+                Some(Path { first: n.to_string(), first_span: self.ast.span(e), last: n.to_string(), dotted: false })
+            }
+            ExprKind::Field { base, name } => {
+                let p = self.path(*base, env)?;
+                Some(Path { last: name.text.to_string(), dotted: true, ..p })
+            }
+            _ => None,
+        }
+    }
+
+    /// Reports an expression whose name or path is another library's: `nn.ReLU()`, `range(3)`, `np.exp`. `None` if its
+    /// first name is known here, or if nothing is known of it.
+    pub fn foreign(&mut self, e: ExprId, env: &Env) -> Option<Reported> {
+        let ast = self.ast;
+        let span = ast.span(e);
+        let (callee, args) = match &ast.expr(e).kind {
+            ExprKind::Call { callee, args } => (*callee, Some(args.as_slice())),
+            _ => (e, None),
+        };
+        // `nn.MSELoss()(a, b)`: what is made is called at once.
+        let made = match &ast.expr(callee).kind {
+            ExprKind::Call { callee, args } if args.is_empty() => Some(*callee),
+            _ => None,
+        };
+        let path = self.path(made.unwrap_or(callee), env)?;
+        if path.dotted && builtins::LATER.contains(&&*path.last) {
+            return Some(self.unknown(&path.last, ast.span(made.unwrap_or(callee)), env));
+        }
+        let at = ast.span(made.unwrap_or(callee));
+        let texts: Option<Vec<&str>> = args.map(|a| a.iter().map(|a| self.arg_text(a)).collect());
+        let upper = path.last.starts_with(|c: char| c.is_ascii_uppercase());
+        let code = if upper && !path.dotted { "E0105" } else { "E0100" };
+        let mut d = Diagnostic::error(code, at, format!("unknown name `{}`", self.text(at)))
+            .here("this is not a name of the language");
+        if path.first == "self" && path.dotted {
+            let dot = Span { end: path.first_span.end + 1, ..path.first_span };
+            return Some(self.error(d.fix("members of a model are named without `self`", [Edit::replace(dot, "")])));
+        }
+        let row = find(NAMES, &path.last);
+        match row.map(|r| &r.ours) {
+            Some(Ours::Words(w)) => d = d.help(*w),
+            Some(ours) => {
+                let rank = args.and_then(|a| a.first()).and_then(|a| self.rank_of(a.value, env)).unwrap_or(0);
+                d = match ours.text("", rank, texts.as_deref(), upper) {
+                    Some(t) => d.fix(format!("here this is `{}`", shown(&t)), [Edit::replace(span, t)]),
+                    None => d.help(ours.advice()),
+                };
+            }
+            // Our own name behind a module's.
+            None if path.dotted && self.is_known(&path.last, env) => {
+                let text = self.called(&path.last, args, env).unwrap_or_else(|| path.last.clone());
+                let place = if text == path.last { at } else { span };
+                d = d.fix(format!("here this is `{}`", shown(&text)), [Edit::replace(place, text)]);
+            }
+            None if path.dotted => {
+                let names = self.visible(env);
+                let near = nearest(&path.last, names.iter().map(|n| &**n)).map(str::to_owned);
+                match near {
+                    Some(near) => d = d.fix(format!("did you mean `{near}`?"), [Edit::replace(at, near)]),
+                    None => return None,
+                }
+            }
+            None => return None,
+        }
+        Some(self.error(d))
+    }
+
+    /// A model of ours with the sizes that another library gives between parentheses: `nn.Linear(8, 4)`.
+    fn called(&mut self, name: &str, args: Option<&[Arg]>, env: &Env) -> Option<String> {
+        let args = args?;
+        let Ok(Some(Value::Model(m))) = self.lookup(name, self.ast.span(args.first()?.value), env) else { return None };
+        let TemplateKind::Item { def, .. } = &m.kind else { return None };
+        let sizes = args.iter().take_while(|a| a.name.is_none()).count().min(def.dims.len());
+        if sizes < def.dims.iter().filter(|d| d.default.is_none()).count() || sizes == 0 {
+            return None;
+        }
+        let text = |list: &[Arg]| list.iter().map(|a| self.arg_text(a)).collect::<Vec<_>>().join(", ");
+        let rest = if args.len() > sizes { format!("({})", text(&args[sizes..])) } else { String::new() };
+        Some(format!("{name}[{}]{rest}", text(&args[..sizes])))
+    }
+
+    /// Reports a method or attribute that a tensor does not have; `args` are those of its call.
+    pub fn foreign_method(
+        &mut self,
+        base: ExprId,
+        name: &crate::syntax::ast::Ident,
+        (v, rank): (&str, usize),
+        args: Option<&[Arg]>,
+        span: Span,
+        env: &Env,
+    ) -> Reported {
+        let x = self.text(self.ast.span(base));
+        let texts: Option<Vec<&str>> = args.map(|a| a.iter().map(|a| self.arg_text(a)).collect());
+        let mut d = Diagnostic::error("E0100", name.span, format!("a tensor has no field `{}`", name.text))
+            .here("no field or method of a tensor")
+            .label(self.ast.span(base), format!("this is {v}"));
+        let row = find(METHODS, &name.text);
+        d = match row.map(|r| &r.ours) {
+            Some(Ours::Words(w)) => d.help(*w),
+            Some(ours) => match ours.text(x, rank, Some(texts.as_deref().unwrap_or_default()), false) {
+                Some(t) => d.fix(format!("here this is `{}`", shown(&t)), [Edit::replace(span, t)]),
+                None => d.help(ours.advice()),
+            },
+            None if self.is_known(&name.text, env) && args.is_some() => {
+                let mut all = vec![x];
+                all.extend(texts.unwrap_or_default());
+                let t = format!("{}({})", name.text, all.join(", "));
+                d.fix(format!("functions are not methods here: `{}`", shown(&t)), [Edit::replace(span, t)])
+            }
+            None => d.help("tensors have `.T`, which swaps the last two axes"),
+        };
+        self.error(d)
+    }
+
+    fn arg_text(&self, a: &Arg) -> &'a str {
+        match &a.name {
+            Some(n) => self.text(n.span.to(self.ast.span(a.value))),
+            None => self.text(self.ast.span(a.value)),
+        }
+    }
+
+    /// The number of axes of a tensor that has a name; others are not evaluated for it.
+    fn rank_of(&mut self, e: ExprId, env: &Env) -> Option<usize> {
+        let span = self.ast.span(e);
+        match &self.ast.expr(e).kind {
+            ExprKind::Name(n) => match self.lookup(n, span, env) {
+                Ok(Some(Value::Tensor(t))) => Some(t.dims.len()),
+                _ => None,
+            },
+            ExprKind::Index { base, items } => {
+                use crate::syntax::ast::Ix;
+                let n = self.rank_of(*base, env)?;
+                let new = items.iter().filter(|i| matches!(i, Ix::New(_))).count();
+                let gone = items.iter().filter(|i| matches!(i, Ix::At(_))).count();
+                (n + new).checked_sub(gone)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Ours {
+    /// What is said where the arguments are not those that the edit needs.
+    fn advice(&self) -> String {
+        match self {
+            Ours::Name(n) => format!("here this is `{n}`"),
+            Ours::Call(t) => format!("here this is `{}`", t.replace("$*", "..").replace("$1", "n").replace("$x", "x")),
+            Ours::Words(w) => (*w).to_owned(),
+            Ours::Axes(f) => match f("x", 2, &["0", "1"]).or_else(|| f("x", 2, &["0"])) {
+                Some(t) => format!("here this reads `{t}`"),
+                None => "write it out".to_owned(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::{Diagnostic, edited};
+    use crate::sema::suite;
+    use crate::sema::units::Program;
+
+    fn program(example: &str) -> String {
+        let lines = example.replace("; ", "\n  ");
+        format!(
+            "test \"{}\" {{\n  let x: f32[2, 3] = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]\n  let w = x.T\n  \
+             assert rank(w) == rank(x)\n  {lines}\n}}\n",
+            example.replace('"', "")
+        )
+    }
+
+    /// What is found in each of some tests, with places in its own text.
+    fn found(texts: &[String]) -> Vec<Vec<Diagnostic>> {
+        let (p, found) = Program::load("t.nn", &texts.concat(), &|f, _| Err(f.to_owned()));
+        assert!(found.is_empty(), "{found:?}");
+        let tests = suite::tests(&p, p.main());
+        assert_eq!(tests.len(), texts.len());
+        let mut start = 0;
+        let mut out = vec![];
+        for (t, text) in tests.into_iter().zip(texts) {
+            let mut errors = t.graph.err().unwrap_or_default();
+            for e in errors.iter_mut().flat_map(|d| &mut d.help).flat_map(|h| &mut h.edits) {
+                (e.span.start, e.span.end) = (e.span.start - start, e.span.end - start);
+            }
+            out.push(errors);
+            start += text.len() as u32;
+        }
+        out
+    }
+
+    /// Applies the first edit of the first error of each example until there is none: the text, or what is still wrong.
+    fn mend(examples: &[&str]) -> Vec<Result<String, String>> {
+        let mut texts: Vec<String> = examples.iter().map(|e| program(e)).collect();
+        for _ in 0..3 {
+            let all = found(&texts);
+            for (text, errors) in texts.iter_mut().zip(all) {
+                if let Some(h) = errors.first().and_then(|d| d.help.iter().find(|h| !h.edits.is_empty())) {
+                    *text = edited(text, &h.edits);
+                }
+            }
+        }
+        let left = found(&texts);
+        let outcome = |(text, left): (String, Vec<Diagnostic>)| {
+            if left.is_empty() { Ok(text) } else { Err(format!("{text}\n{left:?}")) }
+        };
+        texts.into_iter().zip(left).map(outcome).collect()
+    }
+
+    #[test]
+    fn every_row_has_an_edit_that_checks() {
+        let rows: Vec<&Row> = NAMES.iter().chain(METHODS).collect();
+        let (words, code): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|r| matches!(r.ours, Ours::Words(_)));
+        let mut bad = String::new();
+        let examples: Vec<&str> = code.iter().map(|r| r.example).collect();
+        for (r, outcome) in code.iter().zip(mend(&examples)) {
+            match outcome {
+                Err(why) => bad += &format!("{why}\n"),
+                Ok(text) if text == program(r.example) => bad += &format!("{}: not foreign\n", r.example),
+                Ok(_) => {}
+            }
+        }
+        let texts: Vec<String> = words.iter().map(|r| program(r.example)).collect();
+        for (r, errors) in words.iter().zip(found(&texts)) {
+            let Ours::Words(w) = r.ours else { continue };
+            if !errors.iter().any(|d| d.help.iter().any(|h| h.message == w && h.edits.is_empty())) {
+                bad += &format!("{}: {errors:?}\n", r.example);
+            }
+        }
+        assert!(bad.is_empty(), "{bad}");
+    }
+
+    #[test]
+    fn our_own_names_need_no_row() {
+        let pairs = [
+            ("let z = torch.exp(x)", "let z = exp(x)"),
+            ("let z = np.log(x)", "let z = log(x)"),
+            ("let z = torch.nn.functional.relu(x)", "let z = relu(x)"),
+            ("let z = x.mean(-1)", "let z = mean(x, -1)"),
+            ("let z = x.exp()", "let z = exp(x)"),
+            ("let f = nn.Linear(3, 4); let z = f(x)", "let f = Linear[3, 4]"),
+            ("let f = torch.nn.Linear(3, 4, bias: False); let z = f(x)", "let f = Linear[3, 4](use_bias: false)"),
+            ("let f = nn.LayerNorm(3); let z = f(x)", "let f = LayerNorm[3]"),
+            ("let f = nn.Dropout(0.5); let z = f(x)", "let f = Dropout(0.5)"),
+            ("let z = RELU(x)", "let z = relu(x)"),
+            ("let z = Mean(X)", "let z = mean(x)"),
+            ("let z = sum(x, dims: 0, keepdim: True)", "let z = sum(x, axis: 0, keep: true)"),
+            ("let z: float32[2, 3] = x", "let z: f32[2, 3] = x"),
+            ("let z = x as float64", "let z = x as f64"),
+            (
+                "let z = descend(optim.Adam(learning_rate: 0.1, weight_decay: 0.0), x, [x])",
+                "descend(Adam(lr: 0.1, decay: 0.0), x, [x])",
+            ),
+        ];
+        for ((foreign, ours), outcome) in pairs.iter().zip(mend(&pairs.map(|(foreign, _)| foreign))) {
+            let text = outcome.unwrap_or_else(|why| panic!("{foreign}: {why}"));
+            assert!(text.contains(ours), "{foreign}: {text}");
+        }
+    }
+
+    #[test]
+    fn names_stand_in_one_row() {
+        for rows in [NAMES, METHODS] {
+            let mut all: Vec<&str> = rows.iter().flat_map(|r| r.names).copied().collect();
+            let n = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), n);
+        }
+    }
+}

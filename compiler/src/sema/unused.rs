@@ -1,0 +1,269 @@
+//! Models and functions that nothing uses, checked with sizes made up for them.
+//!
+//! In: the items of the program's own files that no `train` item has reached. Out: the errors that any use of them would
+//! have: `seq { Linear[3, 4], Linear[5, 6] }` fits for no input. Each item is elaborated several times, with sizes of
+//! different kinds and rows of different ranks; an error that is the same every time, to the letter, depends on none of
+//! them. What only some sizes break is left to those who use the item.
+
+use super::cx::{CallArgs, Elab, Env, Scope};
+use super::guess::prime_from;
+use super::models::{HyperArgs, Instance, ModelTemplate, Role, TemplateKind};
+use super::names::row_key;
+use super::units::Program;
+use super::value::{Dim, FnValue, Type, Value};
+use crate::diag::Diagnostic;
+use crate::graph::graph::{Slot, SlotKind};
+use crate::graph::ty::TensorTy;
+use crate::source::Span;
+use crate::syntax::ast::{self, DtypeName, ExprId, ExprKind, ItemKind, MemberKind, ModelBody, ShapeItem, Ty, TyKind};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How sizes are made up in one elaboration.
+struct Try {
+    /// The size of the nth dim.
+    size: fn(usize) -> u64,
+    /// The axes of a row.
+    row: &'static [u64],
+}
+
+const TRIES: &[Try] = &[
+    Try { size: |n| prime_from(101, n), row: &[7] },
+    Try { size: |n| 48 * (n as u64 + 1), row: &[4, 6] },
+    Try { size: |n| prime_from(53, n), row: &[5, 3, 2, 9] },
+];
+
+/// Errors of this kind can be those of an item by itself.
+const CODES: &[&str] = &[
+    "E0101", "E0102", "E0103", "E0108", "E0110", "E0113", "E0114", "E0117", "E0201", "E0202", "E0203", "E0207",
+    "E0208", "E0210",
+];
+
+/// Checks every model and function whose name is not among those reached.
+pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
+    let mut out = vec![];
+    for (module, file) in p.ast.files.iter().enumerate().skip(p.std_files) {
+        for item in &file.items {
+            let name = match &item.kind {
+                ItemKind::Fn(f) => &f.name,
+                ItemKind::Model(m) => &m.name,
+                _ => continue,
+            };
+            if reached.contains(&name.span) {
+                continue;
+            }
+            let mut found: Option<Vec<Diagnostic>> = None;
+            for t in TRIES {
+                let mut el = Elab::over(p, true);
+                MadeUp { el: &mut el, how: t, dims: 0, slots: 0 }.item(module, &item.kind);
+                let errors = el.diags.into_iter().filter(|d| CODES.contains(&d.code));
+                let errors: Vec<Diagnostic> = match found {
+                    None => errors.collect(),
+                    Some(before) => {
+                        let now: Vec<Diagnostic> = errors.collect();
+                        before.into_iter().filter(|d| now.iter().any(|n| same(d, n))).collect()
+                    }
+                };
+                let done = errors.is_empty();
+                found = Some(errors);
+                if done {
+                    break;
+                }
+            }
+            out.extend(found.unwrap_or_default());
+        }
+    }
+    out
+}
+
+fn same(a: &Diagnostic, b: &Diagnostic) -> bool {
+    let spans = |d: &Diagnostic| d.labels.iter().map(|l| l.span).collect::<Vec<_>>();
+    (a.code, &a.message) == (b.code, &b.message) && spans(a) == spans(b)
+}
+
+/// One elaboration of an item.
+struct MadeUp<'e, 'a> {
+    el: &'e mut Elab<'a>,
+    how: &'static Try,
+    dims: usize,
+    slots: usize,
+}
+
+impl MadeUp<'_, '_> {
+    /// `None` where an argument cannot be made up: then nothing is said.
+    fn item(&mut self, module: usize, item: &ItemKind) -> Option<()> {
+        let env = self.el.st.modules[module].env.clone();
+        match item {
+            ItemKind::Fn(def) if self.el.st.modules[module].vjps.contains_key(&def.name.text) => None,
+            ItemKind::Fn(def) => self.function(FnValue { def: def.clone(), env, owner: None, vjp: None }),
+            ItemKind::Model(def) => {
+                let given = def.dims.iter().rposition(|p| p.default.is_none()).map_or(0, |i| i + 1);
+                let dims =
+                    def.dims[..given].iter().map(|p| (Value::Dim(self.dim(&p.name.text)), p.name.span)).collect();
+                let mut hyper = HyperArgs::default();
+                for p in def.params.iter().filter(|p| p.default.is_none()) {
+                    let v = self.argument(p.ty.as_ref()?, &Scope::inside(&env))?;
+                    hyper.named.push((p.name.clone(), v, p.name.span));
+                }
+                let template = ModelTemplate {
+                    kind: TemplateKind::Item { def: def.clone(), role: Role::Model },
+                    env,
+                    dims: (given > 0).then_some(dims),
+                    hyper: Some(hyper),
+                    span: def.name.span,
+                };
+                let m = self.el.instantiate(&Rc::new(template), "").ok()?;
+                self.instance(&m)
+            }
+            _ => None,
+        }
+    }
+
+    fn instance(&mut self, m: &Rc<Instance>) -> Option<()> {
+        if let TemplateKind::Item { def, .. } = &m.template.kind {
+            let ModelBody::Members(list) = &def.body else { return None };
+            for member in list {
+                if let MemberKind::Fn(f) = &member.kind {
+                    self.function(FnValue { def: f.clone(), env: m.env.clone(), owner: Some(m.clone()), vjp: None });
+                }
+            }
+            return Some(());
+        }
+        // The first layer that says what it reads gets it; functions in front of it could get anything.
+        for i in 0..m.members.len() {
+            let Ok(Value::Instance(layer)) = self.el.member_at(m, i, m.span) else { continue };
+            if let Some(x) = self.input(&layer) {
+                let args = self.call(m.span, vec![(x, m.members[i].span)], m.env.clone());
+                return self.el.call_seq(m, i, args).ok().map(|_| ());
+            }
+        }
+        None
+    }
+
+    /// What a layer reads.
+    fn input(&mut self, m: &Rc<Instance>) -> Option<Value> {
+        match &m.template.kind {
+            TemplateKind::Item { def, .. } => {
+                let ModelBody::Members(list) = &def.body else { return None };
+                let mut forward = list.iter().filter_map(|x| match &x.kind {
+                    MemberKind::Fn(f) if &*f.name.text == "forward" => Some(f.clone()),
+                    _ => None,
+                });
+                let (Some(f), None) = (forward.next(), forward.next()) else { return None };
+                let (first, rest) = f.params.split_first()?;
+                let one = rest.iter().all(|p| p.default.is_some());
+                let scope = Scope::inside(&m.env);
+                first.ty.as_ref().filter(|_| one).and_then(|t| self.argument(t, &scope))
+            }
+            _ => match self.el.member_at(m, 0, m.span).ok().filter(|_| !m.members.is_empty())? {
+                Value::Instance(first) => self.input(&first),
+                _ => None,
+            },
+        }
+    }
+
+    fn function(&mut self, f: FnValue) -> Option<()> {
+        let scope = Scope::inside(&f.env);
+        let span = f.def.name.span;
+        let mut args = self.call(span, vec![], f.env.clone());
+        let given: &[ast::DimParam] = match f.def.dims.iter().rposition(|p| p.default.is_none()) {
+            Some(i) => &f.def.dims[..=i],
+            None => &[],
+        };
+        let mut dims = vec![];
+        for p in given {
+            let d = Value::Dim(self.dim(&p.name.text));
+            scope.bind(&p.name.text, d.clone(), false, p.name.span);
+            dims.push((d, p.name.span));
+        }
+        args.dims = (!dims.is_empty()).then_some(dims);
+        for p in f.def.params.iter().filter(|p| p.default.is_none()) {
+            let v = self.argument(p.ty.as_ref()?, &scope)?;
+            args.named.push((p.name.clone(), v, p.name.span));
+        }
+        self.el.call_fn(&Rc::new(f), args).ok().map(|_| ())
+    }
+
+    fn call(&self, span: Span, pos: Vec<(Value, Span)>, env: Env) -> CallArgs {
+        CallArgs { span, callee: span, dims: None, pos, named: vec![], expect: None, env }
+    }
+
+    /// A dim of a made-up size.
+    fn dim(&mut self, name: &str) -> Dim {
+        let size = (self.how.size)(self.dims);
+        self.dims += 1;
+        self.el.fresh_dim(size, Some(name.into()), None)
+    }
+
+    /// A value of a type; names that the type mentions first get sizes.
+    fn argument(&mut self, ty: &Ty, scope: &Env) -> Option<Value> {
+        let (dtype, shape) = match &ty.kind {
+            TyKind::Fn(_) => return None,
+            TyKind::Tuple(parts) => {
+                let parts: Option<Vec<Value>> = parts.iter().map(|t| self.argument(t, scope)).collect();
+                return Some(Value::Tuple(Rc::new(parts?)));
+            }
+            TyKind::Tensor { dtype, shape } => (dtype, shape),
+        };
+        if let (Some(DtypeName::Named(n)), None) = (dtype, shape)
+            && matches!(&*n.text, "float" | "num" | "any")
+        {
+            return Some(Value::Float(0.5));
+        }
+        if let Some(DtypeName::Idx(e)) = dtype {
+            self.names(*e, scope);
+        }
+        for item in shape.iter().flatten() {
+            match item {
+                ShapeItem::Dim(e) => self.names(*e, scope),
+                ShapeItem::Row(name, span) => {
+                    let text = name.as_ref().map(|n| &*n.text);
+                    if matches!(self.el.lookup_row(text, *span, scope), Ok(None)) {
+                        let key = row_key(text);
+                        let axes = self.how.row.iter();
+                        let axes = axes.map(|n| Value::Dim(self.el.fresh_dim(*n, Some(key.clone()), None))).collect();
+                        scope.bind(&key, Value::List(Rc::new(axes)), false, *span);
+                    }
+                }
+            }
+        }
+        match self.el.ty(ty, scope).ok()? {
+            Type::Int => Some(Value::Int((self.how.size)(self.dims) as i64)),
+            Type::Tensor(t) => {
+                let (dims, elem) = (t.known()?, t.elem_or_f32());
+                self.el.check_shape(&dims, ty.span).ok()?;
+                self.slots += 1;
+                let ty = TensorTy::new(elem.dtype(), dims.iter().map(|d| d.size));
+                let name: Arc<str> = format!("made.up.{}", self.slots).into();
+                let id = self.el.b.input(Slot { name, kind: SlotKind::Data, ty });
+                Some(Value::Tensor(self.el.tensor(id, elem, dims)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives sizes to the dim names of an expression that have none.
+    fn names(&mut self, e: ExprId, scope: &Env) {
+        let ast = self.el.ast;
+        match &ast.expr(e).kind {
+            ExprKind::Name(n) => match self.el.lookup(n, ast.span(e), scope) {
+                Ok(Some(Value::Hole(h))) => {
+                    let d = self.dim(n);
+                    self.el.solve(&h, &d);
+                }
+                Ok(Some(Value::Dim(_) | Value::Int(_))) | Err(_) => {}
+                _ => {
+                    let d = self.dim(n);
+                    scope.bind(n, Value::Dim(d), false, ast.span(e));
+                }
+            },
+            ExprKind::Unary(_, a) => self.names(*a, scope),
+            ExprKind::Binary { lhs, rhs, .. } => {
+                self.names(*lhs, scope);
+                self.names(*rhs, scope);
+            }
+            _ => {}
+        }
+    }
+}
