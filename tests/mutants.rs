@@ -43,6 +43,7 @@ const FIRST: &[(&str, &str, &[&str])] = &[
     ("exec", "nn_runtime", &["exec::"]),
     ("data", "nn_runtime", &["data::"]),
     ("data", "data_files", &[]),
+    ("data", "nn_runtime", &["train::"]),
     ("weights", "weight_files", &[]),
     ("checkpoint", "nn_runtime", &["train::", "checkpoint::"]),
     ("train", "nn_runtime", &["train::"]),

@@ -32,13 +32,15 @@ pub const ASSEMBLE: u64 = 4096;
 
 /// Is the value put together from parts, one launch each?
 pub fn assembled(nodes: &Nodes, v: ValueId) -> bool {
-    matches!(nodes.g.op(v), Op::Concat { .. } | Op::Pad { .. }) && nodes.g.ty(v).numel() >= ASSEMBLE
+    matches!(nodes.g.op(v), Op::Concat { .. } | Op::Pad { .. })
+        && nodes.g.ty(v).numel() >= ASSEMBLE
+        && !nn_runtime::mutant!("cost.assembled")
 }
 
 /// Should a consumer move into its producer's kernel?
 pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
     // R9: updates stay apart, so that those of all parameters become one launch.
-    if a.update != b.update && !nn_runtime::mutant!("cost.updates") {
+    if a.update != b.update {
         return false;
     }
     // R3 for scatters would put work into an ordered loop.
@@ -51,7 +53,7 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
     let reduces = |g: &Group| g.reduced.contains(&true);
     // Rows that are not innermost run as a sequence; what reads the finished reduction per element would need a second
     // sequence that computes everything again (R7), so it becomes a kernel of its own.
-    if reduces(a) && !row_wise(nodes, a) && full(b) {
+    if reduces(a) && !row_wise(nodes, a) && full(b) && !nn_runtime::mutant!("cost.columns") {
         return false;
     }
     a.members.len() + b.members.len() <= 512

@@ -358,6 +358,10 @@ mod tests {
         let a = Ix::Lin(lin(5, &[(0, 784), (1, 28)]));
         let (q, r) = div_rem(&mut cx, &a, 784);
         assert_eq!((q, r), (Ix::Lin(lin(0, &[(0, 1)])), Ix::Lin(lin(5, &[(1, 28)]))));
+        // One too many is not a remainder.
+        let edge = Ix::Lin(lin(1, &[(1, 1)]));
+        assert!(matches!(div_rem(&mut cx, &edge, 28), (Ix::Part(_), Ix::Part(_))));
+        assert_eq!(div_rem(&mut cx, &edge, 29), (konst(0), edge));
         let over = Ix::Lin(lin(40, &[(0, 784), (1, 28)]));
         let (q, r) = div_rem(&mut cx, &over, 784);
         assert!(matches!((&q, &r), (Ix::Part(_), Ix::Part(_))));

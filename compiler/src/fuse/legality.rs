@@ -26,7 +26,7 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> Option<Group> {
         }
         for d in nodes.demands(v, m, &mut Marks(&b.sizes)) {
             let Some(p) = a.members.get(&d.leaf) else { continue };
-            if d.hard && !nn_runtime::mutant!("fuse.hard") {
+            if d.hard {
                 return None;
             }
             let at = lins_or_none(&d.at)?;
@@ -218,7 +218,7 @@ fn finish(nodes: &Nodes, g: Group) -> Option<Group> {
     let any_reduced = g.reduced.contains(&true);
     for m in g.members.values() {
         // Every reduction runs over the same axes, and every other member is per iteration or per row.
-        if !m.red.is_empty() && vars(&m.red) != g.reduced {
+        if !m.red.is_empty() && vars(&m.red) != g.reduced && !nn_runtime::mutant!("fuse.same_axes") {
             return None;
         }
         let on = vars(&m.map);

@@ -383,9 +383,16 @@ impl Maker {
 
     /// A value and itself, elsewhere.
     fn twist(&mut self) {
-        let Some((v, k)) = self.find(|t, _| t.dtype == DType::F32 && t.rank() > 1) else { return };
+        let Some((v, k)) = self.find(|t, _| t.dtype == DType::F32 && t.rank() > 0) else { return };
         let ty = self.b.ty(v).clone();
         let rank = ty.rank() as u32;
+        if rank == 1 {
+            // Every element with every element.
+            let n = ty.shape[0];
+            let v = self.b.ew(Ew::Tanh, &[v]);
+            let (rows, cols) = (self.b.broadcast(v, &[n, n], &[0]), self.b.broadcast(v, &[n, n], &[1]));
+            return self.emit(Op::Ew(Ew::Add), &[rows, cols], Known { bound: 2.0, exact: false });
+        }
         let (i, j) = (self.r.below(rank as usize) as u32, self.r.below(rank as usize) as u32);
         let mut perm: Vec<u32> = (0..rank).collect();
         perm.swap(i as usize, j as usize);

@@ -172,8 +172,9 @@ impl Maker {
     }
 
     fn number(&mut self, d: DType) -> f64 {
-        let liked = [1.0, -1.0, 2.0, 3.0, 0.0, -0.0, 0.5, 8.0, 0.125, 1.5, 0.1];
-        let x = round(d, if self.r.one_in(2) { *self.r.pick(&liked) } else { *self.r.pick(&edges(d)) });
+        // Mostly numbers that mean something to an op: what leaves its operand alone, or seems to take it away.
+        let liked = [1.0, -1.0, 0.0, -0.0, 2.0, 3.0, 0.5, 8.0, 1.5];
+        let x = round(d, if self.r.one_in(4) { *self.r.pick(&edges(d)) } else { *self.r.pick(&liked) });
         if d.is_float() { x } else { x + 0.0 }
     }
 

@@ -18,7 +18,7 @@ use nn_runtime::dtype::DType;
 
 /// How often each pattern must meet its rule, on how many draws at least, and at most.
 const FIRED: u64 = 8;
-const DRAWS: u64 = 120;
+const DRAWS: u64 = 200;
 const MOST: u64 = 40_000;
 
 fn compare(what: &str, before: &Graph, after: &Graph, feeds: &Feeds, ulps: u32) {

@@ -280,6 +280,7 @@ fn layout_of(plan: &Plan, uses: &View<'_>, v: ValueId) -> Strides {
     // Random bits are made in row-major order, and scatters compute row-major places.
     if plan.group_of[v.idx()]
         .is_some_and(|i| matches!(plan.groups[i as usize].anchor, Some(Anchor::Rng(_) | Anchor::Scatter(_))))
+        && !nn_runtime::mutant!("sched.layout")
     {
         return plain;
     }
@@ -289,7 +290,7 @@ fn layout_of(plan: &Plan, uses: &View<'_>, v: ValueId) -> Strides {
             continue;
         }
         match g.op(n) {
-            Op::Permute(p) if perm.is_none_or(|q| q == p || nn_runtime::mutant!("sched.layout")) => perm = Some(p),
+            Op::Permute(p) if perm.is_none_or(|q| q == p) => perm = Some(p),
             _ => return plain,
         }
     }

@@ -175,6 +175,7 @@ pub static SLICE: OpSpec = OpSpec {
         vec![
             Sample::smooth(s(&[1, 0], &[3, 4], &[1, 1]), vec![x(&[4, 4])]),
             Sample::smooth(s(&[1, 0], &[7, 3], &[3, 2]), vec![x(&[8, 3])]),
+            Sample::smooth(s(&[1], &[9], &[3]), vec![x(&[9])]),
         ]
     },
 };

@@ -361,3 +361,24 @@ fn reductions_over_nothing() {
         }
     }
 }
+
+/// The first NaN of a row is its extreme, whichever lane it is in.
+#[test]
+fn extremes_of_rows_with_nan() {
+    for axis in [0, 1] {
+        let mut b = Builder::new("t");
+        let (x, _) = input(&mut b, "x", SlotKind::Data, F, &[5, 37]);
+        for (kind, arg) in [(ReduceKind::Max, ArgKind::Max), (ReduceKind::Min, ArgKind::Min)] {
+            let best = b.reduce(kind, x, &[axis]);
+            let at = b.arg_reduce(arg, x, axis);
+            b.output(kind.name(), best);
+            b.output(&format!("arg{}", arg.name()), at);
+        }
+        let g = b.finish();
+        let mut f = feeds(&g, 11);
+        for i in [0, 40, 72, 73, 74, 130, 184] {
+            f.slots[0].data[i] = f64::NAN;
+        }
+        differ(&g, &f).unwrap_or_else(|why| panic!("axis {axis}: {why}"));
+    }
+}
