@@ -6,15 +6,15 @@
 //! the finding must be gone, and nothing new may be found. Out: one test a file. `NN_BLESS=1` rewrites the comments. It
 //! stands with the workspace because findings come from every phase of the compiler.
 
+#[path = "common/made_up.rs"]
+mod made_up;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use nn_compiler::diag::{Diagnostic, Severity, edited};
 use nn_compiler::report;
 use nn_compiler::sema::train;
 use nn_compiler::sema::units::{Options, Program};
 use nn_compiler::source::SourceMap;
-use nn_runtime::data::{ColumnSpec, Header, SourceSpec};
-use nn_runtime::dtype::DType;
-use nn_runtime::error::DataError;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -59,28 +59,9 @@ fn check(name: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
 fn elaborate(text: &str) -> (SourceMap, Vec<Diagnostic>) {
     let (program, mut found) = Program::load("main.nn", text, &|path, _| Err(format!("no file `{path}`")));
     if !report::any_error(&found) {
-        found.extend(train::check(&program, &Options { seed: None, header: &header }).1);
+        found.extend(train::check(&program, &Options { seed: None, header: &made_up::header }).1);
     }
     (program.sources, found)
-}
-
-fn header(spec: &SourceSpec) -> Result<Header, DataError> {
-    let column = |name: &str, dtype, shape: &[u64]| ColumnSpec { name: name.into(), dtype, shape: shape.to_vec() };
-    let (rows, columns) = match spec {
-        SourceSpec::Idx { .. } => {
-            (60_000, vec![column("image", DType::U8, &[28, 28]), column("label", DType::U8, &[])])
-        }
-        SourceSpec::Csv { columns: Some(c), .. } => {
-            let shape = |w: &u64| if *w == 1 { vec![] } else { vec![*w] };
-            (1000, c.iter().map(|(n, w)| column(n, DType::I32, &shape(w))).collect())
-        }
-        SourceSpec::Table { columns } => {
-            let rows = columns.first().map_or(0, |c| c.shape[0]);
-            (rows, columns.iter().map(|c| column(&c.name, c.dtype, &c.shape[1..])).collect())
-        }
-        _ => return Err(DataError::new("E0403", spec.name(), "there is no such file")),
-    };
-    Ok(Header { rows, columns })
 }
 
 fn spec(name: &str, path: &Path) -> Result<(), Failed> {

@@ -21,3 +21,4 @@ pub mod sched;
 pub mod codegen;
 pub mod driver;
 pub mod cli;
+pub mod manual;

@@ -5,7 +5,7 @@
 //! signature.
 
 use super::cx::{CallArgs, Elab, Env, R};
-use super::signature::{Brackets, Fit, Given, How, Kind, Signature};
+use super::signature::{Brackets, Fit, Given, How, Kind, Param, Signature};
 use super::tensor::Opd;
 use super::tensor::axes;
 use super::value::{AxisType, Dim, Tensor, Type, Value};
@@ -77,7 +77,7 @@ impl Args {
         for (p, list) in sig.forms[form].iter().zip(given) {
             let mut out = vec![];
             for g in list {
-                let v = if p.kind.is_evaluated() { el.eval(g.value, env) } else { word(el, sig, p.kind, g.value) };
+                let v = if p.kind.is_evaluated() { el.eval(g.value, env) } else { word(el, sig, p, g.value) };
                 match v {
                     Ok(value) => out.push(Given { value, span: g.span, name: g.name }),
                     Err(e) => failed = Some(e),
@@ -251,7 +251,8 @@ impl Args {
 }
 
 /// An argument that is a word and not a value.
-fn word(el: &mut Elab<'_>, sig: &'static Signature, kind: Kind, e: ast::ExprId) -> R<Value> {
+fn word(el: &mut Elab<'_>, sig: &'static Signature, p: &Param, e: ast::ExprId) -> R<Value> {
+    let kind = p.kind;
     let text = match &el.ast.expr(e).kind {
         ExprKind::Name(n) => Some(n.to_string()),
         ExprKind::Field { base, name } if kind == Kind::Watched => match &el.ast.expr(*base).kind {
@@ -263,14 +264,16 @@ fn word(el: &mut Elab<'_>, sig: &'static Signature, kind: Kind, e: ast::ExprId) 
     let fits = |t: &str| kind != Kind::Direction || matches!(t, "min" | "max");
     match text {
         Some(t) if fits(&t) => Ok(Value::Str(t.into())),
+        // What there is to watch is known where it is looked up.
+        _ if kind == Kind::Watched => Ok(Value::Str(el.text(el.ast.span(e)).into())),
         _ => {
             let what = match kind {
-                Kind::Part => "the name of a part is expected here",
-                Kind::ColumnName => "the name of a column is expected here",
-                Kind::Direction => "`min` or `max` is expected here",
-                _ => "the name of a loss or metric is expected here",
+                Kind::Part => "the name of a part",
+                Kind::ColumnName => "the name of a column",
+                Kind::Direction => "`min` or `max`",
+                _ => "the name of a loss or metric",
             };
-            let d = Diagnostic::error("E0212", el.ast.span(e), what);
+            let d = Diagnostic::error("E0212", el.ast.span(e), format!("`{}` takes {what}", p.name));
             Err(el.error(sig.explain(d)))
         }
     }

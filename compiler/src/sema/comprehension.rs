@@ -126,9 +126,12 @@ pub fn outer(el: &Elab<'_>, d: &Dim) -> Dim {
     axis.unwrap_or_else(|| d.clone())
 }
 
+/// Reducers: `sum[i](x[i])`.
+pub const REDUCERS: &[&str] = &["sum", "mean", "max", "min", "prod", "any", "all", "argmax", "logsumexp"];
+
 /// Is `name[..](..)` a reducer?
 pub fn is_reducer(name: &str) -> bool {
-    matches!(name, "sum" | "mean" | "max" | "min" | "prod" | "any" | "all" | "argmax" | "logsumexp")
+    REDUCERS.contains(&name)
 }
 
 /// Evaluates a body in its iteration space; the result has the given variables as axes, in order.

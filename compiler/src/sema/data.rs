@@ -4,7 +4,8 @@
 //! field a small graph of one example that `batch.rs` replays in each step graph, where it fuses with what follows.
 
 use super::batch::{self, Batch, Unbatchable};
-use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind, nearest};
+use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
+use super::sources::{self, Parts};
 use super::tensor::classes::{self, ClassCheck};
 use super::units::{ComputedIds, DataInfo, Options};
 use super::value::{DataRef, Dim, Elem, Tensor, Value};
@@ -13,10 +14,10 @@ use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
-use crate::syntax::ast::{self, Arg, DataEntry, DtypeName, ExprId, ExprKind, Ty, TyKind};
+use crate::syntax::ast::{self, DataEntry, DtypeName, ExprId, ExprKind, Ty, TyKind};
 use nn_runtime::data::check::RangeCheck;
-use nn_runtime::data::split::{SplitFrom, SplitSpec, counts};
-use nn_runtime::data::{ColumnSpec, Header, SourceSpec, TableColumn};
+use nn_runtime::data::split::{SplitFrom, counts};
+use nn_runtime::data::{ColumnSpec, Header, SourceSpec};
 use nn_runtime::dtype::DType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,33 +48,6 @@ pub struct DataPlan {
     pub drawn: bool,
 }
 
-/// Settings of `data`.
-const SETTINGS: &[&str] = &["source", "train", "val", "test"];
-/// Sources of the language.
-const SOURCES: &[&str] = &["idx", "csv", "npy", "npz", "table", "rows", "split", "tail"];
-/// Sources of the language that are not there yet.
-const LATER: &[&str] = &["images", "chars", "bytes", "tokens", "text"];
-
-/// Parts and sources while they are read.
-#[derive(Default)]
-struct Parts {
-    sources: Vec<SourceSpec>,
-    spans: Vec<Span>,
-    splits: Vec<SplitSpec>,
-    places: Vec<Span>,
-    drawn: bool,
-}
-
-/// Is this the name of a part of `data`?
-pub(super) fn is_setting(name: &str) -> bool {
-    SETTINGS.contains(&name)
-}
-
-/// The parts that a `data` item can have.
-pub(super) fn parts() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().copied()
-}
-
 impl Elab<'_> {
     /// Elaborates a `data` item.
     pub fn data_plan(&mut self, d: &DataRef, o: &Options<'_>, span: Span) -> R<DataPlan> {
@@ -86,7 +60,7 @@ impl Elab<'_> {
         for entry in &def.entries {
             match entry {
                 DataEntry::Setting(s) => {
-                    if let Err(e) = self.part(s, &env, &mut parts) {
+                    if let Err(e) = sources::part(self, s, &env, &mut parts) {
                         failed = Some(e);
                     }
                 }
@@ -202,211 +176,6 @@ impl Elab<'_> {
             env.bind(&p.name.text, v, false, p.name.span);
         }
         Ok(())
-    }
-
-    /// `train = idx(...)` and the like.
-    fn part(&mut self, s: &ast::Setting, env: &Env, parts: &mut Parts) -> R<()> {
-        let name = &*s.name.text;
-        if !SETTINGS.contains(&name) {
-            let d = Diagnostic::error("E0212", s.name.span, format!("data has no setting `{name}`"));
-            let d = match nearest(name, SETTINGS.iter().copied()) {
-                Some(near) => d.help(format!("did you mean `{near}`?")),
-                None => d.note(format!("it has: {}", SETTINGS.join(", "))),
-            };
-            return Err(self.error(d));
-        }
-        let name = if name == "source" { "train" } else { name };
-        if parts.splits.iter().any(|p| p.name == name) {
-            return self.err("E0208", s.name.span, format!("the part `{name}` is defined twice"));
-        }
-        let from = self.split_from(s.value, env, parts)?;
-        parts.splits.push(SplitSpec { name: name.to_owned(), from });
-        parts.places.push(self.ast.span(s.value));
-        Ok(())
-    }
-
-    fn split_from(&mut self, e: ExprId, env: &Env, parts: &mut Parts) -> R<SplitFrom> {
-        let span = self.ast.span(e);
-        let ast = self.ast;
-        let (name, args) = match &ast.expr(e).kind {
-            ExprKind::Call { callee, args } => match &ast.expr(*callee).kind {
-                ExprKind::Name(n) => (n.clone(), args),
-                _ => return self.err("E0212", span, "a source is expected: `csv(\"file.csv\")`"),
-            },
-            _ => {
-                let d = Diagnostic::error("E0212", span, "a source is expected")
-                    .help("`csv(\"file.csv\")`, `idx(\"images\", \"labels\")`, `split(train, 0.1, seed: 1)`");
-                return Err(self.error(d));
-            }
-        };
-        match &*name {
-            "split" | "tail" => {
-                let mut a = Args::new(args);
-                let of = match a.take("of") {
-                    Some(e) => self.part_number(e, parts)?,
-                    None => return self.err("E0208", span, format!("`{name}` needs the part it takes rows from")),
-                };
-                let fraction = match a.take("fraction") {
-                    Some(e) => {
-                        let v = self.eval(e, env)?;
-                        let x = self.as_float(&v, ast.span(e), "the fraction")?;
-                        if !(x > 0.0 && x < 1.0) {
-                            let message = format!("the fraction must lie between 0 and 1, found {x}");
-                            return self.err("E0212", ast.span(e), message);
-                        }
-                        x
-                    }
-                    None => return self.err("E0208", span, format!("`{name}` needs a fraction: `{name}(train, 0.1)`")),
-                };
-                if &*name == "tail" {
-                    a.end(self)?;
-                    return Ok(SplitFrom::Tail { of, fraction });
-                }
-                let seed = self.seed_arg(a.named("seed"), env)?;
-                let stratify = match a.named("stratify") {
-                    None => None,
-                    Some(e) => match &ast.expr(e).kind {
-                        ExprKind::Name(n) => Some(n.to_string()),
-                        _ => return self.err("E0212", ast.span(e), "`stratify:` takes the name of a column"),
-                    },
-                };
-                a.end(self)?;
-                Ok(SplitFrom::Random { of, fraction, seed, stratify })
-            }
-            n if LATER.contains(&n) => Err(self.limit(span, &format!("the source `{n}`"))),
-            n if !SOURCES.contains(&n) => {
-                let d = Diagnostic::error("E0212", span, format!("unknown source `{n}`"));
-                let d = match nearest(n, SOURCES.iter().copied()) {
-                    Some(near) => d.help(format!("did you mean `{near}`?")),
-                    None => d.note(format!("sources: {}", SOURCES.join(", "))),
-                };
-                Err(self.error(d))
-            }
-            _ => {
-                let spec = self.source(&name, args, span, env, parts)?;
-                // One file is one source, however many parts name it.
-                let known = parts.sources.iter().position(|s| *s == spec);
-                Ok(SplitFrom::Source(known.unwrap_or_else(|| {
-                    parts.sources.push(spec);
-                    parts.spans.push(span);
-                    parts.sources.len() - 1
-                })))
-            }
-        }
-    }
-
-    fn part_number(&mut self, e: ExprId, parts: &Parts) -> R<usize> {
-        let span = self.ast.span(e);
-        let name = match &self.ast.expr(e).kind {
-            ExprKind::Name(n) if &**n == "source" => "train".to_owned(),
-            ExprKind::Name(n) => n.to_string(),
-            _ => return self.err("E0212", span, "the name of a part is expected: `split(train, 0.1)`"),
-        };
-        match parts.splits.iter().position(|s| s.name == name) {
-            Some(i) => Ok(i),
-            None => self.err("E0212", span, format!("no part `{name}` is defined above")),
-        }
-    }
-
-    fn seed_arg(&mut self, e: Option<ExprId>, env: &Env) -> R<u64> {
-        let Some(e) = e else { return Ok(0) };
-        let v = self.eval(e, env)?;
-        let n = self.as_int(&v, self.ast.span(e), "a seed")?;
-        Ok(n as u64)
-    }
-
-    fn source(&mut self, name: &str, args: &[Arg], span: Span, env: &Env, parts: &mut Parts) -> R<SourceSpec> {
-        let mut a = Args::new(args);
-        let path = |el: &mut Self, e: Option<ExprId>| match e {
-            Some(e) => {
-                let v = el.eval(e, env)?;
-                Ok::<_, Reported>(el.as_str(&v, el.ast.span(e), "a path")?.to_string())
-            }
-            None => el.err("E0208", span, format!("`{name}` needs the path of a file")),
-        };
-        let spec = match name {
-            "idx" => {
-                let mut files = vec![path(self, a.take("file"))?];
-                while let Some(e) = a.take("") {
-                    files.push(path(self, Some(e))?);
-                }
-                SourceSpec::Idx { files }
-            }
-            "npy" => SourceSpec::Npy { file: path(self, a.take("file"))? },
-            "npz" => SourceSpec::Npz { file: path(self, a.take("file"))? },
-            "csv" => {
-                let file = path(self, a.take("file"))?;
-                let skip = match a.named("skip") {
-                    Some(e) => {
-                        let v = self.eval(e, env)?;
-                        let n = self.as_int(&v, self.ast.span(e), "`skip`")?;
-                        match u64::try_from(n) {
-                            Ok(n) => n,
-                            Err(_) => return self.err("E0212", self.ast.span(e), "`skip` must not be negative"),
-                        }
-                    }
-                    None => 0,
-                };
-                let columns = match a.named("columns") {
-                    None => None,
-                    Some(e) => {
-                        let at = self.ast.span(e);
-                        let Value::Record(fields) = self.eval(e, env)? else {
-                            return self.err(
-                                "E0212",
-                                at,
-                                "`columns:` takes names and widths: `{ pixels: 64, label: 1 }`",
-                            );
-                        };
-                        let mut out = vec![];
-                        for (n, v) in fields.iter() {
-                            let d = self.as_dim(v, at, "the width of a column")?;
-                            out.push((n.to_string(), d.size));
-                        }
-                        Some(out)
-                    }
-                };
-                SourceSpec::Csv { file, skip, columns }
-            }
-            "rows" => {
-                let Some(e) = a.take("n") else {
-                    return self.err("E0208", span, "`rows` needs the number of rows: `rows(2000, seed: 1)`");
-                };
-                let v = self.eval(e, env)?;
-                let n = self.as_dim(&v, self.ast.span(e), "the number of rows")?.size;
-                if n > 1 << 24 {
-                    return self.err("E0902", self.ast.span(e), format!("{n} rows; at most {} are possible", 1 << 24));
-                }
-                parts.drawn = true;
-                SourceSpec::Rows { n, seed: self.seed_arg(a.named("seed"), env)? }
-            }
-            _ => {
-                let mut columns = vec![];
-                while let Some(arg) = a.next_named() {
-                    let (n, e) = arg;
-                    let at = self.ast.span(e);
-                    let v = self.eval(e, env)?;
-                    let Some((shape, values, float)) = super::cx::numbers(&v) else {
-                        return self.err(
-                            "E0212",
-                            at,
-                            "a column of `table` is a list of numbers, or of lists of one length",
-                        );
-                    };
-                    if shape.is_empty() {
-                        return self.err("E0212", at, "a column of `table` is a list, one entry for each row");
-                    }
-                    let dtype = if float { DType::F32 } else { DType::I32 };
-                    columns.push(TableColumn { name: n.to_string(), dtype, shape, values });
-                }
-                if columns.is_empty() {
-                    return self.err("E0212", span, "`table` needs columns: `table(x: [[0, 1]], y: [1])`");
-                }
-                SourceSpec::Table { columns }
-            }
-        };
-        a.end(self)?;
-        Ok(spec)
     }
 
     /// Opens the sources; all of them must have the columns of the first.
@@ -648,47 +417,4 @@ fn misfit(a: &[ColumnSpec], b: &[ColumnSpec]) -> Option<String> {
         .zip(b)
         .find(|(a, b)| a != b)
         .map(|(a, b)| format!("`{}` {}{:?} and `{}` {}{:?}", a.name, a.dtype, a.shape, b.name, b.dtype, b.shape))
-}
-
-/// Arguments of a source, as syntax.
-struct Args<'a> {
-    rest: Vec<&'a Arg>,
-}
-
-impl<'a> Args<'a> {
-    fn new(args: &'a [Arg]) -> Self {
-        Args { rest: args.iter().collect() }
-    }
-
-    /// The argument of a name, or the next without one.
-    fn take(&mut self, name: &str) -> Option<ExprId> {
-        self.named(name).or_else(|| {
-            let i = self.rest.iter().position(|a| a.name.is_none())?;
-            Some(self.rest.remove(i).value)
-        })
-    }
-
-    fn named(&mut self, name: &str) -> Option<ExprId> {
-        let i = self.rest.iter().position(|a| a.name.as_ref().is_some_and(|n| &*n.text == name))?;
-        Some(self.rest.remove(i).value)
-    }
-
-    fn next_named(&mut self) -> Option<(Arc<str>, ExprId)> {
-        let i = self.rest.iter().position(|a| a.name.is_some())?;
-        let a = self.rest.remove(i);
-        a.name.as_ref().map(|n| (n.text.clone(), a.value))
-    }
-
-    fn end(&self, el: &mut Elab<'_>) -> R<()> {
-        match self.rest.first() {
-            None => Ok(()),
-            Some(a) => {
-                let (span, what) = match &a.name {
-                    Some(n) => (n.span, format!("no argument `{}` is known here", n.text)),
-                    None => (el.ast.span(a.value), "one argument too many".to_owned()),
-                };
-                el.err("E0208", span, what)
-            }
-        }
-    }
 }

@@ -7,8 +7,8 @@
 //! Elaboration notes every path that it asks for, so what can be set is never written down a second time.
 
 use super::cx::{Elab, R, nearest};
-use super::data;
 use super::settings;
+use super::sources;
 use super::units::{Program, State};
 use super::value::Value;
 use crate::diag::{Diagnostic, Severity};
@@ -139,7 +139,7 @@ impl Program {
             });
             return Ok(None);
         }
-        let Some((item, part)) = path.split_once('.').filter(|(_, part)| data::is_setting(part)) else {
+        let Some((item, part)) = path.split_once('.').filter(|(_, part)| sources::is_part(part)) else {
             return Ok(Some(o));
         };
         let part = if part == "source" { "train" } else { part };
@@ -326,7 +326,7 @@ impl Elab<'_> {
                 super::names::ItemRef::Const(_) | super::names::ItemRef::Dim(..) => {
                     names.insert(name.to_string());
                 }
-                super::names::ItemRef::Data(_) => names.extend(data::parts().map(|p| format!("{name}.{p}"))),
+                super::names::ItemRef::Data(_) => names.extend(sources::parts().map(|p| format!("{name}.{p}"))),
                 _ => {}
             }
         }

@@ -2,8 +2,10 @@
 //!
 //! In: the item's settings, overrides and the data's row counts. Out: a [`TrainUnit`] without its parameters.
 
+use super::args::Args;
 use super::cx::{Elab, Env, R, nearest};
 use super::data::DataPlan;
+use super::signature::{Form, Kind, Setting, Signature, key, need, sig};
 use super::units::{BatchSize, Monitor, Options, Save, TrainUnit};
 use super::value::Value;
 use crate::diag::Diagnostic;
@@ -13,36 +15,188 @@ use nn_runtime::targets::Targets;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Settings that this compiler has.
-const SETTINGS: &[&str] = &[
-    "batch",
-    "epochs",
-    "steps",
-    "seed",
-    "clip",
-    "loss",
-    "metrics",
-    "optimizer",
-    "save",
-    "stop",
-    "load",
-    "freeze",
-    "trainable",
-    "precision",
-    "accumulate",
+/// Settings of `train`.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "loss",
+        takes: "one number",
+        default: "needed",
+        doc: "What training makes small. A `mean` (such as `cross_entropy` gives) counts exactly in ragged batches; another \
+              number of a batch is weighted by its rows.",
+        example: "loss = cross_entropy(m(x), y)",
+        many: false,
+    },
+    Setting {
+        name: "optimizer",
+        takes: "an optimizer",
+        default: "needed",
+        doc: "The update rule. With a selector (`optimizer m.fc = Sgd(lr: 0.1)`) of those parameters; the most specific one \
+              owns a parameter.",
+        example: "optimizer = Adam(lr: 1e-3)",
+        many: true,
+    },
+    Setting {
+        name: "batch",
+        takes: "int or `full`",
+        default: "needed",
+        doc: "Rows of a step; `full` is all rows in one step.",
+        example: "batch = 32",
+        many: false,
+    },
+    Setting {
+        name: "epochs",
+        takes: "int",
+        default: "needed, or `steps`",
+        doc: "How often training passes over all rows.",
+        example: "epochs = 10",
+        many: false,
+    },
+    Setting {
+        name: "steps",
+        takes: "int",
+        default: "needed, or `epochs`",
+        doc: "How many steps training makes.",
+        example: "steps = 1000",
+        many: false,
+    },
+    Setting {
+        name: "metrics",
+        takes: "{ name: number }",
+        default: "none",
+        doc: "What evaluation measures: numbers of a batch (a `mean` counts exactly), or metrics with state such as \
+              `F1[2](m(x), y)`.",
+        example: "metrics = { acc: accuracy(m(x), y) }",
+        many: false,
+    },
+    Setting {
+        name: "seed",
+        takes: "int",
+        default: "0",
+        doc: "The seed of initial weights, of the order of rows and of draws; `--seed` goes before it.",
+        example: "seed = 1",
+        many: false,
+    },
+    Setting {
+        name: "clip",
+        takes: "number",
+        default: "none",
+        doc: "Scales the gradients of a step so that their norm, over all parameters, is at most this.",
+        example: "clip = 1.0",
+        many: false,
+    },
+    Setting {
+        name: "save",
+        takes: "`last(..)` or `best(..)`",
+        default: "nothing is saved",
+        doc: "Writes the weights in safetensors format, below `--out`.",
+        example: "save = last(\"m.safetensors\")",
+        many: false,
+    },
+    Setting {
+        name: "stop",
+        takes: "`patience(..)`",
+        default: "never",
+        doc: "Ends training early.",
+        example: "stop = patience(3, on: val.loss)",
+        many: false,
+    },
+    Setting {
+        name: "load",
+        takes: "text",
+        default: "nothing is loaded",
+        doc: "The file that the model's weights start from, in safetensors format under PyTorch's names.",
+        example: "load = \"m.safetensors\"",
+        many: true,
+    },
+    Setting {
+        name: "freeze",
+        takes: "a selector or a list of them",
+        default: "none",
+        doc: "Parameters that are not trained.",
+        example: "freeze = m.fc",
+        many: true,
+    },
+    Setting {
+        name: "trainable",
+        takes: "a selector or a list of them",
+        default: "all",
+        doc: "The only parameters that are trained.",
+        example: "trainable = m.fc",
+        many: true,
+    },
+    Setting {
+        name: "precision",
+        takes: "`f32`",
+        default: "f32",
+        doc: "The type of computations; other types are E0901.",
+        example: "precision = f32",
+        many: false,
+    },
+    Setting {
+        name: "accumulate",
+        takes: "int",
+        default: "1",
+        doc: "Batches of a step; more than one is E0901.",
+        example: "accumulate = 1",
+        many: false,
+    },
 ];
+
+/// A call that is the value of a setting.
+pub struct Choice {
+    /// The setting.
+    pub setting: &'static str,
+    /// Its name and parameters.
+    pub sig: Signature,
+    /// What it means.
+    pub doc: &'static str,
+    /// A call.
+    pub example: &'static str,
+}
+
+const BEST: &[Form] =
+    &[&[need("file", Kind::Text), key("on", Kind::Watched, "the loss"), key("mode", Kind::Direction, "by the metric")]];
+const PATIENCE: &[Form] = &[&[
+    need("epochs", Kind::Int),
+    key("on", Kind::Watched, "the loss"),
+    key("mode", Kind::Direction, "by the metric"),
+]];
+
+/// Calls that are values of settings.
+pub const CHOICES: &[Choice] = &[
+    Choice {
+        setting: "save",
+        sig: sig("last", &[&[need("file", Kind::Text)]]),
+        doc: "The weights when training ends.",
+        example: "last(\"m.safetensors\")",
+    },
+    Choice {
+        setting: "save",
+        sig: sig("best", BEST),
+        doc: "The weights of the best epoch by a loss or metric of the part that every epoch is evaluated on (`val`, else \
+              `test`, else `train`). Of losses less is better and of metrics of std more; of others `mode` says it.",
+        example: "best(\"m.safetensors\", on: val.acc)",
+    },
+    Choice {
+        setting: "stop",
+        sig: sig("patience", PATIENCE),
+        doc: "After so many epochs in a row that were not better than the best before, judged as by `best`.",
+        example: "patience(3, on: val.loss)",
+    },
+];
+
 /// Settings of the language that are not there yet.
-const LATER: &[&str] =
+pub const LATER: &[&str] =
     &["validate", "ema", "init", "wrap", "prune", "fake_quant", "class_weight", "sample", "log", "quantize"];
 
 /// Is this the name of a setting of `train`, of this compiler or a later one?
 pub(super) fn is_setting(name: &str) -> bool {
-    SETTINGS.contains(&name) || LATER.contains(&name)
+    names().any(|n| n == name) || LATER.contains(&name)
 }
 
 /// The settings that a program can have.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().copied()
+    SETTINGS.iter().map(|s| s.name)
 }
 
 /// Reports settings that do not exist or are not there yet.
@@ -54,13 +208,13 @@ pub(super) fn settings_known(el: &mut Elab<'_>, train: &ast::Train) -> R<()> {
         let name = &*s.name.text;
         if LATER.contains(&name) {
             failed = Some(el.limit(s.span, &format!("the setting `{name}`")));
-        } else if !SETTINGS.contains(&name) {
+        } else if !is_setting(name) {
             let mut d = Diagnostic::error("E0212", s.name.span, format!("`train` has no setting `{name}`"));
-            if let Some(near) = nearest(name, SETTINGS.iter().chain(LATER).copied()) {
-                d = d.help(format!("did you mean `{near}`?"));
+            if let Some(near) = nearest(name, names().chain(LATER.iter().copied())) {
+                d = d.rename(s.name.span, near);
             }
             failed = Some(el.error(d));
-        } else if !matches!(name, "optimizer" | "load" | "freeze" | "trainable") {
+        } else if SETTINGS.iter().any(|row| row.name == name && !row.many) {
             if let Some((_, first)) = seen.iter().find(|(n, _)| *n == name) {
                 let d = Diagnostic::error("E0208", s.name.span, format!("`{name}` is set twice"))
                     .label(*first, "first set here");
@@ -199,11 +353,25 @@ pub(super) fn settings(
     })
 }
 
-/// Name and arguments of a call that is a setting's value.
-fn setting_call<'a>(el: &Elab<'a>, e: ExprId) -> Option<(&'a str, &'a [ast::Arg])> {
-    let ExprKind::Call { callee, args } = &el.ast.expr(e).kind else { return None };
-    let ExprKind::Name(n) = &el.ast.expr(*callee).kind else { return None };
-    Some((n, args))
+/// A call that is a setting's value, by its row.
+fn choice(el: &mut Elab<'_>, setting: &'static str, e: ExprId, env: &Env) -> R<Args> {
+    let (ast, span) = (el.ast, el.ast.span(e));
+    let rows = || CHOICES.iter().filter(|c| c.setting == setting);
+    if let ExprKind::Call { callee, args } = &ast.expr(e).kind
+        && let ExprKind::Name(n) = &ast.expr(*callee).kind
+        && let Some(row) = rows().find(|c| c.sig.name == &**n)
+    {
+        if let Some(every) = args.iter().find(|a| a.name.as_ref().is_some_and(|n| &*n.text == "every")) {
+            return Err(el.limit(ast.span(every.value), &format!("`{n}` with `every:`")));
+        }
+        return Args::read_syntax(el, &row.sig, args, (span, ast.span(*callee)), env);
+    }
+    let names: Vec<String> = rows().map(|c| format!("`{}`", c.sig.name)).collect();
+    let mut d = Diagnostic::error("E0212", span, format!("`{setting}` takes {}", names.join(" or ")));
+    for c in rows() {
+        d = d.help(format!("`{setting} = {}`", c.example));
+    }
+    Err(el.error(d))
 }
 
 /// What `on:` can name.
@@ -214,75 +382,26 @@ struct Watched {
 
 /// Which weights are saved, and where the name of their file stands.
 fn save(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<(Save, Span)> {
-    let span = el.ast.span(e);
-    let parsed = setting_call(el, e).filter(|(n, _)| matches!(*n, "last" | "best"));
-    let Some((name, args)) = parsed else {
-        let d = Diagnostic::error("E0212", span, "`save` takes `last` or `best`")
-            .help("`save = last(\"model.safetensors\")`, or `best(\"model.safetensors\", on: val.loss)`");
-        return Err(el.error(d));
-    };
-    let mut file = None;
-    for a in args {
-        match a.name.as_ref().map(|n| &*n.text) {
-            None if file.is_none() => {
-                let v = el.eval(a.value, env)?;
-                let at = el.ast.span(a.value);
-                file = Some((el.as_str(&v, at, "the file")?.to_string(), at));
-            }
-            Some("on" | "mode") if name == "best" => {}
-            Some("every") => return Err(el.limit(span, "`save` with `every:`")),
-            _ => {
-                let d = Diagnostic::error("E0208", el.ast.span(a.value), "an argument that `save` does not know")
-                    .help("`last(\"m.safetensors\")`, or `best(\"m.safetensors\", on: val.loss)`");
-                return Err(el.error(d));
-            }
-        }
-    }
-    let Some((file, at)) = file else {
-        let d = Diagnostic::error("E0208", span, "`save` needs the name of a file");
-        return Err(el.error(d.help(format!("`{name}(\"model.safetensors\")`"))));
-    };
+    let a = choice(el, "save", e, env)?;
+    let (file, (_, at)) = (a.text(el, "file")?, a.value(el, "file")?);
     if let Err(e) = Targets::named(&file) {
         let mut d = Diagnostic::error(e.code, at, e.message).here("weights are to be saved here");
         (d.notes, d.help) = (e.notes, e.help.into_iter().map(Into::into).collect());
         return Err(el.error(d));
     }
-    let save = match name {
+    let save = match a.name() {
         "last" => Save::Last(file),
-        _ => Save::Best(file, monitor(el, args, watched)?),
+        _ => Save::Best(file, monitor(el, &a, watched)?),
     };
     Ok((save, at))
 }
 
 fn stop(el: &mut Elab<'_>, e: ExprId, watched: &Watched, env: &Env) -> R<(u64, Monitor)> {
-    let span = el.ast.span(e);
-    let Some((_, args)) = setting_call(el, e).filter(|(n, _)| *n == "patience") else {
-        let d = Diagnostic::error("E0212", span, "`stop` takes `patience`").help("`stop = patience(3, on: val.loss)`");
-        return Err(el.error(d));
-    };
-    let mut n = None;
-    for a in args {
-        match a.name.as_ref().map(|n| &*n.text) {
-            None if n.is_none() => {
-                let v = el.eval(a.value, env)?;
-                let at = el.ast.span(a.value);
-                let k = el.as_int(&v, at, "the number of epochs")?;
-                if k < 1 {
-                    return el.err("E0212", at, format!("the number of epochs must be at least 1, found {k}"));
-                }
-                n = Some(k as u64);
-            }
-            Some("on" | "mode") => {}
-            _ => {
-                let d = Diagnostic::error("E0208", el.ast.span(a.value), "an argument that `patience` does not know")
-                    .help("`patience(5, on: val.loss)`");
-                return Err(el.error(d));
-            }
-        }
-    }
-    match n {
-        Some(n) => Ok((n, monitor(el, args, watched)?)),
-        None => el.err("E0208", span, "`patience` needs a number of epochs"),
+    let a = choice(el, "stop", e, env)?;
+    let (n, (_, at)) = (a.int(el, "epochs")?, a.value(el, "epochs")?);
+    match u64::try_from(n) {
+        Ok(n) if n > 0 => Ok((n, monitor(el, &a, watched)?)),
+        _ => el.err("E0212", at, format!("the number of epochs must be at least 1, found {n}")),
     }
 }
 
@@ -292,46 +411,39 @@ impl Default for Monitor {
     }
 }
 
-/// `on: val.acc` and `mode: max` among the arguments of `best` or `patience`.
-fn monitor(el: &mut Elab<'_>, args: &[ast::Arg], watched: &Watched) -> R<Monitor> {
-    let find = |name: &str| args.iter().find(|a| a.name.as_ref().is_some_and(|n| &*n.text == name)).map(|a| a.value);
-    let mode = match find("mode") {
-        None => None,
-        Some(e) => match &el.ast.expr(e).kind {
-            ExprKind::Name(n) if matches!(&**n, "min" | "max") => Some(&**n == "max"),
-            _ => {
-                let d = Diagnostic::error("E0212", el.ast.span(e), "`mode` takes `min` or `max`").help("`mode: min`");
-                return Err(el.error(d));
-            }
-        },
+/// `on: val.acc` and `mode: max` of `best` or `patience`.
+fn monitor(el: &mut Elab<'_>, a: &Args, watched: &Watched) -> R<Monitor> {
+    let word = |v: Option<(Value, Span)>| match v {
+        Some((Value::Str(s), span)) => Some((s, span)),
+        _ => None,
     };
-    let Some(e) = find("on") else {
+    let mode = word(a.get("mode")).map(|(m, _)| &*m == "max");
+    let Some((on, span)) = word(a.get("on")) else {
         return Ok(Monitor { maximize: mode.unwrap_or(false), ..Monitor::default() });
     };
-    let (span, metrics) = (el.ast.span(e), &watched.metrics);
+    let metrics = &watched.metrics;
     let has = |part: &str| watched.parts.iter().any(|p| p == part);
     // The part that every epoch is evaluated on.
     let evaluated = ["val", "test", "train"].into_iter().find(|p| has(p)).unwrap_or("train");
-    if let ExprKind::Field { base, name } = &el.ast.expr(e).kind
-        && let ExprKind::Name(part) = &el.ast.expr(*base).kind
-        && matches!(&**part, "val" | "test" | "train")
+    if let Some((part, name)) = on.split_once('.')
+        && matches!(part, "val" | "test" | "train")
     {
-        let metric = metrics.iter().find(|(n, _)| **n == *name.text);
+        let metric = metrics.iter().find(|(n, _)| n == name);
         if !has(part) {
             let parts: Vec<String> = watched.parts.iter().map(|p| format!("`{p}`")).collect();
             let d = Diagnostic::error("E0212", span, format!("the data have no part `{part}`"))
                 .note(format!("there is: {}", parts.join(", ")));
-            let other = if evaluated == "train" { "loss" } else { &*name.text };
+            let other = if evaluated == "train" { "loss" } else { name };
             return Err(el.error(d.help(format!("`on: {evaluated}.{other}`"))));
         }
-        let train = &**part == "train";
-        if !train && **part != *evaluated {
+        let train = part == "train";
+        if !train && part != evaluated {
             let d = Diagnostic::error("E0212", span, format!("epochs are evaluated on `{evaluated}`, not on `{part}`"))
                 .note("the test part is evaluated once, when training has ended")
-                .help(format!("`on: {evaluated}.{}`", name.text));
+                .help(format!("`on: {evaluated}.{name}`"));
             return Err(el.error(d));
         }
-        if &*name.text == "loss" {
+        if name == "loss" {
             return Ok(Monitor { train, metric: "loss".into(), maximize: mode.unwrap_or(false) });
         }
         if let Some((n, value)) = metric {

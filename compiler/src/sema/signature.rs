@@ -183,6 +183,22 @@ pub const fn dims(name: &'static str, kind: Kind) -> Param {
     Param { name, kind, how: How::Dims }
 }
 
+/// A setting of an item: `batch = 32`.
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes, in words.
+    pub takes: &'static str,
+    /// What holds without it, in words.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// One line.
+    pub example: &'static str,
+    /// It may stand more than once.
+    pub many: bool,
+}
+
 /// An argument at its parameter.
 #[derive(Clone)]
 pub struct Given<T> {
