@@ -1,6 +1,8 @@
 //! The command line: commands and options as clap structs, nothing done yet.
 
+use super::new::Template;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// Compile, train and ship neural networks written as .nn files.
@@ -16,18 +18,25 @@ pub struct Cli {
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Begin a project: a folder with a program that trains at once.
+    #[command(after_help = "Example:\n  nnc new wine --template tabular")]
+    New(NewArgs),
     /// Check a program: names, types, dims, data headers.
     #[command(after_help = "Example:\n  nnc check examples/mnist_mlp.nn --data ~/data")]
-    Check(FileArgs),
+    Check(CheckArgs),
     /// Train the model of a program and save its weights.
     #[command(after_help = "Example:\n  nnc train examples/digits.nn --set train.epochs=10 --out runs/a")]
     Train(TrainArgs),
     /// Evaluate saved weights on the test (or validation) split.
     #[command(after_help = "Example:\n  nnc eval examples/digits.nn --weights digits.safetensors")]
     Eval(WeightArgs),
-    /// Print the model's outputs for the test (or validation) split.
-    #[command(after_help = "Example:\n  nnc predict examples/digits.nn --weights digits.safetensors --limit 5")]
-    Predict(WeightArgs),
+    /// Say what saved weights make of rows: of a split, or of new ones.
+    #[command(
+        after_help = "New rows are a CSV file, an .npz archive with arrays by name, or one .npy array. They need the columns \
+            that the program's\ndata computes its inputs from, not the labels. Where the loss is one of classes, the class and \
+            its probability are shown.\n\nExample:\n  nnc predict examples/digits.nn --input new.csv --output classes.csv"
+    )]
+    Predict(PredictArgs),
     /// Show the program at a stage of compilation.
     #[command(
         after_help = "With --json, each text is one line: {\"event\": \"ir\", \"stage\": .., \"entry\": .., \"text\": ..}; \
@@ -50,10 +59,14 @@ pub enum Command {
     /// Explain the code of an error or warning, with an example and its fix; without a code, list them.
     #[command(after_help = "Example:\n  nnc explain E0101")]
     Explain(ExplainArgs),
+    /// Print what a shell needs to complete commands and options.
+    #[command(after_help = "Example:\n  nnc completions bash > ~/.local/share/bash-completion/completions/nnc")]
+    Completions(CompletionArgs),
 }
 
 /// Options of every command that compiles a program.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Common options")]
 pub struct Common {
     /// Another value for a setting, const, dim or hyperparameter; may be given again: `train.batch=8`,
     /// `train.optimizer.betas='(0.9, 0.99)'`, `m.layers=2`. A path that is not there lists those that are.
@@ -80,7 +93,7 @@ pub struct Common {
     /// Colors in messages.
     #[arg(long, value_enum, default_value = "auto")]
     pub color: Color,
-    /// Only errors and results.
+    /// Only errors and results: no warnings, no progress, no remarks.
     #[arg(short, long)]
     pub quiet: bool,
     /// More: timings of the compiler's passes, files saved, places in the source (ir).
@@ -111,6 +124,43 @@ pub enum Color {
     Never,
 }
 
+/// `nnc new`
+#[derive(Args, Debug)]
+pub struct NewArgs {
+    /// The folder to make; its last part is the project's name.
+    pub name: PathBuf,
+    /// What to begin with.
+    #[arg(long, value_enum, default_value = "mlp")]
+    pub template: Template,
+    /// Colors in messages.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+    /// JSON lines on standard output; text for people on standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `nnc completions`
+#[derive(Args, Debug)]
+pub struct CompletionArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// `nnc check`
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The program.
+    pub file: PathBuf,
+    /// Check again whenever a file of the program is saved, until Ctrl-C.
+    #[arg(long)]
+    pub watch: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// A program and the common options.
 #[derive(Args, Debug)]
 pub struct FileArgs {
@@ -129,6 +179,9 @@ pub struct TrainArgs {
     /// Continue from the checkpoint in the output folder.
     #[arg(long)]
     pub resume: bool,
+    /// A row for every epoch, in a .csv or .jsonl file; `--resume` goes on with it.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// On a non-finite loss, find the first op that produced a non-finite value.
     #[arg(long)]
     pub check_finite: bool,
@@ -137,7 +190,7 @@ pub struct TrainArgs {
     pub common: Common,
 }
 
-/// `nnc eval`, `nnc predict`
+/// `nnc eval`
 #[derive(Args, Debug)]
 pub struct WeightArgs {
     /// The program.
@@ -146,6 +199,31 @@ pub struct WeightArgs {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Which split.
+    #[arg(long, value_enum)]
+    pub split: Option<SplitName>,
+    /// At most this many rows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Common options.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `nnc predict`
+#[derive(Args, Debug)]
+pub struct PredictArgs {
+    /// The program.
+    pub file: PathBuf,
+    /// New rows: a .csv, .npz or .npy file; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "split")]
+    pub input: Option<PathBuf>,
+    /// A .csv or .npy file for the predictions.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The weights; by default what the program saves, in the output folder.
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Which split; by default the test part, else the validation part, else the training part.
     #[arg(long, value_enum)]
     pub split: Option<SplitName>,
     /// At most this many rows.

@@ -1,7 +1,7 @@
 //! `nnc bench`: the time of one step, against the machine's measured peak.
 
 use super::args::{BenchArgs, EntryName};
-use super::ui::{Ui, bytes, table};
+use super::ui::{Ui, bytes};
 use crate::driver::{self, Failure};
 use nn_runtime::peak;
 use serde_json::json;
@@ -76,7 +76,7 @@ pub fn bench(args: &BenchArgs, ui: &Ui) -> Result<(), Failure> {
         }
     }
     let header = ["workload", "threads", "median ms", "min ms", "compile ms", "GFLOP/s", "of peak", "memory", "steps"];
-    ui.say(&table(&header, &rows));
+    ui.text(&ui.table(&header, &rows, &[8, 7, 4, 1, 3]));
     Ok(())
 }
 
@@ -110,7 +110,7 @@ fn profile(
         };
         let mut rows = vec![row("gather", trace.gather, Duration::ZERO, 0)];
         rows.extend(trace.launches.iter().map(|l| row(&l.name, l.busy, l.waiting, l.cost)));
-        ui.say(&table(&["kernel", "us", "waiting", "share", "cost/ns"], &rows));
+        ui.text(&ui.table(&["kernel", "us", "waiting", "share", "cost/ns"], &rows, &[4, 2]));
     }
     run.stepper.session.set_trace(e, false);
     Ok(())

@@ -1,18 +1,36 @@
-//! `nnc check`.
+//! `nnc check`: names, types, dims and data headers of a program, and what its files would replace.
 
-use super::args::FileArgs;
-use super::ui::Ui;
-use crate::driver::Failure;
+use super::args::CheckArgs;
+use super::ui::{Ui, counted};
+use crate::driver::{Failure, Project};
+use std::path::PathBuf;
 
-/// Reads and checks a program.
-pub fn check(args: &FileArgs, ui: &Ui) -> Result<(), Failure> {
-    let project = super::open(&args.file, &args.common, ui)?;
+/// Reads and checks a program; with `--watch` whenever it changes.
+pub fn check(args: &CheckArgs, ui: &Ui) -> Result<(), Failure> {
+    if args.watch { super::watch::watch(args, ui, &super::stop_on_interrupt()) } else { once(args, ui).1 }
+}
+
+/// Checks a program; also says which files it is made of.
+pub fn once(args: &CheckArgs, ui: &Ui) -> (Vec<PathBuf>, Result<(), Failure>) {
+    let project = match crate::driver::open(&args.file, super::options(&args.common)) {
+        Ok(project) => project,
+        Err(e) => return (vec![args.file.clone()], Err(e.into())),
+    };
+    let program = &project.program;
+    let own = program.ast.files.iter().skip(program.std_files).map(|f| &*program.sources.file(f.id).name);
+    let files = own.map(PathBuf::from).collect();
+    (files, report(project, ui))
+}
+
+fn report(project: Project, ui: &Ui) -> Result<(), Failure> {
+    let project = super::checked(project, ui)?;
     for u in &project.units {
         super::check_outputs(&project, u, ui)?;
     }
     for u in &project.units {
         let n: u64 = u.params.iter().map(|p| p.ty.numel()).sum();
-        ui.say(&format!("{}: ok, {} parameters in {} tensors", u.name, super::ui::thousands(n), u.params.len()));
+        let tensors = counted(u.params.len() as u64, "tensor");
+        ui.say(&format!("{}: ok, {} in {tensors}", u.name, counted(n, "parameter")));
     }
     if project.units.is_empty() {
         ui.say("ok");

@@ -9,21 +9,28 @@ pub mod ui;
 pub mod progress;
 mod bench;
 mod check;
+mod completions;
 mod explain;
 mod fmt;
 mod ir;
+mod log;
+mod new;
+mod predict;
 mod run;
 mod summary;
 mod test;
+mod watch;
 
 use crate::driver::{Failure, Options, Project};
 use crate::sema::units::TrainUnit;
-use args::{Cli, Command, Common, Target};
+use args::{Cli, Color, Command, Common, Target};
 use clap::Parser;
 use nn_runtime::error::RuntimeError;
 use nn_runtime::paths::DataPaths;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use ui::Ui;
 
 /// Runs the tool on the process's arguments; returns the exit code.
@@ -65,9 +72,13 @@ fn say(text: &str) {
 
 fn run(cli: Cli) -> u8 {
     let common = match &cli.command {
-        Command::Check(a) | Command::Summary(a) => &a.common,
+        Command::New(a) => return alone(&Ui::plain(a.color, a.json), |ui| new::new(a, ui)),
+        Command::Completions(a) => return alone(&Ui::plain(Color::Auto, false), |ui| completions::completions(a, ui)),
+        Command::Check(a) => &a.common,
+        Command::Summary(a) => &a.common,
         Command::Train(a) => &a.common,
-        Command::Eval(a) | Command::Predict(a) => &a.common,
+        Command::Eval(a) => &a.common,
+        Command::Predict(a) => &a.common,
         Command::Ir(a) => &a.common,
         Command::Bench(a) => &a.common,
         Command::Test(a) => &a.common,
@@ -78,21 +89,27 @@ fn run(cli: Cli) -> u8 {
     if common.target != Target::Cpu {
         return fail(&ui, Failure::Limit("this build has the cpu target only".to_owned()));
     }
-    let result = match &cli.command {
-        Command::Check(a) => check::check(a, &ui),
-        Command::Train(a) => run::train(a, &ui),
-        Command::Eval(a) => run::eval(a, &ui),
-        Command::Predict(a) => run::predict(a, &ui),
-        Command::Ir(a) => ir::ir(a, &ui),
-        Command::Bench(a) => bench::bench(a, &ui),
-        Command::Summary(a) => summary::summary(a, &ui),
-        Command::Test(a) => test::test(a, &ui),
-        Command::Fmt(a) => fmt::fmt(a, &ui),
-        Command::Explain(a) => explain::explain(a, &ui),
-    };
-    match result {
+    alone(&ui, |ui| match &cli.command {
+        // Done above.
+        Command::New(_) | Command::Completions(_) => Ok(()),
+        Command::Check(a) => check::check(a, ui),
+        Command::Train(a) => run::train(a, ui),
+        Command::Eval(a) => run::eval(a, ui),
+        Command::Predict(a) => predict::predict(a, ui),
+        Command::Ir(a) => ir::ir(a, ui),
+        Command::Bench(a) => bench::bench(a, ui),
+        Command::Summary(a) => summary::summary(a, ui),
+        Command::Test(a) => test::test(a, ui),
+        Command::Fmt(a) => fmt::fmt(a, ui),
+        Command::Explain(a) => explain::explain(a, ui),
+    })
+}
+
+/// Runs a command; its exit code.
+fn alone(ui: &Ui, command: impl FnOnce(&Ui) -> Result<(), Failure>) -> u8 {
+    match command(ui) {
         Ok(()) => 0,
-        Err(failure) => fail(&ui, failure),
+        Err(failure) => fail(ui, failure),
     }
 }
 
@@ -109,7 +126,11 @@ fn options(common: &Common) -> Options {
 
 /// Reads and checks a program; reports what was found.
 fn open(file: &Path, common: &Common, ui: &Ui) -> Result<Project, Failure> {
-    let project = crate::driver::open(file, options(common))?;
+    checked(crate::driver::open(file, options(common))?, ui)
+}
+
+/// Reports what was found in a program; its errors end the command.
+fn checked(project: Project, ui: &Ui) -> Result<Project, Failure> {
     let wrong = ui.diagnostics(&project.diags, project.sources());
     if wrong { Err(Failure::Diagnostics(crate::codes::exit(&project.diags))) } else { Ok(project) }
 }
@@ -164,4 +185,20 @@ fn unit<'a>(project: &'a Project, ui: &Ui) -> Result<&'a TrainUnit, Failure> {
             Ok(first)
         }
     }
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let set = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    });
+    if set.is_err() {
+        // Without a handler Ctrl-C ends the process at once, as it would any other; saved files are never half written.
+        return stop;
+    }
+    stop
 }

@@ -1,23 +1,23 @@
-//! `nnc train`, `nnc eval`, `nnc predict`: a compiled program on its data.
+//! `nnc train`, `nnc eval`: a compiled program on its data.
 
 use super::args::{SplitName, TrainArgs, WeightArgs};
-use super::out;
-use super::progress::{Progress, done, object, short};
-use super::ui::{Ui, bytes, thousands};
-use crate::driver::{self, Failure, Run};
+use super::log::Log;
+use super::progress::{Progress, done, object};
+use super::ui::{Ui, bytes, counted, large, seconds, short};
+use crate::driver::{self, Failure, Rates, Run, Use};
 use nn_runtime::checkpoint;
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::train;
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
 
 /// Trains and saves.
 pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
     let project = super::open(&args.file, &args.common, ui)?;
     let unit = super::unit(&project, ui)?;
     super::check_outputs(&project, unit, ui)?;
-    let stop = stop_on_interrupt();
+    let log = args.log.as_deref().map(|path| Log::open(path, args.resume)).transpose()?;
+    let stop = super::stop_on_interrupt();
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
     if args.resume {
@@ -27,13 +27,13 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
         run.plan.resume = Some(checkpoint::read(&path)?);
     }
     run.stepper.keep_before(args.check_finite);
-    let mut progress = Progress::new(*ui);
+    let mut progress = Progress::new(*ui, Rates::new(&project, unit)?, log);
     let result = train::train(&run.plan, &mut run.stepper, &mut progress, &stop);
-    progress.close();
+    let log_failed = progress.close();
     match result {
         Ok(summary) => {
             done(ui, &summary);
-            Ok(())
+            log_failed.map_or(Ok(()), Err)
         }
         Err(e) => match driver::diverged(&project, unit, &mut run, &e, args.check_finite)? {
             Some(d) => {
@@ -48,7 +48,7 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
 /// Evaluates saved weights on a split.
 pub fn eval(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
     let (mut run, name) = with_weights(args, ui)?;
-    let stop = stop_on_interrupt();
+    let stop = super::stop_on_interrupt();
     let mut split = part(&run, args.split, &name)?;
     if let Some(n) = args.limit {
         split.rows = split.rows.first(n);
@@ -60,7 +60,7 @@ pub fn eval(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
     };
     ui.event(&json!({ "event": "eval", "split": split.name, "rows": split.rows.len(), "values": object(&values) }));
     let text: Vec<String> = values.iter().map(|(n, x)| format!("{n} {}", short(*x))).collect();
-    ui.say(&format!("{} ({} rows): {}", split.name, thousands(split.rows.len()), text.join(", ")));
+    ui.text(&format!("{} ({}): {}", split.name, counted(split.rows.len(), "row"), text.join(", ")));
     match values.first().filter(|(_, loss)| !loss.is_finite()) {
         None => Ok(()),
         Some((_, loss)) => {
@@ -70,55 +70,37 @@ pub fn eval(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
     }
 }
 
-/// Prints the model's outputs for a split.
-pub fn predict(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
-    let (mut run, name) = with_weights(args, ui)?;
-    let split = part(&run, args.split, &name)?;
-    let rows = split.rows.to_vec();
-    let limit = args.limit.map_or(rows.len(), |n| (n as usize).min(rows.len()));
-    let batch = run.plan.eval_batch as usize;
-    for (i, chunk) in rows.chunks(batch).enumerate() {
-        if i * batch >= limit || !out::is_open() {
-            break;
-        }
-        let outputs = run.predict(split.source, chunk)?;
-        let width = outputs.len() / chunk.len().max(1);
-        for (j, row) in outputs.chunks(width.max(1)).enumerate().take(limit - i * batch) {
-            let index = chunk.get(j).copied().unwrap_or_default();
-            ui.event(&json!({ "event": "predict", "index": index, "output": row }));
-            if !ui.json {
-                let text: Vec<String> = row.iter().map(|x| short(*x)).collect();
-                ui.text(&format!("{index}: {}", text.join(" ")));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Compiles a program and loads its weights.
 fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
     let mut project = super::open(&args.file, &args.common, ui)?;
     let held_out = super::unit(&project, ui)?.data.splits.iter().any(|s| s.name != "train");
+    project.options.purpose = Use::Eval;
     project.options.eval_train = args.split.map_or(!held_out, |s| s == SplitName::Train);
     project.options.eval_rows = args.limit;
     let unit = super::unit(&project, ui)?;
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
-    let path = match (&args.weights, &run.plan.save) {
-        (Some(path), _) => path.clone(),
-        (None, Some(save)) => save.path().to_owned(),
-        (None, None) => {
-            let e = DataError::new(codes::NOT_FOUND, &unit.name, "the program saves no weights")
-                .help("name a file: --weights model.safetensors");
-            return Err(e.into());
-        }
-    };
+    let path = weights_path(&run, args.weights.as_deref(), &unit.name)?;
     run.load_weights(&path)?;
     Ok((run, unit.name.clone()))
 }
 
+/// The weights asked for; by default what the program saves.
+pub(super) fn weights_path(run: &Run, wanted: Option<&Path>, unit: &str) -> Result<PathBuf, DataError> {
+    match (wanted, &run.plan.save) {
+        (Some(path), _) => Ok(path.to_owned()),
+        (None, Some(save)) => Ok(save.path().to_owned()),
+        (None, None) => Err(DataError::new(codes::NOT_FOUND, unit, "the program saves no weights")
+            .help("name a file: --weights model.safetensors")),
+    }
+}
+
 /// The split asked for; by default the test part, else the validation part, else the training part.
-fn part(run: &Run, wanted: Option<SplitName>, name: &str) -> Result<nn_runtime::data::split::Split, Failure> {
+pub(super) fn part(
+    run: &Run,
+    wanted: Option<SplitName>,
+    name: &str,
+) -> Result<nn_runtime::data::split::Split, Failure> {
     let plan = &run.plan;
     let found = match wanted {
         Some(SplitName::Train) => Some(&plan.train),
@@ -130,39 +112,24 @@ fn part(run: &Run, wanted: Option<SplitName>, name: &str) -> Result<nn_runtime::
 }
 
 /// The `compile` event and its line.
-fn compiled(ui: &Ui, run: &Run) {
+pub(super) fn compiled(ui: &Ui, run: &Run) {
     let i = &run.info;
     ui.event(&json!({
         "event": "compile", "ms": i.ms, "kernels": i.kernels, "params": i.params, "flops_per_step": i.flops,
         "arena_bytes": i.arena_bytes, "target": "cpu",
     }));
-    ui.say(&format!(
-        "compiled in {:.1} ms: {} kernels, {} parameters, {} FLOPs a step, {} of memory",
-        i.ms,
-        i.kernels,
-        thousands(i.params),
-        thousands(i.flops),
-        bytes(i.arena_bytes)
-    ));
+    let flops =
+        if i.flops < 1000 { format!("{} FLOPs a step", i.flops) } else { format!("{}FLOPs a step", large(i.flops)) };
+    let phrases = [
+        format!("compiled in {}: {}", seconds(i.ms / 1e3), counted(i.kernels as u64, "kernel")),
+        counted(i.params, "parameter"),
+        flops,
+        bytes(i.arena_bytes),
+    ];
+    ui.note(&ui.flow(&phrases, ui.width_err()));
     if ui.verbose {
         for (stage, ms) in &i.stages {
-            ui.say(&format!("  {stage:<12} {ms:>8.2} ms"));
+            ui.note(&format!("  {stage:<12} {ms:>8.2} ms"));
         }
     }
-}
-
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
-fn stop_on_interrupt() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    let set = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    });
-    if set.is_err() {
-        // Without a handler Ctrl-C ends the process at once, as it would any other; saved files are never half written.
-        return stop;
-    }
-    stop
 }

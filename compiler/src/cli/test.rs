@@ -23,7 +23,7 @@ pub fn test(args: &TestArgs, ui: &Ui) -> Result<(), Failure> {
         let tests = suite::tests(&project.program, project.program.main());
         run(tests, &project.program, args, ui, &mut passed, &mut failed);
     }
-    ui.say(&format!("{passed} passed, {failed} failed"));
+    ui.text(&format!("{passed} passed, {failed} failed"));
     if failed > 0 { Err(Failure::Diagnostics(1)) } else { Ok(()) }
 }
 

@@ -4,13 +4,17 @@
 //! runtime. Everything that a command needs of the compiler goes through here.
 
 mod diverged;
+mod fresh;
 mod outputs;
 mod parsed;
+mod rates;
 mod run;
 
 pub use diverged::diverged;
+pub use fresh::{Answers, Belief, Needs, needs, prepare_rows};
 pub use outputs::{check_outputs, targets};
 pub use parsed::{Parsed, parse_bytes, parse_file};
+pub use rates::Rates;
 pub use run::{Run, prepare};
 
 use crate::codegen;
@@ -80,6 +84,20 @@ pub struct Options {
     pub eval_train: bool,
     /// So many rows of a part are evaluated, at most: their last partial batch is one too.
     pub eval_rows: Option<u64>,
+    /// Which entries are compiled.
+    pub purpose: Use,
+}
+
+/// What a compiled program is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Use {
+    /// Training, with evaluation.
+    #[default]
+    Train,
+    /// Evaluation alone.
+    Eval,
+    /// The model's outputs.
+    Predict,
 }
 
 /// A program that was read and checked.
@@ -251,11 +269,11 @@ pub struct Compiled {
 pub struct Info {
     /// Milliseconds from reading the file to code that can run.
     pub ms: f64,
-    /// Launches of a training step.
+    /// Launches of a step: of training, or of what else the program is for.
     pub kernels: usize,
     /// Trained numbers.
     pub params: u64,
-    /// Floating point operations of a training step.
+    /// Floating point operations of a step.
     pub flops: u64,
     /// Bytes of all arenas.
     pub arena_bytes: u64,
@@ -263,8 +281,8 @@ pub struct Info {
     pub stages: Vec<(&'static str, f64)>,
 }
 
-/// Compiles every entry of a unit: `init`, `train` and `eval` for each batch size, metric results and resets. Entries are
-/// independent, so two threads share them.
+/// Compiles the entries of a unit for its purpose: `init`, `train` and `eval` for each batch size, metric results and
+/// resets; `predict`.
 pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure> {
     let mut batches = unit.batches();
     let train = project.options.eval_train.then(|| unit.data.rows_of("train"));
@@ -275,13 +293,30 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
         }
     }
     let mut wanted = vec![];
-    wanted.extend(batches.train_all.iter().map(|&n| (Kind::Train, n)));
-    wanted.extend(batches.eval_all.iter().map(|&n| (Kind::Eval, n)));
+    let purpose = project.options.purpose;
+    if purpose == Use::Train {
+        wanted.extend(batches.train_all.iter().map(|&n| (Kind::Train, n)));
+    }
+    if purpose == Use::Predict {
+        wanted.push((Kind::Predict, batches.eval));
+    } else {
+        wanted.extend(batches.eval_all.iter().map(|&n| (Kind::Eval, n)));
+    }
     wanted.push((Kind::Init, 0));
-    if unit.metrics.iter().any(|m| m.stateful) {
+    if purpose != Use::Predict && unit.metrics.iter().any(|m| m.stateful) {
         wanted.extend([(Kind::Result, 0), (Kind::Reset, 0)]);
     }
-    let all = all_stages(project, unit, &wanted)?;
+    compile_entries(project, unit, batches, &wanted)
+}
+
+/// Compiles some entries, the one that counts first. Entries are independent, so two threads share them.
+fn compile_entries(
+    project: &Project,
+    unit: &TrainUnit,
+    batches: Batches,
+    wanted: &[(Kind, u64)],
+) -> Result<Compiled, Failure> {
+    let all = all_stages(project, unit, wanted)?;
     let arenas = arenas(unit);
     let (params, state) =
         (specs(&unit.params, SlotKind::Param, &arenas), specs(&unit.states, SlotKind::State, &arenas));
@@ -290,13 +325,13 @@ pub fn compile(project: &Project, unit: &TrainUnit) -> Result<Compiled, Failure>
     let mut program = emit::emit(&unit.name, params, state, &sources).map_err(codegen_failure)?;
     program.model_state = unit.states.iter().take_while(|s| s.role == StoredRole::Model).count();
     let code_ms = before.elapsed().as_secs_f64() * 1e3;
-    let train = program.entries.iter().find(|e| e.name == "train");
+    let first = program.entries.first();
     let stage = |i: usize| all.iter().map(|s| s.ms[i]).sum::<f64>();
     let info = Info {
         ms: project.start.elapsed().as_secs_f64() * 1e3,
-        kernels: train.map_or(0, |e| e.launches.len()),
+        kernels: first.map_or(0, |e| e.launches.len()),
         params: unit.params.iter().map(|p| p.ty.numel()).sum(),
-        flops: train.map_or(0, |e| e.flops),
+        flops: first.map_or(0, |e| e.flops),
         arena_bytes: program.arena_bytes(),
         stages: vec![("elaborate", stage(0)), ("passes", stage(1)), ("schedule", stage(2)), ("code", code_ms)],
     };

@@ -5,6 +5,7 @@
 
 use super::{Compiled, Failure, Info, Project, compile, graph};
 use crate::graph::interp::{self, Feeds};
+use crate::graph::ops::Op;
 use crate::graph::tensor::Tensor;
 use crate::sema::train::Kind;
 use crate::sema::units::{BatchSize, ComputedIds, Monitor, Save, TrainUnit};
@@ -51,13 +52,23 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
         };
         (data, compiled)
     });
-    let Compiled { program, batches, info, fingerprint } = compiled?;
+    let compiled = compiled?;
     let mut data = data?;
     if unit.data.drawn {
         draw_fields(project, unit, n_threads, &mut data)?;
     } else {
         check_computed_ids(project, unit, &data)?;
     }
+    within_memory(&compiled.info)?;
+    let mut run = ready(project, unit, data, compiled, n_threads)?;
+    for file in &unit.load {
+        run.load_weights(&project.paths.resolve(file)?)?;
+    }
+    Ok(run)
+}
+
+/// Refuses a plan for which there is not enough memory.
+pub(super) fn within_memory(info: &Info) -> Result<(), Failure> {
     if let Some(free) = arena::available().filter(|&free| free < info.arena_bytes) {
         let gib = |n: u64| n as f64 / (1u64 << 30) as f64;
         let why = format!(
@@ -67,6 +78,18 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
         );
         return Err(RuntimeError::Limit(why).into());
     }
+    Ok(())
+}
+
+/// A compiled unit on its data, with its initial weights.
+pub(super) fn ready(
+    project: &Project,
+    unit: &TrainUnit,
+    data: Dataset,
+    compiled: Compiled,
+    n_threads: Option<usize>,
+) -> Result<Run, Failure> {
+    let Compiled { program, batches, info, fingerprint } = compiled;
     let session = Session::new(program, n_threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
     let train_names = vec!["loss".to_owned()];
     let eval_names: Vec<String> =
@@ -114,11 +137,7 @@ pub fn prepare(project: &Project, unit: &TrainUnit, n_threads: Option<usize>) ->
     let metrics = unit.metrics.iter().filter_map(|m| m.derived.clone());
     stepper.derive(unit.train_loss.iter().cloned().collect(), unit.eval_loss.iter().cloned().chain(metrics).collect());
     stepper.initialize()?;
-    let mut run = Run { stepper, plan, info };
-    for file in &unit.load {
-        run.load_weights(&project.paths.resolve(file)?)?;
-    }
-    Ok(run)
+    Ok(Run { stepper, plan, info })
 }
 
 /// Drawn data: the fields of all rows, made once by a program of their own, are the columns.
@@ -159,36 +178,54 @@ const CHECKED_ROWS: usize = 1024;
 fn check_computed_ids(project: &Project, unit: &TrainUnit, data: &Dataset) -> Result<(), Failure> {
     for ids in &unit.data.computed_ids {
         for (spec, columns) in unit.data.sources.iter().zip(&data.sources) {
-            check_ids(spec.name(), ids, computed(project, unit, &ids.output, columns)?)?;
+            let Some(made) = computed(project, unit, &ids.output, columns)? else {
+                return Err(Failure::Bug(format!("`{}` reads what is no column", ids.output)));
+            };
+            check_ids(spec.name(), ids, made)?;
         }
     }
     Ok(())
 }
 
-fn check_ids(source: &str, ids: &ComputedIds, made: Column) -> Result<(), DataError> {
+pub(super) fn check_ids(source: &str, ids: &ComputedIds, made: Column) -> Result<(), DataError> {
     check_range(source, &ids.what, &Column { name: ids.text.clone(), ..made }, ids.size)
 }
 
-/// An output of the fields of all rows of a source, by the reference interpreter, as a column of `f32` or `i32`.
-fn computed(project: &Project, unit: &TrainUnit, output: &str, columns: &[Column]) -> Result<Column, Failure> {
+/// An output of the fields of all rows of a source, by the reference interpreter, as a column of `f32` or `i32`. Nothing
+/// where it reads a column that is not there.
+pub(super) fn computed(
+    project: &Project,
+    unit: &TrainUnit,
+    output: &str,
+    columns: &[Column],
+) -> Result<Option<Column>, Failure> {
     let rows = columns.first().map_or(0, |c| c.rows);
     let all: Vec<u32> = (0..rows as u32).collect();
     let mut bytes = vec![];
     let (mut dtype, mut shape) = (DType::I32, vec![]);
     for chunk in all.chunks(CHECKED_ROWS) {
         let g = graph(project, unit, Kind::Fields, chunk.len() as u64)?;
+        let Some(out) = g.outputs.iter().find(|o| *o.name == *output) else {
+            return Err(Failure::Bug(format!("no output `{output}`")));
+        };
+        let read = g.live([out.value]);
+        let reads = |i: usize| {
+            let nodes = g.nodes.iter().zip(&read);
+            nodes.into_iter().any(|(n, read)| *read && matches!(n.op, Op::Input { slot } if slot as usize == i))
+        };
         let mut slots = vec![];
-        for slot in &g.slots {
+        for (i, slot) in g.slots.iter().enumerate() {
             let Some(c) = columns.iter().find(|c| *c.name == *slot.name) else {
-                return Err(Failure::Bug(format!("`{output}` reads `{}`, which is no column", slot.name)));
+                if reads(i) {
+                    return Ok(None);
+                }
+                slots.push(Tensor::new(slot.ty.clone(), vec![0.0; slot.ty.numel() as usize]));
+                continue;
             };
             let mut part = vec![0; chunk.len() * c.row_bytes()];
             c.gather(chunk, &mut part);
             slots.push(Tensor::new(slot.ty.clone(), data::convert::values(c.dtype, &part)));
         }
-        let Some(out) = g.outputs.iter().find(|o| *o.name == *output) else {
-            return Err(Failure::Bug(format!("no output `{output}`")));
-        };
         let ty = g.ty(out.value);
         dtype = if ty.dtype.is_float() { DType::F32 } else { DType::I32 };
         shape = ty.shape.get(1..).unwrap_or_default().to_vec();
@@ -198,7 +235,7 @@ fn computed(project: &Project, unit: &TrainUnit, output: &str, columns: &[Column
             bytes.extend(if dtype == DType::F32 { (*x as f32).to_ne_bytes() } else { (*x as i32).to_ne_bytes() });
         }
     }
-    Ok(Column { name: output.to_owned(), dtype, shape, rows, bytes, inexact: None })
+    Ok(Some(Column { name: output.to_owned(), dtype, shape, rows, bytes, inexact: None }))
 }
 
 /// Opens and decodes the data of a unit.
@@ -239,20 +276,5 @@ impl Run {
             train::Stepper::set(&mut self.stepper, part, i, bytes);
         }
         Ok(())
-    }
-
-    /// The model's outputs for rows of a source, row-major, as numbers.
-    pub fn predict(&mut self, source: usize, rows: &[u32]) -> Result<Vec<f64>, Failure> {
-        // Short batches are filled up with the last row: only whole ones of the parts' sizes are compiled.
-        let mut filled = rows.to_vec();
-        if self.stepper.session.entry("eval", rows.len() as u64).is_none() {
-            filled.resize(self.plan.eval_batch as usize, rows.last().copied().unwrap_or(0));
-        }
-        let e = self.stepper.run("eval", 0, source, &filled)?;
-        let Some(values) = self.stepper.output(e, "predict") else {
-            return Err(Failure::Usage("the loss does not call the model, so there is nothing to predict".to_owned()));
-        };
-        let width = values.len() / filled.len().max(1);
-        Ok(values[..width * rows.len()].to_vec())
     }
 }

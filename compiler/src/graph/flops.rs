@@ -2,11 +2,17 @@
 
 use super::graph::Graph;
 use super::ops::{Class, Op};
+use std::ops::Range;
 
 /// Two per multiply-add of a contraction; one per element of elementwise float ops and reductions. Movement is free.
 pub fn of(g: &Graph) -> u64 {
+    of_nodes(g, 0..g.nodes.len())
+}
+
+/// Of some of its nodes.
+pub fn of_nodes(g: &Graph, nodes: Range<usize>) -> u64 {
     let mut total = 0u64;
-    for node in &g.nodes {
+    for node in &g.nodes[nodes] {
         let n = match (&node.op, node.op.class()) {
             (Op::Dot(d), _) => {
                 let lhs = g.ty(node.inputs[0]);

@@ -126,6 +126,7 @@ impl Elab<'_> {
         if !m.path.is_empty() {
             self.b.scope = Some(m.path.clone());
         }
+        let call = self.layer_begins(m);
         let r = match &m.template.kind {
             TemplateKind::Item { def, .. } => {
                 let name = def.name.text.clone();
@@ -140,6 +141,7 @@ impl Elab<'_> {
             }
             _ => self.call_seq(m, 0, args),
         };
+        self.layer_ends(call, &r);
         (self.b.scope, self.in_fn) = (scope, in_fn);
         if self.st.predict.is_none()
             && self.st.trained.contains(&m.uid)
@@ -161,7 +163,12 @@ impl Elab<'_> {
             self.st.entry = Some(at);
             let expect = if i + 1 == m.members.len() { args.expect.clone() } else { None };
             let layer = self.member_at(m, i, args.span);
-            let y = layer.and_then(|l| self.call_value(&l, CallArgs { span: at, callee: at, expect, ..now }));
+            let y = layer.and_then(|l| {
+                let call = self.entry_begins(m, i, &l);
+                let y = self.call_value(&l, CallArgs { span: at, callee: at, expect, ..now });
+                self.layer_ends(call, &y);
+                y
+            });
             let y = match y {
                 Ok(y) => y,
                 Err(e) => {

@@ -346,6 +346,7 @@ pub(super) fn settings(
         states: vec![],
         predict: None,
         typed: String::new(),
+        layers: vec![],
         seed_option: o.seed,
         train_loss: None,
         eval_loss: None,

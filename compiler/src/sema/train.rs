@@ -42,6 +42,10 @@ pub enum Kind {
     Reset,
     /// The fields of drawn data for all rows at once, computed before training.
     Fields,
+    /// The learning rates of a step, from its number: `lr`.
+    Rates,
+    /// The model's outputs in evaluation mode, and what the loss takes them for: `predict`, `classes`, `chance`.
+    Predict,
 }
 
 impl Kind {
@@ -54,6 +58,8 @@ impl Kind {
             Kind::Result => "result",
             Kind::Reset => "reset",
             Kind::Fields => "fields",
+            Kind::Rates => "rates",
+            Kind::Predict => "predict",
         }
     }
 }
@@ -83,6 +89,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             unit.eval_loss = eval.eval_loss;
             unit.predict = eval.predict;
             unit.typed = eval.typed;
+            unit.layers = eval.layers;
             unit.states.extend(eval.states.into_iter().filter(|s| s.role == StoredRole::Metric));
             // The last batch of a part can be shorter: what fails there fails here, not during the run.
             let whole = unit.batches();
@@ -258,15 +265,15 @@ fn run(
     let made = made.ok().map(|(unit, order)| {
         let name = format!("{}.{}", unit.name, kind.name());
         let g = std::mem::take(&mut el.b).finish();
-        let mut g = arrange(g, &order);
+        let mut g = arrange(g, &order, kind != Kind::Rates);
         g.name = name;
         (unit, g)
     });
     (made, el.diags)
 }
 
-/// Slots in a fixed order, data slots that nothing reads left out.
-fn arrange(mut g: Graph, params: &[Arc<str>]) -> Graph {
+/// Slots in a fixed order. Data slots that nothing reads are left out, and the others unless they are `stored` anyway.
+fn arrange(mut g: Graph, params: &[Arc<str>], stored: bool) -> Graph {
     let live = g.live(g.outputs.iter().map(|o| o.value));
     let mut read = vec![false; g.slots.len()];
     for (i, n) in g.nodes.iter().enumerate() {
@@ -286,7 +293,7 @@ fn arrange(mut g: Graph, params: &[Arc<str>]) -> Graph {
         let at = position.get(&*s.name).copied().unwrap_or(usize::MAX);
         (kind, if kind == 0 { at } else { i })
     };
-    let keep = |i: usize| read[i] || matches!(g.slots[i].kind, SlotKind::Param | SlotKind::State);
+    let keep = |i: usize| read[i] || stored && matches!(g.slots[i].kind, SlotKind::Param | SlotKind::State);
     let mut order: Vec<usize> = (0..g.slots.len()).filter(|&i| keep(i)).collect();
     order.sort_by_key(|&i| rank(i));
     let mut new = vec![u32::MAX; g.slots.len()];
@@ -403,6 +410,10 @@ impl<'t> Unit<'t> {
         }
         unit.params = order.iter().filter_map(|n| stored(el, n)).collect();
         u.finish(el, &mut unit, &order)?;
+        if matches!(u.kind, Kind::Rates | Kind::Predict) {
+            // What is shown does not depend on the rest of the step, nor on its checks.
+            classes::keep_live(el);
+        }
         unit.checks = classes::emit(el, &u.rows);
         if el.diags.iter().any(|d| d.severity == Severity::Error) {
             return Err(Reported);
@@ -482,6 +493,11 @@ impl<'t> Unit<'t> {
             _ => None,
         };
         let predict = el.st.predict.clone();
+        match self.kind {
+            Kind::Rates => return self.rates(el, &optimizers),
+            Kind::Predict => return self.prediction(el, loss.value, predict.as_ref()),
+            _ => {}
+        }
         let derived = self.output(el, unit, "loss", &ratio, span);
         *(if el.training { &mut unit.train_loss } else { &mut unit.eval_loss }) = derived;
         // Metrics are of the evaluation graph; in a training graph their types alone matter, once.
@@ -690,7 +706,7 @@ impl<'t> Unit<'t> {
         unit.states.sort_by_key(|s| s.role != StoredRole::Model);
         self.typed(el, unit);
         match self.kind {
-            Kind::Train | Kind::Eval | Kind::Fields => Ok(()),
+            Kind::Train | Kind::Eval | Kind::Fields | Kind::Rates | Kind::Predict => Ok(()),
             Kind::Init => self.initial(el, order, |_| true),
             Kind::Reset => {
                 let metric = |(n, _): (&Arc<str>, _)| (role(&el.st, n) == StoredRole::Metric).then(|| n.clone());
@@ -725,6 +741,7 @@ impl<'t> Unit<'t> {
             writeln!(out, "  {}: {}", m.name, if m.stateful { "metric" } else { "mean" }).ok();
         }
         unit.typed = out;
+        unit.layers = std::mem::take(&mut el.st.layers);
     }
 
     fn scope_fields(&self) -> Vec<(Arc<str>, Value)> {

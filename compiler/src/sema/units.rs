@@ -6,6 +6,7 @@
 //! elaboration, so graphs share nothing and cannot disagree.
 
 use super::cx::{Assertion, Elab};
+use super::layers::Layer;
 use super::models::Instance;
 use super::names::{ItemState, Module};
 use super::overrides::{Asked, Override};
@@ -251,6 +252,10 @@ pub struct State<'a> {
     pub asked: RefCell<Asked>,
     /// Lines of the typed view.
     pub typed: Vec<TypedLine>,
+    /// Layers in the order of their first calls, and how many of them are being called now.
+    pub layers: Vec<Layer>,
+    /// Layers inside layers under way.
+    pub layer_depth: usize,
     /// Parameters that are not trained.
     pub frozen: Vec<Arc<str>>,
     /// Metrics with state: name, instance, place.
@@ -441,6 +446,8 @@ pub struct TrainUnit {
     pub predict: Option<TensorTy>,
     /// The typed view.
     pub typed: String,
+    /// Its layers, called for one batch.
+    pub layers: Vec<Layer>,
     /// `--seed`
     pub seed_option: Option<u64>,
     /// How the loss of a training step is made of several means, or of functions of them.

@@ -20,41 +20,20 @@ const TEXT_RATIO: u64 = 500;
 
 /// Reads a file.
 pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Result<Vec<Column>, DataError> {
-    let limit = if input.is_gz() { (input.size().saturating_mul(TEXT_RATIO)).max(FREE_EXPANSION) } else { u64::MAX };
-    let guard = Guard { inner: input.reader()?, limit: limit.min(MAX_SOURCE_BYTES), total: 0, line: 0, last: b'\n' };
-    let mut text = BufReader::with_capacity(1 << 16, guard);
-    if text.fill_buf().map_err(|e| failed(input, &e))?.starts_with(b"\xef\xbb\xbf") {
-        text.consume(3);
-    }
-    if text.fill_buf().map_err(|e| failed(input, &e))?.contains(&0) {
-        return Err(binary(input, text.fill_buf().unwrap_or_default()));
-    }
-    for _ in 0..skip {
-        let n = text.skip_until(b'\n').map_err(|e| failed(input, &e))?;
-        if n == 0 {
-            return Err(empty(input));
-        }
-    }
-    let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
+    let mut lines = Lines::open(input, skip)?;
     let mut record = csv::ByteRecord::new();
-    // The line that a record ends on. (Its position is where the reader stood before any blank lines.)
-    let mut next = |record: &mut csv::ByteRecord| -> Result<Option<u64>, DataError> {
-        let more = csv.read_byte_record(record).map_err(|e| csv_failed(input, &e))?;
-        Ok(more.then(|| csv.position().line().saturating_sub(1).saturating_add(skip)))
-    };
-
     let mut named = match groups {
         Some(groups) => Groups::new(input, groups)?,
         None => {
-            if next(&mut record)?.is_none() {
+            if lines.next(&mut record)?.is_none() {
                 return Err(empty(input));
             }
             Groups::from_header(input, &record)?
         }
     };
     let mut rows = 0u64;
-    while let Some(end) = next(&mut record)? {
-        let line = || end.saturating_sub(newlines(&record)).max(1);
+    while let Some(end) = lines.next(&mut record)? {
+        let line = || begin(end, &record);
         if record.len() as u64 == named.width {
             rows += 1;
         } else {
@@ -76,13 +55,58 @@ pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Resul
     Ok(named.groups.into_iter().map(|g| g.column(rows)).collect())
 }
 
+/// The records of a file.
+pub(super) struct Lines<'i> {
+    input: &'i Input,
+    csv: csv::Reader<BufReader<Guard<Box<dyn Read + Send>>>>,
+    skip: u64,
+}
+
+impl<'i> Lines<'i> {
+    /// Begins after so many lines.
+    pub(super) fn open(input: &'i Input, skip: u64) -> Result<Lines<'i>, DataError> {
+        let limit =
+            if input.is_gz() { (input.size().saturating_mul(TEXT_RATIO)).max(FREE_EXPANSION) } else { u64::MAX };
+        let guard =
+            Guard { inner: input.reader()?, limit: limit.min(MAX_SOURCE_BYTES), total: 0, line: 0, last: b'\n' };
+        let mut text = BufReader::with_capacity(1 << 16, guard);
+        if text.fill_buf().map_err(|e| failed(input, &e))?.starts_with(b"\xef\xbb\xbf") {
+            text.consume(3);
+        }
+        if text.fill_buf().map_err(|e| failed(input, &e))?.contains(&0) {
+            return Err(binary(input, text.fill_buf().unwrap_or_default()));
+        }
+        for _ in 0..skip {
+            let n = text.skip_until(b'\n').map_err(|e| failed(input, &e))?;
+            if n == 0 {
+                return Err(empty(input));
+            }
+        }
+        let mut builder = csv::ReaderBuilder::new();
+        let csv = builder.has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
+        Ok(Lines { input, csv, skip })
+    }
+
+    /// Reads the next record; the line that it ends on. (Its position is where the reader stood before any blank lines.)
+    pub(super) fn next(&mut self, record: &mut csv::ByteRecord) -> Result<Option<u64>, DataError> {
+        let more = self.csv.read_byte_record(record).map_err(|e| csv_failed(self.input, &e))?;
+        Ok(more.then(|| self.csv.position().line().saturating_sub(1).saturating_add(self.skip)))
+    }
+}
+
+/// The line that a record begins on, from the one it ends on.
+pub(super) fn begin(end: u64, record: &csv::ByteRecord) -> u64 {
+    end.saturating_sub(newlines(record)).max(1)
+}
+
 struct Groups {
     groups: Vec<Group>,
     width: u64,
 }
 
-struct Group {
-    name: String,
+/// A column under way.
+pub(super) struct Group {
+    pub(super) name: String,
     width: u64,
     values: Values,
     inexact: Option<(u64, String)>,
@@ -150,11 +174,11 @@ impl Groups {
 }
 
 impl Group {
-    fn new(name: String, width: u64) -> Group {
+    pub(super) fn new(name: String, width: u64) -> Group {
         Group { name, width, values: Values::I32(vec![]), inexact: None }
     }
 
-    fn push(&mut self, cell: &[u8]) -> Result<(), &'static str> {
+    pub(super) fn push(&mut self, cell: &[u8]) -> Result<(), &'static str> {
         let number = parse(cell)?;
         let at = match &self.values {
             Values::I32(all) => all.len(),
@@ -176,7 +200,7 @@ impl Group {
         Ok(())
     }
 
-    fn column(self, rows: u64) -> Column {
+    pub(super) fn column(self, rows: u64) -> Column {
         let (dtype, bytes) = match self.values {
             Values::I32(v) => (DType::I32, v.into_iter().flat_map(i32::to_ne_bytes).collect()),
             Values::F32(v) => (DType::F32, v.into_iter().flat_map(f32::to_ne_bytes).collect()),
@@ -192,12 +216,13 @@ fn newlines(record: &csv::ByteRecord) -> u64 {
     record.as_slice().iter().filter(|&&c| c == b'\n').count() as u64
 }
 
-enum Number {
+/// A cell.
+pub(super) enum Number {
     Int(i32),
     Float(f32),
 }
 
-fn parse(cell: &[u8]) -> Result<Number, &'static str> {
+pub(super) fn parse(cell: &[u8]) -> Result<Number, &'static str> {
     let text = std::str::from_utf8(cell).map_err(|_| "is not text")?;
     if text.is_empty() {
         return Err("is empty");
@@ -264,7 +289,7 @@ fn csv_failed(input: &Input, e: &csv::Error) -> DataError {
 }
 
 /// Stops a reader that yields too much, in all or without a line end, and ends the last line if the file does not.
-struct Guard<R> {
+pub(super) struct Guard<R> {
     inner: R,
     limit: u64,
     total: u64,

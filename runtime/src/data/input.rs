@@ -49,6 +49,23 @@ impl Input {
         Ok(Input { name: file.to_owned(), source: Source::File(path), size: meta.len(), gz: is_gzip(&start) })
     }
 
+    /// A file that the user named, wherever it is.
+    pub fn at(path: &std::path::Path) -> Result<Input, DataError> {
+        let name = path.to_string_lossy().into_owned();
+        let missing = |e: &io::Error| match e.kind() {
+            io::ErrorKind::NotFound => DataError::new(codes::NOT_FOUND, &name, "no such file"),
+            _ => DataError::io(&name, "open", e),
+        };
+        let meta = std::fs::metadata(path).map_err(|e| missing(&e))?;
+        if !meta.is_file() {
+            return Err(DataError::new(codes::PATH, &name, "this is not a regular file"));
+        }
+        let mut f = File::open(path).map_err(|e| missing(&e))?;
+        let mut start = vec![];
+        f.by_ref().take(2).read_to_end(&mut start).map_err(|e| DataError::io(&name, "read", &e))?;
+        Ok(Input { size: meta.len(), gz: is_gzip(&start), source: Source::File(path.to_owned()), name })
+    }
+
     /// A file that is in memory.
     pub fn from_bytes(name: &str, bytes: impl Into<Arc<[u8]>>) -> Input {
         let bytes = bytes.into();
@@ -79,6 +96,11 @@ impl Input {
     pub fn reader(&self) -> Result<Box<dyn Read + Send>, DataError> {
         let raw = BufReader::with_capacity(1 << 16, self.raw()?);
         Ok(if self.gz { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) })
+    }
+
+    /// The first unpacked bytes, so many or all there are.
+    pub fn first_bytes(&self, n: u64) -> Result<Vec<u8>, DataError> {
+        read_up_to(&mut self.reader()?, n).map_err(|e| self.read_error(&e))
     }
 
     /// The bytes as they are on disk.

@@ -13,6 +13,7 @@
 pub mod check;
 pub mod convert;
 pub mod csv;
+pub mod fresh;
 pub mod idx;
 pub mod input;
 pub mod npy;

@@ -103,6 +103,13 @@ pub fn holds(el: &mut Elab<'_>, c: &ClassCheck) -> ValueId {
     super::reduce::reduce(el, super::reduce::Red::All, &t, &axes, false).id
 }
 
+/// Forgets the checks of values that no output depends on.
+pub fn keep_live(el: &mut Elab<'_>) {
+    let g = el.b.graph();
+    let live = g.live(g.outputs.iter().map(|o| o.value));
+    el.st.checks.retain(|c| live[c.inside.idx()]);
+}
+
 /// The checks recorded so far as outputs of the graph: for each the position of the first value outside, or of none, and
 /// that value. `rows` is the axis of the batch.
 pub fn emit(el: &mut Elab<'_>, rows: &Dim) -> Vec<IndexCheck> {

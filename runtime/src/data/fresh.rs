@@ -1,0 +1,233 @@
+//! New rows for a model that is trained: what `nnc predict --input` reads.
+//!
+//! In: a file or standard input, the columns that the prediction needs, and the columns of the program's data. Out: those
+//! columns, by name where names are written and by place otherwise, in the element types of the program's data where that
+//! loses nothing. Labels need not be there; whatever else is there is passed over, unread where the format allows it.
+
+use super::csv::{self, Group, Lines};
+use super::input::Input;
+use super::{Column, ColumnSpec, MAX_ROWS, convert, identifier, npy, npz};
+use crate::dtype::DType;
+use crate::error::{DataError, codes, printable};
+
+/// What the rows are for.
+pub struct Need<'a> {
+    /// The columns that the prediction is computed from.
+    pub wanted: &'a [ColumnSpec],
+    /// All columns of the program's data, in order.
+    pub all: &'a [ColumnSpec],
+    /// Does the program know its columns by the names in the first line of a file? Then their order means nothing.
+    pub named: bool,
+}
+
+/// Reads rows: an `.npz` archive, an `.npy` array or CSV text, told apart by their first bytes.
+pub fn read(input: Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
+    let name = input.name().to_owned();
+    let columns = match &input.first_bytes(6)?[..] {
+        b"\x93NUMPY" => array(&input, npy::NpyFile::open(input.clone())?.decode()?, need)?,
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => {
+            let file = npz::NpzFile::open(input.clone())?;
+            let header = file.header()?;
+            arrays(&input, file.decode(&header)?, need)?
+        }
+        _ => text(&input, need)?,
+    };
+    let rows = columns.first().map_or(0, |c| c.rows);
+    if rows == 0 {
+        return Err(DataError::new(codes::EMPTY, &name, "there are no rows to predict"));
+    }
+    if rows > MAX_ROWS {
+        return Err(DataError::new(codes::TOO_LARGE, &name, format_args!("{rows} rows; the most is {MAX_ROWS}")));
+    }
+    Ok(columns.into_iter().zip(need.wanted).map(|(c, w)| fit(c, w.dtype)).collect())
+}
+
+/// Arrays by name; one that is left over may have another name if its shape is right.
+fn arrays(input: &Input, mut have: Vec<Column>, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
+    let mut out: Vec<Option<Column>> = vec![];
+    for w in need.wanted {
+        out.push(have.iter().position(|c| c.name == w.name).map(|i| have.remove(i)));
+    }
+    let missing: Vec<usize> = (0..out.len()).filter(|&i| out[i].is_none()).collect();
+    if let [i] = missing[..] {
+        let mut fitting = (0..have.len()).filter(|&k| same_shape(&have[k].shape, &need.wanted[i].shape));
+        if let (Some(k), None) = (fitting.next(), fitting.next()) {
+            out[i] = Some(have.remove(k));
+        }
+    }
+    if let Some(i) = out.iter().position(Option::is_none) {
+        let rest: Vec<String> = have.iter().map(|c| show(&c.spec())).collect();
+        let e = input.error(codes::COLUMNS, format_args!("there is no array `{}`", need.wanted[i].name));
+        let e = e.note(format!("the prediction needs {}", list(need.wanted)));
+        return Err(if rest.is_empty() { e } else { e.note(format!("of other arrays there are {}", rest.join(", "))) });
+    }
+    out.into_iter().flatten().zip(need.wanted).map(|(c, w)| shaped(input, c, w)).collect()
+}
+
+/// One array is the one column that is needed.
+fn array(input: &Input, have: Column, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
+    match need.wanted {
+        [w] => Ok(vec![shaped(input, have, w)?]),
+        [] => Ok(vec![]),
+        several => Err(input
+            .error(codes::COLUMNS, format_args!("an array holds one column, the prediction needs {}", list(several)))
+            .help("save them by name in an .npz archive, or as CSV")),
+    }
+}
+
+fn same_shape(have: &[u64], want: &[u64]) -> bool {
+    let numel = |s: &[u64]| s.iter().product::<u64>();
+    have == want || have.len() != want.len() && numel(have) == numel(want)
+}
+
+/// A column as the program calls it; rows that are flat where it has axes, or the other way round, are taken as they lie.
+fn shaped(input: &Input, c: Column, w: &ColumnSpec) -> Result<Column, DataError> {
+    if !same_shape(&c.shape, &w.shape) {
+        let message = format_args!("a row of `{}` is {}, expected {}", c.name, show(&c.spec()), show(w));
+        return Err(input.error(codes::COLUMNS, message));
+    }
+    Ok(Column { name: w.name.clone(), shape: w.shape.clone(), ..c })
+}
+
+/// Which cells of a line are a column's.
+struct Cells {
+    group: Group,
+    at: Vec<usize>,
+}
+
+fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
+    let mut lines = Lines::open(input, 0)?;
+    let mut record = Default::default();
+    let mut line = lines.next(&mut record)?;
+    if line.is_none() {
+        return Err(input.error(codes::EMPTY, "there are no rows to predict"));
+    }
+    let width = record.len();
+    // A first line with words in it names the columns.
+    let words = record.iter().any(|c| !c.is_empty() && csv::parse(c).is_err());
+    let names: Option<Vec<String>> =
+        words.then(|| record.iter().map(|c| identifier(&String::from_utf8_lossy(c))).collect());
+    let places = places(input, need, width, names.as_deref())?;
+    let mut cells: Vec<Cells> = need
+        .wanted
+        .iter()
+        .zip(places)
+        .map(|(w, at)| Cells { group: Group::new(w.name.clone(), at.len() as u64), at })
+        .collect();
+    if words {
+        line = lines.next(&mut record)?;
+    }
+    let mut rows = 0;
+    while let Some(end) = line {
+        let number = csv::begin(end, &record);
+        if record.len() != width {
+            let message = format_args!("line {number} has {} cells, the first one has {width}", record.len());
+            return Err(input.error(codes::RAGGED, message).at(Some(number), None));
+        }
+        for c in &mut cells {
+            for &i in &c.at {
+                let cell = record.get(i).unwrap_or_default();
+                c.group.push(cell).map_err(|why| {
+                    let shown = printable(&String::from_utf8_lossy(cell));
+                    let at = format_args!("line {number}, cell {} (column `{}`)", i + 1, c.group.name);
+                    let e = input.error(codes::NOT_A_NUMBER, format_args!("{at} {why}: `{shown}`"));
+                    e.at(Some(number), Some(c.group.name.clone()))
+                })?;
+            }
+        }
+        rows += 1;
+        line = lines.next(&mut record)?;
+    }
+    cells.into_iter().zip(need.wanted).map(|(c, w)| shaped(input, c.group.column(rows), w)).collect()
+}
+
+/// The cells of each wanted column: by name where the first line has names that fit, else by place.
+fn places(
+    input: &Input,
+    need: &Need<'_>,
+    width: usize,
+    names: Option<&[String]>,
+) -> Result<Vec<Vec<usize>>, DataError> {
+    if let Some(names) = names {
+        let at = |w: &ColumnSpec| {
+            let found: Vec<usize> = (0..names.len()).filter(|&i| names[i] == w.name && size(w) == 1).collect();
+            found
+        };
+        let found: Vec<Vec<usize>> = need.wanted.iter().map(at).collect();
+        if let Some(i) = found.iter().position(|f| f.len() > 1) {
+            let message = format_args!("two columns are named `{}`", need.wanted[i].name);
+            return Err(input.error(codes::COLUMNS, message));
+        }
+        let missing: Vec<&str> =
+            need.wanted.iter().zip(&found).filter(|(_, f)| f.is_empty()).map(|(w, _)| &*w.name).collect();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        if need.named {
+            let quoted: Vec<String> = missing.iter().map(|m| format!("`{m}`")).collect();
+            let (s, verb) = if missing.len() == 1 { ("", "is") } else { ("s", "are") };
+            let mut e = input.error(codes::COLUMNS, format_args!("the column{s} {} {verb} missing", quoted.join(", ")));
+            for m in missing {
+                if let Some(near) = crate::error::nearest(m, names.iter().map(String::as_str)) {
+                    e = e.help(format!("is `{near}` the column `{m}`? Then call it so"));
+                }
+            }
+            return Err(e.note(format!("the first line names {}", printable(&names.join(", ")))));
+        }
+    } else if need.named {
+        return Err(input
+            .error(codes::COLUMNS, "the first line holds numbers, so nothing names the columns")
+            .help(format!("begin with a line of names: {}", named(need.wanted))));
+    }
+    let total = |specs: &[ColumnSpec]| specs.iter().map(size).sum::<usize>();
+    let (few, whole) = (total(need.wanted), total(need.all));
+    let layout = match width {
+        w if w == few => need.wanted,
+        w if w == whole => need.all,
+        _ => {
+            let mut e = input
+                .error(codes::RAGGED, format_args!("a line has {width} cells, expected {few} ({})", list(need.wanted)));
+            if whole != few {
+                e = e.note(format!("or {whole}, all columns of the program's data: {}", list(need.all)));
+            }
+            return Err(e.at(Some(1), None));
+        }
+    };
+    let place = |w: &ColumnSpec| {
+        let before = layout.iter().take_while(|c| c.name != w.name).map(size).sum::<usize>();
+        (before..before + size(w)).collect()
+    };
+    Ok(need.wanted.iter().map(place).collect())
+}
+
+fn size(c: &ColumnSpec) -> usize {
+    c.shape.iter().product::<u64>() as usize
+}
+
+/// The same values in the element type that the program knows the column by, if it holds all of them.
+fn fit(c: Column, want: DType) -> Column {
+    if c.dtype == want {
+        return c;
+    }
+    match convert::from_f64(want, &c.values()) {
+        Ok(bytes) => Column { dtype: want, bytes, ..c },
+        Err(_) => c,
+    }
+}
+
+fn show(c: &ColumnSpec) -> String {
+    let dims: Vec<String> = c.shape.iter().map(u64::to_string).collect();
+    if dims.is_empty() {
+        format!("{}: {}", c.name, c.dtype)
+    } else {
+        format!("{}: {}[{}]", c.name, c.dtype, dims.join(", "))
+    }
+}
+
+fn list(specs: &[ColumnSpec]) -> String {
+    specs.iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+fn named(specs: &[ColumnSpec]) -> String {
+    specs.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(",")
+}
