@@ -5,6 +5,7 @@
 //! and neighbors change from second to second; then criterion's times.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use nn_runtime::dtype::DType;
 use nn_runtime::exec::Session;
 use nn_runtime::peak;
 use nn_runtime::program::{Anchor, Arena, BufRef, Entry, Gemm, Launch, Program, Segment, Split};
@@ -39,7 +40,7 @@ const SHAPES: [(&str, u64, u64, u64, Stored); 10] = [
 fn session((m, n, k, stored): (u64, u64, u64, Stored), threads: usize) -> Session {
     let (a_m, a_k) = if stored == ATransposed { (1, m as i64) } else { (k as i64, 1) };
     let (b_k, b_n) = if stored == BTransposed { (1, k as i64) } else { (n as i64, 1) };
-    let gemm = Gemm { batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, a_k, b_k, b_n };
+    let gemm = Gemm { dtype: DType::F32, batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, a_k, b_k, b_n };
     let a = BufRef { arena: Arena::Param, offset: 0, bytes: 4 * m * k };
     let b = BufRef { arena: Arena::Param, offset: a.bytes.next_multiple_of(64), bytes: 4 * k * n };
     let c = BufRef { arena: Arena::Output, offset: 0, bytes: 4 * m * n };

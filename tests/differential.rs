@@ -14,6 +14,7 @@ use nn_compiler::graph::sampler::{extreme_feeds, feeds};
 use nn_compiler::kernel::interp::{self, Arenas};
 use nn_compiler::kernel::ir::{Arena, KernelProgram};
 use nn_compiler::kernel::print;
+use nn_compiler::lanes_eval::number_of;
 use nn_compiler::sched::{Layout, ScheduleError, bound, schedule};
 use nn_runtime::dtype::DType;
 use nn_runtime::exec::Session;
@@ -26,9 +27,13 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// Equal bytes, taking all NaN of floats as one.
 fn same(d: DType, a: &[u8], b: &[u8]) -> bool {
-    let nan = |w: &[u8]| f32::from_le_bytes([w[0], w[1], w[2], w[3]]).is_nan();
-    let word = |(x, y): (&[u8], &[u8])| x == y || (nan(x) && nan(y));
-    a == b || (d == DType::F32 && a.len() == b.len() && a.chunks_exact(4).zip(b.chunks_exact(4)).all(word))
+    let nan = |w: &[u8]| match *w {
+        [a, b, c, d] => f32::from_le_bytes([a, b, c, d]).is_nan(),
+        [a, b, c, d, e, f, g, h] => f64::from_le_bytes([a, b, c, d, e, f, g, h]).is_nan(),
+        _ => false,
+    };
+    let (x, y) = (a.chunks_exact(d.bytes()), b.chunks_exact(d.bytes()));
+    a == b || (d.is_float() && a.len() == b.len() && x.zip(y).all(|(x, y)| x == y || (nan(x) && nan(y))))
 }
 
 /// What a scheduled graph leaves in memory, by the kernel interpreter.
@@ -73,9 +78,7 @@ fn differ(
             Arena::State => session.state_mut(&b.name),
             Arena::Data => session.data_mut(0, &b.name),
             Arena::Step => {
-                let bits = start.get(b, 0);
-                let x = if b.dtype == DType::F32 { f64::from(f32::from_bits(bits)) } else { f64::from(bits as i32) };
-                session.set_step(0, &b.name, x);
+                session.set_step(0, &b.name, number_of(b.dtype, start.get(b, 0)));
                 continue;
             }
             _ => continue,

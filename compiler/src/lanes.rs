@@ -20,13 +20,22 @@ pub struct LaneId(pub u32);
 pub enum LaneTy {
     /// IEEE binary32.
     F32,
+    /// IEEE binary64.
+    F64,
     /// 32 bits, two's complement, wrapping.
     I32,
     /// A predicate.
     Bool,
 }
 
-/// Unary lane ops.
+impl LaneTy {
+    /// Floating point?
+    pub fn is_float(self) -> bool {
+        matches!(self, LaneTy::F32 | LaneTy::F64)
+    }
+}
+
+/// Unary lane ops. Where nothing else is said, a float op takes either float type and gives the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LaneUn {
     /// `-x`, flips the sign bit.
@@ -41,19 +50,31 @@ pub enum LaneUn {
     FRoundEven,
     /// Predicate negation.
     BNot,
-    /// Signed int to float, to nearest even.
+    /// Signed int to `F32`, to nearest even.
     IToF,
-    /// Unsigned int to float, to nearest even.
+    /// Unsigned int to `F32`, to nearest even.
     UToF,
+    /// Signed int to `F64`, exact.
+    IToD,
+    /// Unsigned int to `F64`, exact.
+    UToD,
+    /// `F32` to `F64`, exact.
+    FToD,
+    /// `F64` to `F32`, to nearest even.
+    DToF,
     /// Float to signed int: toward zero, saturating, NaN gives 0.
     FToI,
-    /// Same bits, other type. Of a NaN, the bits of some NaN.
+    /// Same bits, from `F32`. Of a NaN, the bits of some NaN.
     BitsFToI,
-    /// Same bits, other type.
+    /// Same bits, to `F32`.
     BitsIToF,
+    /// The upper word of an `F64`: sign, exponent, 20 bits of significand. Of a NaN, that of some NaN.
+    BitsHi,
+    /// The lower word of an `F64`. Of a NaN, that of some NaN.
+    BitsLo,
     /// 0 or 1.
     BToI,
-    /// 0.0 or 1.0.
+    /// 0.0 or 1.0 in `F32`.
     BToF,
     /// `x != 0`.
     IToB,
@@ -106,6 +127,8 @@ pub enum LaneBin {
     BOr,
     /// Predicates.
     BXor,
+    /// The `F64` of an upper and a lower word.
+    BitsPair,
 }
 
 /// Comparisons; float ones are false on NaN except `FNe`.
@@ -131,8 +154,10 @@ pub enum LaneCmp {
 /// A pure lane operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LaneOp {
-    /// A float constant, by bits.
+    /// An `F32` constant, by bits.
     ConstF(u32),
+    /// An `F64` constant, by bits.
+    ConstD(u64),
     /// An int constant.
     ConstI(i32),
     /// A predicate constant.
@@ -155,7 +180,9 @@ impl LaneOp {
     /// The operands in order.
     pub fn operands(&self) -> impl Iterator<Item = LaneId> + use<> {
         let (a, b, c) = match *self {
-            LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_) | LaneOp::Arg(..) => (None, None, None),
+            LaneOp::ConstF(_) | LaneOp::ConstD(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_) | LaneOp::Arg(..) => {
+                (None, None, None)
+            }
             LaneOp::Un(_, a) => (Some(a), None, None),
             LaneOp::Bin(_, a, b) | LaneOp::Cmp(_, a, b) => (Some(a), Some(b), None),
             LaneOp::Fma(a, b, c) | LaneOp::Select(a, b, c) => (Some(a), Some(b), Some(c)),
@@ -166,7 +193,7 @@ impl LaneOp {
     /// The same op on other operands.
     pub fn map(self, mut f: impl FnMut(LaneId) -> LaneId) -> LaneOp {
         match self {
-            LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_) | LaneOp::Arg(..) => self,
+            LaneOp::ConstF(_) | LaneOp::ConstD(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_) | LaneOp::Arg(..) => self,
             LaneOp::Un(o, a) => LaneOp::Un(o, f(a)),
             LaneOp::Bin(o, a, b) => LaneOp::Bin(o, f(a), f(b)),
             LaneOp::Cmp(o, a, b) => LaneOp::Cmp(o, f(a), f(b)),
@@ -175,26 +202,39 @@ impl LaneOp {
         }
     }
 
+    /// A constant?
+    pub fn is_const(&self) -> bool {
+        matches!(self, LaneOp::ConstF(_) | LaneOp::ConstD(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_))
+    }
+
+    /// The constant `x` of a float type, rounded to it.
+    pub fn float(ty: LaneTy, x: f64) -> LaneOp {
+        if ty == LaneTy::F64 { LaneOp::ConstD(x.to_bits()) } else { LaneOp::ConstF((x as f32).to_bits()) }
+    }
+
     /// The result type, given the types of the operands.
     pub fn ty(&self, of: impl Fn(LaneId) -> LaneTy) -> LaneTy {
         use LaneTy::*;
         match *self {
-            LaneOp::ConstF(_) | LaneOp::Fma(..) => F32,
+            LaneOp::ConstF(_) => F32,
+            LaneOp::ConstD(_) => F64,
             LaneOp::ConstI(_) => I32,
             LaneOp::ConstB(_) | LaneOp::Cmp(..) => Bool,
             LaneOp::Arg(_, t) => t,
-            LaneOp::Un(o, _) => match o {
-                LaneUn::FNeg | LaneUn::FAbs | LaneUn::FSqrt | LaneUn::FFloor | LaneUn::FRoundEven => F32,
-                LaneUn::IToF | LaneUn::UToF | LaneUn::BitsIToF | LaneUn::BToF => F32,
-                LaneUn::FToI | LaneUn::BitsFToI | LaneUn::BToI => I32,
+            LaneOp::Un(o, a) => match o {
+                LaneUn::FNeg | LaneUn::FAbs | LaneUn::FSqrt | LaneUn::FFloor | LaneUn::FRoundEven => of(a),
+                LaneUn::IToF | LaneUn::UToF | LaneUn::DToF | LaneUn::BitsIToF | LaneUn::BToF => F32,
+                LaneUn::IToD | LaneUn::UToD | LaneUn::FToD => F64,
+                LaneUn::FToI | LaneUn::BitsFToI | LaneUn::BitsHi | LaneUn::BitsLo | LaneUn::BToI => I32,
                 LaneUn::BNot | LaneUn::IToB => Bool,
             },
-            LaneOp::Bin(o, ..) => match o {
-                LaneBin::FAdd | LaneBin::FSub | LaneBin::FMul | LaneBin::FDiv | LaneBin::FMax | LaneBin::FMin => F32,
+            LaneOp::Bin(o, a, _) => match o {
+                LaneBin::FAdd | LaneBin::FSub | LaneBin::FMul | LaneBin::FDiv | LaneBin::FMax | LaneBin::FMin => of(a),
                 LaneBin::BAnd | LaneBin::BOr | LaneBin::BXor => Bool,
+                LaneBin::BitsPair => F64,
                 _ => I32,
             },
-            LaneOp::Select(_, a, _) => of(a),
+            LaneOp::Fma(a, ..) | LaneOp::Select(_, a, _) => of(a),
         }
     }
 }
@@ -207,9 +247,14 @@ pub trait LaneBuilder {
     /// The type of a value.
     fn lane_ty(&self, v: LaneId) -> LaneTy;
 
-    /// A float constant.
+    /// An `F32` constant.
     fn f32(&mut self, x: f32) -> LaneId {
         self.lane(LaneOp::ConstF(x.to_bits()))
+    }
+    /// A float constant of the type of another value, rounded to it.
+    fn float_like(&mut self, like: LaneId, x: f64) -> LaneId {
+        let ty = self.lane_ty(like);
+        self.lane(LaneOp::float(ty, x))
     }
     /// An int constant.
     fn i32(&mut self, x: i32) -> LaneId {
@@ -242,6 +287,8 @@ pub trait LaneBuilder {
 pub struct LaneProgram {
     /// The ops; value `i` is the result of op `i`.
     pub ops: Vec<LaneOp>,
+    /// Their types.
+    pub types: Vec<LaneTy>,
     index: HashMap<LaneOp, LaneId>,
 }
 
@@ -258,11 +305,12 @@ impl LaneBuilder for LaneProgram {
             return v;
         }
         let v = LaneId(self.ops.len() as u32);
+        self.types.push(op.ty(|a| self.types[a.0 as usize]));
         self.ops.push(op);
         self.index.insert(op, v);
         v
     }
     fn lane_ty(&self, v: LaneId) -> LaneTy {
-        self.ops[v.0 as usize].ty(|a| self.lane_ty(a))
+        self.types[v.0 as usize]
     }
 }

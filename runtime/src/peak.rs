@@ -55,7 +55,7 @@ fn run(isa: Isa, steps: usize) -> usize {
             Isa::Avx2 => avx2(steps),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => chains::<crate::gemm::simd::neon::Neon>(steps),
-            _ => chains::<crate::gemm::simd::portable::Portable>(steps),
+            _ => chains::<crate::gemm::simd::portable::Portable<f32>>(steps),
         }
     }
 }
@@ -75,7 +75,7 @@ unsafe fn avx2(steps: usize) -> usize {
 }
 
 #[inline(always)]
-unsafe fn chains<S: Simd>(steps: usize) -> usize {
+unsafe fn chains<S: Simd<E = f32>>(steps: usize) -> usize {
     let (scale, shift) = (std::hint::black_box(0.999f32), std::hint::black_box(0.001f32));
     let mut out = [0f32; 64];
     // SAFETY: the pointers are to live floats; the caller vouches for the instruction set.

@@ -186,11 +186,13 @@ pub enum Anchor {
     },
 }
 
-/// A batched matrix product over strided operands, `f32`: for every batch index,
+/// A batched matrix product over strided operands: for every batch index,
 /// `acc[m, n] = fma chain over k ascending from 0.0 of a[m, k] * b[k, n]`. Strides and offsets are in elements.
 /// Launch rows are the batch axes (row-major), then M; columns are N.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
+    /// The float of operands and result: `f32` or `f64`.
+    pub dtype: DType,
     /// Batch axes.
     pub batch: Vec<GemmBatch>,
     /// Rows of one product.
@@ -241,8 +243,9 @@ pub enum Split {
 pub struct TileArgs {
     /// Base address of every formal buffer.
     pub bufs: *const *mut u8,
-    /// The anchor's tile: element (r, c) at `acc[(r - r0) * acc_ld + (c - c0)]`; null without anchor.
-    pub acc: *const u32,
+    /// The anchor's tile, of the product's float or of u32 bits: element (r, c) at `acc[(r - r0) * acc_ld + (c - c0)]`;
+    /// null without anchor.
+    pub acc: *const u8,
     /// Row stride of the tile in elements.
     pub acc_ld: u64,
     /// This thread's scratch for kept rows, 64-byte aligned.

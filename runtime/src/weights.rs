@@ -200,9 +200,16 @@ impl SafeTensors {
 
     /// The values of a tensor as `f32`.
     pub fn f32(&self, t: &Stored) -> Result<Vec<u8>, DataError> {
+        self.floats(t, DType::F32)
+    }
+
+    /// The values of a tensor as `f32` or `f64`.
+    pub fn floats(&self, t: &Stored, to: DType) -> Result<Vec<u8>, DataError> {
         let name = printable(&t.name);
+        let wide = to == DType::F64;
         match t.dtype {
-            Some(dtype) if dtype.is_float() => convert(Format { dtype, big_endian: false }, self.raw(t).to_vec())
+            Some(dtype) if dtype.is_float() => convert(Format { dtype, big_endian: false, wide }, self.raw(t).to_vec())
+                .map(|bytes| if wide && dtype != DType::F64 { widened(&bytes) } else { bytes })
                 .map_err(|m| {
                     DataError::new(
                         codes::OUT_OF_RANGE,
@@ -226,9 +233,9 @@ impl SafeTensors {
                 }
                 Ok(bytes)
             }
-            _ if want == DType::F32 => self.f32(t),
+            _ if want.is_float() => self.floats(t, want),
             Some(have) if !have.is_float() && !want.is_float() => {
-                let format = Format { dtype: have, big_endian: false };
+                let format = Format { dtype: have, big_endian: false, wide: false };
                 let misfit = |value: &dyn fmt::Display| {
                     let what = format_args!("`{name}` has the value {value}, which fits no {want}");
                     DataError::new(codes::OUT_OF_RANGE, &self.file, what)
@@ -274,6 +281,11 @@ impl SafeTensors {
         };
         wanted.iter().filter_map(|w| Some((stored.get(w.name)?, w.dtype))).enumerate().map(values).collect()
     }
+}
+
+/// Column bytes of `f32` as those of `f64`.
+fn widened(bytes: &[u8]) -> Vec<u8> {
+    bytes.as_chunks().0.iter().flat_map(|&b| f64::from(f32::from_ne_bytes(b)).to_ne_bytes()).collect()
 }
 
 impl fmt::Debug for SafeTensors {

@@ -34,7 +34,8 @@ unsafe extern "C" fn copy(t: *const TileArgs) {
         let out = (*t.bufs.add(if t.r1 > 1 { 2 } else { 0 })).cast::<u32>();
         for r in t.r0..t.r1 {
             for c in t.c0..t.c1 {
-                *out.add((r * 100 + c) as usize) = *t.acc.add(((r - t.r0) * t.acc_ld + c - t.c0) as usize);
+                *out.add((r * 100 + c) as usize) =
+                    *t.acc.cast::<u32>().add(((r - t.r0) * t.acc_ld + c - t.c0) as usize);
             }
         }
     }
@@ -49,8 +50,19 @@ fn a_step_allocates_nothing() {
         offset: 0,
     };
     let b = |arena, floats: u64| BufRef { arena, offset: 0, bytes: 4 * floats };
-    let nt =
-        Gemm { batch: vec![], m: 80, n: 100, k: 600, a_offset: 0, b_offset: 0, a_m: 600, a_k: 1, b_k: 1, b_n: 600 };
+    let nt = Gemm {
+        dtype: DType::F32,
+        batch: vec![],
+        m: 80,
+        n: 100,
+        k: 600,
+        a_offset: 0,
+        b_offset: 0,
+        a_m: 600,
+        a_k: 1,
+        b_k: 1,
+        b_n: 600,
+    };
     let (x, w, y) = (b(Arena::Data, 80 * 600), b(Arena::Param, 100 * 600), b(Arena::Output, 80 * 100));
     let launch = |anchor, body, rows, bufs: Vec<BufRef>, cols, split| Launch {
         name: "k".into(),

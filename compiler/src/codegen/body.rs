@@ -2,7 +2,8 @@
 //!
 //! In: a kernel. Out: a Cranelift function with the signature of `nn_runtime::program::BodyFn`.
 //!
-//! A strip is four vectors of four lanes. The last, shorter strip has a length known at compile time, so it is the same
+//! A strip is four vectors of four lanes, or eight of two where the kernel has `f64` lanes; narrower values then use the first
+//! two lanes of their vectors. The last, shorter strip has a length known at compile time, so it is the same
 //! code with fewer lanes; only flat kernels, whose segments differ in length, finish lane by lane. Kernels of at most one
 //! strip have no strip loop, and their values stay in registers from phase to phase.
 
@@ -13,10 +14,11 @@ use crate::kernel::interp::reduction;
 use crate::kernel::ir::*;
 use crate::lanes::{LaneBin, LaneId, LaneOp, LaneTy};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F32X4, I32, I32X4, I64};
+use cranelift_codegen::ir::types::{I32, I32X4, I64};
 use cranelift_codegen::ir::{Block, BlockArg, Function, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
 use std::mem::offset_of;
 
@@ -33,16 +35,19 @@ pub(super) struct Strip {
     pub(super) subs: Vec<Form>,
 }
 
-/// A strip's worth of one value.
-type Subs = [Option<Value>; 4];
-/// Accumulators of a phase, by instruction.
-type Accs = BTreeMap<usize, [Value; 4]>;
+/// Most vectors of a strip.
+const MOST: usize = 8;
+/// A strip's worth of one value, by vector.
+type Subs = [Option<Value>; MOST];
+/// Accumulators of a phase, by instruction and vector.
+type Accs = BTreeMap<usize, SmallVec<[Value; MOST]>>;
 
 /// A body under construction.
 pub(super) struct Body<'a> {
     pub(super) b: FunctionBuilder<'a>,
     pub(super) k: &'a Kernel,
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
+    types: Vec<Option<LaneTy>>,
     pub(super) x64: bool,
     pub(super) bufs: Vec<Value>,
     pub(super) row: Vec<Value>,
@@ -85,6 +90,7 @@ pub(super) fn build(
         b,
         k,
         plan,
+        types: k.types(),
         x64: isa.name() == "x64",
         bufs,
         row: vec![],
@@ -92,7 +98,7 @@ pub(super) fn build(
         scratch,
         c0,
         c1,
-        values: vec![[None; 4]; k.insts.len()],
+        values: vec![[None; MOST]; k.insts.len()],
         addresses: HashMap::new(),
         sink: None,
     };
@@ -142,7 +148,7 @@ impl Body<'_> {
             self.acc_row = at;
             self.phases()?;
             let r = self.b.ins().iadd_imm_s(r, 1);
-            let step = self.b.ins().imul_imm_s(acc_ld, 4);
+            let step = self.b.ins().imul_imm_s(acc_ld, self.k.anchor_dtype().bytes() as i64);
             let at = self.b.ins().iadd(at, step);
             let mut next = vec![r, at];
             next.extend(self.next_row(&axes));
@@ -180,17 +186,19 @@ impl Body<'_> {
     }
 
     fn phases(&mut self) -> Result<(), String> {
-        self.values.iter_mut().for_each(|v| *v = [None; 4]);
+        self.values.iter_mut().for_each(|v| *v = [None; MOST]);
+        let whole = self.whole();
         for p in 0..self.k.phases.len() {
             let mut accs = Accs::new();
             for i in self.k.phase_range(p) {
                 if let Inst::Reduce { kind, value } = &self.k.insts[i] {
                     let (identity, _) = self.reduction(*kind, *value)?;
-                    accs.insert(i, [self.lane_op(&identity, &[], Form::Vec(4)); 4]);
+                    let all = self.lane_op(&identity, &[], whole[0]);
+                    accs.insert(i, SmallVec::from_elem(all, whole.len()));
                 }
             }
             if self.plan.single {
-                let strip = Strip { col: None, seq: None, subs: subs(self.k.cols) };
+                let strip = Strip { col: None, seq: None, subs: self.subs(self.k.cols) };
                 self.strip(p, &strip, &mut accs)?;
             } else {
                 self.strips(p, &mut accs)?;
@@ -218,7 +226,7 @@ impl Body<'_> {
         let col = self.b.append_block_param(body, I64);
         self.block_accs(body, accs);
         self.forget();
-        let strip = Strip { col: Some(col), seq: None, subs: vec![Form::Vec(4); 4] };
+        let strip = Strip { col: Some(col), seq: None, subs: self.whole() };
         self.strip(p, &strip, accs)?;
         let next = self.b.ins().iadd_imm_s(col, 16);
         let more = self.b.ins().icmp(IntCC::NotEqual, next, end);
@@ -243,7 +251,7 @@ impl Body<'_> {
         self.b.switch_to_block(short);
         self.b.seal_block(short);
         self.forget();
-        let strip = Strip { col: Some(end), seq: None, subs: subs(self.k.cols % 16) };
+        let strip = Strip { col: Some(end), seq: None, subs: self.subs(self.k.cols % 16) };
         self.strip(p, &strip, accs)?;
         self.b.ins().jump(done, &args(&flat(accs)));
         self.b.switch_to_block(done);
@@ -275,7 +283,7 @@ impl Body<'_> {
     fn forget(&mut self) {
         for (v, i) in self.values.iter_mut().zip(&self.k.insts) {
             if !matches!(i, Inst::Reduce { .. }) {
-                *v = [None; 4];
+                *v = [None; MOST];
             }
         }
     }
@@ -299,15 +307,12 @@ impl Body<'_> {
         for i in range.clone() {
             if let Inst::Acc { kind, value } = &self.k.insts[i] {
                 let (identity, _) = self.reduction(*kind, *value)?;
-                let mut all = [self.c0; 4];
-                for (slot, &form) in all.iter_mut().zip(&strip.subs) {
-                    *slot = self.lane_op(&identity, &[], form);
-                }
+                let all = strip.subs.iter().map(|&form| self.lane_op(&identity, &[], form)).collect();
                 running.insert(i, all);
             }
         }
         let live = strip.subs.len();
-        let flat_running = |r: &Accs| -> Vec<Value> { r.values().flat_map(|v| v[..live].to_vec()).collect() };
+        let flat_running = flat;
         if steps > 0 {
             // What earlier phases made is fetched once, before the loop.
             for i in range.clone() {
@@ -327,7 +332,7 @@ impl Body<'_> {
             self.b.switch_to_block(body);
             let s = self.b.append_block_param(body, I64);
             for subs in running.values_mut() {
-                for v in &mut subs[..live] {
+                for v in subs {
                     let ty = self.b.func.dfg.value_type(*v);
                     *v = self.b.append_block_param(body, ty);
                 }
@@ -392,7 +397,7 @@ impl Body<'_> {
         }
         let x = match self.plan.slots[i] {
             Some(slot) => {
-                let ty = self.k.ty(v).ok_or("the value of a store")?;
+                let ty = self.types[i].ok_or("the value of a store")?;
                 self.kept(slot, ty, strip, sub)
             }
             None if self.plan.again[i] => return self.once(i, strip, sub),
@@ -419,9 +424,9 @@ impl Body<'_> {
             Inst::Reduce { kind, value } => {
                 let (_, op) = self.reduction(*kind, *value)?;
                 let v = self.get(*value, strip, sub)?;
-                let acc = accs.get(&i).ok_or("a reduction without an accumulator")?[sub];
+                let acc = *accs.get(&i).and_then(|a| a.get(sub)).ok_or("a reduction without an accumulator")?;
                 let mut new = self.bin(op, acc, v, None, form);
-                if form.live() < 4 {
+                if form.live() < self.plan.per_vector {
                     new = self.first_lanes(form.live(), new, acc);
                 }
                 if let Some(a) = accs.get_mut(&i) {
@@ -460,7 +465,7 @@ impl Body<'_> {
         let form = strip.subs[sub];
         Ok(match &k.insts[i] {
             Inst::Lane(op) => {
-                let mut operands = smallvec::SmallVec::<[Value; 3]>::new();
+                let mut operands = SmallVec::<[Value; 3]>::new();
                 for v in op.operands() {
                     operands.push(self.get(v, strip, sub)?);
                 }
@@ -480,15 +485,13 @@ impl Body<'_> {
                 if form == Form::One {
                     return Ok(c);
                 }
-                let bytes: Vec<u8> = (0..4u32).flat_map(|l| (l + 4 * sub as u32).to_le_bytes()).collect();
+                let first = u32::from(self.plan.per_vector) * sub as u32;
+                let bytes: Vec<u8> = (0..4u32).flat_map(|l| (l + first).to_le_bytes()).collect();
                 let lanes = self.b.func.dfg.constants.insert(bytes.into());
                 let lanes = self.b.ins().vconst(I32X4, lanes);
                 self.b.ins().iadd(c, lanes)
             }
-            Inst::Anchor => {
-                let ty = k.ty(LaneId(i as u32)).ok_or("an anchor without a type")?;
-                self.load_anchor(strip, sub, ty)
-            }
+            Inst::Anchor => self.load_anchor(strip, sub),
             Inst::Load { arg, at } => self.load(*arg, at, strip, sub),
             Inst::LoadAt { arg, index, mask } => {
                 let index = self.get(*index, strip, sub)?;
@@ -505,7 +508,7 @@ impl Body<'_> {
     }
 
     fn reduction(&self, kind: crate::graph::ops::ReduceKind, value: LaneId) -> Result<(LaneOp, LaneBin), String> {
-        let ty = self.k.ty(value).ok_or("a reduction of a store")?;
+        let ty = self.types[value.0 as usize].ok_or("a reduction of a store")?;
         reduction(kind, ty).ok_or_else(|| format!("no reduction {kind:?} of {ty:?}"))
     }
 
@@ -514,26 +517,42 @@ impl Body<'_> {
         let bytes: Vec<u8> = (0..4u8).flat_map(|l| [if l < n { 0xff } else { 0 }; 4]).collect();
         let mask = self.b.func.dfg.constants.insert(bytes.into());
         let mask = self.b.ins().vconst(I32X4, mask);
-        self.choose(mask, a, b, Form::Vec(4))
+        self.choose(mask, a, b, Form::Vec(n))
     }
 
     /// Combines the 16 accumulators of a reduction by halves and repeats the result in every lane.
-    fn combine(&mut self, i: usize, acc: [Value; 4]) -> Result<(), String> {
+    fn combine(&mut self, i: usize, mut acc: SmallVec<[Value; MOST]>) -> Result<(), String> {
         let Inst::Reduce { kind, value } = &self.k.insts[i] else { return Err("not a reduction".into()) };
         let (_, op) = self.reduction(*kind, *value)?;
-        let four = Form::Vec(4);
-        let (j, k) = if nn_runtime::mutant!("cranelift.combine") { (1, 2) } else { (2, 1) };
-        let x = self.bin(op, acc[0], acc[j], None, four);
-        let y = self.bin(op, acc[k], acc[3], None, four);
-        let z = self.bin(op, x, y, None, four);
-        let l: [Value; 4] = std::array::from_fn(|l| self.b.ins().extractlane(z, l as u8));
-        let x = self.bin(op, l[0], l[2], None, Form::One);
-        let y = self.bin(op, l[1], l[3], None, Form::One);
-        let z = self.bin(op, x, y, None, Form::One);
-        let ty = if self.k.ty(*value) == Some(LaneTy::F32) { F32X4 } else { I32X4 };
-        let all = self.b.ins().splat(ty, z);
-        self.values[i] = [Some(all); 4];
+        let form = Form::Vec(self.plan.per_vector);
+        while acc.len() > 1 {
+            let half = acc.len() / 2;
+            let apart = !nn_runtime::mutant!("cranelift.combine");
+            let pair = |v| if apart { (acc[v], acc[v + half]) } else { (acc[2 * v], acc[2 * v + 1]) };
+            let pairs: SmallVec<[(Value, Value); MOST]> = (0..half).map(pair).collect();
+            acc = pairs.into_iter().map(|(x, y)| self.bin(op, x, y, None, form)).collect();
+        }
+        let mut lanes: SmallVec<[Value; MOST]> =
+            (0..self.plan.per_vector).map(|l| self.b.ins().extractlane(acc[0], l)).collect();
+        while lanes.len() > 1 {
+            let half = lanes.len() / 2;
+            lanes = (0..half).map(|l| self.bin(op, lanes[l], lanes[l + half], None, Form::One)).collect();
+        }
+        let ty = self.types[i].ok_or("a reduction of a store")?;
+        let all = self.b.ins().splat(form.ty(ty), lanes[0]);
+        self.values[i] = [Some(all); MOST];
         Ok(())
+    }
+
+    /// The vectors of a whole strip.
+    fn whole(&self) -> Vec<Form> {
+        self.subs(16)
+    }
+
+    /// The vectors of a strip of `n` columns, at most 16.
+    fn subs(&self, n: u64) -> Vec<Form> {
+        let per = u64::from(self.plan.per_vector);
+        (0..n.div_ceil(per)).map(|s| Form::Vec((n - per * s).min(per) as u8)).collect()
     }
 
     /// The address of four bytes in the stack frame that nobody reads.
@@ -545,11 +564,6 @@ impl Body<'_> {
         self.sink = Some(slot);
         self.b.ins().stack_addr(I64, slot, 0)
     }
-}
-
-/// The vectors of a strip of `n` columns, at most 16.
-fn subs(n: u64) -> Vec<Form> {
-    (0..n.div_ceil(4)).map(|s| Form::Vec((n - 4 * s).min(4) as u8)).collect()
 }
 
 fn flat(accs: &Accs) -> Vec<Value> {

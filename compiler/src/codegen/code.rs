@@ -66,7 +66,7 @@ pub(super) fn call(
     body: BodyFn,
     buffers: &[(crate::kernel::ir::Arena, u64)],
     arenas: &mut crate::kernel::interp::Arenas,
-    acc: &[u32],
+    (acc, size): (&[u8], usize),
     acc_ld: u64,
     scratch: &mut [u32],
     (r0, r1): (u64, u64),
@@ -74,7 +74,7 @@ pub(super) fn call(
 ) {
     let bufs: Vec<*mut u8> =
         buffers.iter().map(|&(a, offset)| arenas.arena_mut(a).as_mut_ptr().wrapping_add(offset as usize)).collect();
-    let acc = acc.get((r0 * acc_ld + c0) as usize..).map_or(std::ptr::null(), <[u32]>::as_ptr);
+    let acc = acc.get((r0 * acc_ld + c0) as usize * size..).map_or(std::ptr::null(), <[u8]>::as_ptr);
     let args = TileArgs { bufs: bufs.as_ptr(), acc, acc_ld, scratch: scratch.as_mut_ptr().cast(), r0, r1, c0, c1 };
     // SAFETY: the interpreter has run the same launch on the same arenas and checks every access; the arenas are borrowed
     // for the call, and nothing else runs.

@@ -211,6 +211,7 @@ fn gemm(k: &Kernel, c: &ir::Contract) -> Result<Gemm, Error> {
     }
     let batch = (0..axes).map(|i| GemmBatch { size: k.rows[i], a: stride(&c.a.1, i), b: stride(&c.b.1, i) }).collect();
     Ok(Gemm {
+        dtype: k.anchor_dtype(),
         batch,
         m,
         n: k.cols,
@@ -236,7 +237,7 @@ fn cost(k: &Kernel, cols: u64) -> u64 {
                     Inst::Load { at, .. } | Inst::Store { at, .. } if matches!(at.col, 0 | 1) => 8,
                     Inst::Load { .. } | Inst::Store { .. } => 16,
                     Inst::LoadAt { .. } | Inst::StoreAt { .. } => 32,
-                    Inst::Lane(crate::lanes::LaneOp::ConstF(_) | crate::lanes::LaneOp::ConstI(_)) => 0,
+                    Inst::Lane(op) if op.is_const() => 0,
                     _ => 1,
                 };
         }

@@ -1,4 +1,4 @@
-//! Loads and stores of four lanes or one: contiguous, repeated, strided, and at computed indices.
+//! Loads and stores of a vector of lanes or one: contiguous, repeated, strided, and at computed indices.
 //!
 //! Nothing outside the live lanes is read or written. Addresses of affine accesses are in bounds by the verifier; computed
 //! indices are checked here.
@@ -8,7 +8,7 @@ use super::lower::Form;
 use crate::kernel::ir::{Access, ArgId, Role};
 use crate::lanes::LaneTy;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F32, F32X4, I8, I8X16, I16, I32, I32X4, I64, I64X2};
+use cranelift_codegen::ir::types::{F32, F64, I8, I8X16, I16, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use nn_runtime::dtype::DType;
 
@@ -63,7 +63,7 @@ impl Body<'_> {
                 p
             }
         };
-        self.small(p, (at.offset + sub as i64 * 4 * at.col) * size)
+        self.small(p, (at.offset + sub as i64 * i64::from(self.plan.per_vector) * at.col) * size)
     }
 
     /// Keeps the constant part within what an instruction can hold, with room for the lanes.
@@ -90,7 +90,7 @@ impl Body<'_> {
             (Form::Vec(n), 1) => self.load_run(dtype, flags, p, offset, n),
             (Form::Vec(n), col) => {
                 let step = col * dtype.bytes() as i64;
-                let mut r = self.constant(lane(dtype), 0, form);
+                let mut r = self.constant(lane(dtype), 0u32, form);
                 for l in 0..n {
                     let (q, o) = self.small(p, offset + i64::from(l) * step);
                     let v = self.load_word(dtype, flags, q, o);
@@ -107,10 +107,10 @@ impl Body<'_> {
         let ty = form.ty(lane(dtype));
         let o = offset as i32;
         let v = match (dtype.bytes(), n) {
-            (4, 4) => self.b.ins().load(ty, flags, p, o),
+            (4, 4) | (8, 2) => self.b.ins().load(ty, flags, p, o),
             (4, 1) => {
                 let x = self.load_word(dtype, flags, p, offset);
-                let zero = self.constant(lane(dtype), 0, form);
+                let zero = self.constant(lane(dtype), 0u32, form);
                 self.b.ins().insertlane(zero, x, 0)
             }
             (4, _) => {
@@ -139,7 +139,7 @@ impl Body<'_> {
                 }
             }
             (size, _) => {
-                let mut r = self.constant(lane(dtype), 0, form);
+                let mut r = self.constant(lane(dtype), 0u32, form);
                 for l in 0..n {
                     let x = self.load_word(dtype, flags, p, offset + i64::from(l) * size as i64);
                     r = self.b.ins().insertlane(r, x, l);
@@ -150,11 +150,12 @@ impl Body<'_> {
         self.as_mask(dtype, v, form)
     }
 
-    /// One element as 32 bits (`f32` or `i32`; a bool as 0 or 1).
+    /// One element as a scalar (`f32`, `f64` or `i32`; a bool as 0 or 1).
     fn load_word(&mut self, dtype: DType, flags: MemFlagsData, p: Value, offset: i64) -> Value {
         let o = offset as i32;
         match dtype {
             DType::F32 => self.b.ins().load(F32, flags, p, o),
+            DType::F64 => self.b.ins().load(F64, flags, p, o),
             DType::U8 | DType::Bool => self.b.ins().uload8(I32, flags, p, o),
             DType::I8 => self.b.ins().sload8(I32, flags, p, o),
             DType::U16 => self.b.ins().uload16(I32, flags, p, o),
@@ -173,7 +174,7 @@ impl Body<'_> {
         if dtype != DType::Bool {
             return v;
         }
-        let zero = self.constant(LaneTy::I32, 0, form);
+        let zero = self.constant(LaneTy::I32, 0u32, form);
         self.b.ins().icmp(IntCC::NotEqual, v, zero)
     }
 
@@ -203,7 +204,7 @@ impl Body<'_> {
     fn store_run(&mut self, dtype: DType, value: Value, p: Value, offset: i64, n: u8) {
         let o = offset as i32;
         match (dtype.bytes(), n) {
-            (4, 4) => {
+            (4, 4) | (8, 2) => {
                 self.b.ins().store(plain(), value, p, o);
             }
             (4, 2 | 3) => {
@@ -284,9 +285,9 @@ impl Body<'_> {
     pub(super) fn load_at(&mut self, arg: ArgId, index: Value, mask: Option<Value>, form: Form) -> Value {
         let a = &self.k.args[arg.0 as usize];
         let (dtype, empty) = (a.dtype, a.len == 0);
-        let word = if lane(dtype) == LaneTy::F32 { LaneTy::F32 } else { LaneTy::I32 };
+        let word = lane(dtype);
         if empty {
-            let v = self.constant(word, 0, form);
+            let v = self.constant(word, 0u32, form);
             return self.as_mask(dtype, v, form);
         }
         let base = self.bufs[arg.0 as usize];
@@ -296,7 +297,7 @@ impl Body<'_> {
             let (ok, at) = s.checked(arg, v[0], v.get(1).copied());
             let p = s.b.ins().iadd(base, at);
             let x = s.load_word(dtype, plain(), p, 0);
-            let zero = s.constant(word, 0, Form::One);
+            let zero = s.constant(word, 0u32, Form::One);
             s.b.ins().select(ok, x, zero)
         });
         self.as_mask(dtype, v, form)
@@ -324,15 +325,16 @@ impl Body<'_> {
     }
 
     /// The anchor's tile at this row and these columns.
-    pub(super) fn load_anchor(&mut self, strip: &Strip, sub: usize, ty: LaneTy) -> Value {
-        let dtype = if ty == LaneTy::F32 { DType::F32 } else { DType::I32 };
+    pub(super) fn load_anchor(&mut self, strip: &Strip, sub: usize) -> Value {
+        let dtype = self.k.anchor_dtype();
+        let size = dtype.bytes() as i64;
         let mut p = self.acc_row;
         if let Some(c) = strip.col {
             let c = self.b.ins().isub(c, self.c0);
-            let c = self.b.ins().imul_imm_s(c, 4);
+            let c = self.b.ins().imul_imm_s(c, size);
             p = self.b.ins().iadd(p, c);
         }
-        let offset = sub as i64 * 16;
+        let offset = sub as i64 * i64::from(self.plan.per_vector) * size;
         match strip.subs[sub] {
             Form::One => self.load_one(dtype, plain(), p, offset),
             Form::Vec(n) => self.load_run(dtype, plain(), p, offset, n),
@@ -340,16 +342,18 @@ impl Body<'_> {
     }
 
     fn scratch_address(&mut self, slot: u32, strip: &Strip, sub: usize) -> (Value, i64) {
-        let row = self.k.cols.next_multiple_of(16) as i64 * 4;
+        // A vector takes 16 bytes, whatever it holds.
+        let lane = 16 / i64::from(self.plan.per_vector);
+        let row = self.k.cols.next_multiple_of(16) as i64 * lane;
         let mut p = self.scratch;
         if let Some(c) = strip.col {
-            let c = self.b.ins().imul_imm_s(c, 4);
+            let c = self.b.ins().imul_imm_s(c, lane);
             p = self.b.ins().iadd(p, c);
         }
         self.small(p, i64::from(slot) * row + sub as i64 * 16)
     }
 
-    /// Keeps a sub-vector of a row; scratch rows are padded, so all four lanes are written.
+    /// Keeps a sub-vector of a row; scratch rows are padded, so all lanes are written.
     pub(super) fn keep(&mut self, slot: u32, value: Value, strip: &Strip, sub: usize) {
         let (p, o) = self.scratch_address(slot, strip, sub);
         self.b.ins().store(plain(), value, p, o as i32);
@@ -357,11 +361,15 @@ impl Body<'_> {
 
     pub(super) fn kept(&mut self, slot: u32, ty: LaneTy, strip: &Strip, sub: usize) -> Value {
         let (p, o) = self.scratch_address(slot, strip, sub);
-        self.b.ins().load(if ty == LaneTy::F32 { F32X4 } else { I32X4 }, plain(), p, o as i32)
+        self.b.ins().load(strip.subs[sub].vector(ty), plain(), p, o as i32)
     }
 }
 
 /// The lane type of a dtype as words: predicates are ints before they are masks.
 fn lane(d: DType) -> LaneTy {
-    if d == DType::F32 { LaneTy::F32 } else { LaneTy::I32 }
+    match d {
+        DType::F32 => LaneTy::F32,
+        DType::F64 => LaneTy::F64,
+        _ => LaneTy::I32,
+    }
 }

@@ -14,8 +14,7 @@ mod plan;
 mod tests;
 mod x64;
 
-use crate::kernel::interp::has_lanes;
-use crate::kernel::ir::{Inst, Kernel};
+use crate::kernel::ir::{Inst, Kernel, has_lanes};
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -172,7 +171,7 @@ pub fn is_plain_store(k: &Kernel) -> bool {
         stride *= n as i64;
     }
     let operands = (c.a.0, c.b.0) == (ArgId(0), ArgId(1));
-    let whole = k.args.len() == 3 && k.args[2].dtype == nn_runtime::dtype::DType::F32;
+    let whole = k.args.len() == 3 && k.args[2].dtype == k.args[0].dtype;
     dense && operands && whole && *arg == ArgId(2) && value.0 == 0 && k.phases.len() == 1
 }
 

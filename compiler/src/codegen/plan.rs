@@ -2,7 +2,6 @@
 
 use crate::kernel::ir::{Access, Anchor, ArgId, Contract, Index, Inst, Kernel, Split};
 use crate::kernel::uses::kept;
-use crate::lanes::LaneOp;
 
 /// Decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +19,8 @@ pub(super) struct Plan {
     pub(super) again: Vec<bool>,
     /// Values that are the same in every column of a row (and step), made once for the four vectors of a strip.
     pub(super) uniform: Vec<bool>,
+    /// Lanes of a vector of Cranelift's: as many of the kernel's widest values as 128 bits hold.
+    pub(super) per_vector: u8,
 }
 
 impl Plan {
@@ -35,7 +36,7 @@ impl Plan {
             for i in k.phase_range(p) {
                 let seq = k.phases[p].seq.is_some();
                 again[i] = match &k.insts[i] {
-                    Inst::Lane(LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)) => true,
+                    Inst::Lane(op) => op.is_const(),
                     Inst::Index(Index::Row(_) | Index::Col) => true,
                     Inst::Anchor => true,
                     Inst::Load { arg, at } => !seq && matches!(at.col, 0 | 1) && !is_stored(k, *arg),
@@ -47,12 +48,20 @@ impl Plan {
                 }
             }
         }
-        Plan { single, flat, by_instruction: lanes_meet(k), slots, again, uniform: uniform(k) }
+        Plan {
+            single,
+            flat,
+            by_instruction: lanes_meet(k),
+            slots,
+            again,
+            uniform: uniform(k),
+            per_vector: (16 / k.lane_bytes()) as u8,
+        }
     }
 
     /// Bytes of scratch that a thread needs.
     pub(super) fn scratch_bytes(&self, k: &Kernel) -> u64 {
-        self.slots.iter().flatten().count() as u64 * k.cols.next_multiple_of(16) * 4
+        self.slots.iter().flatten().count() as u64 * k.cols.next_multiple_of(16) * k.lane_bytes()
     }
 }
 

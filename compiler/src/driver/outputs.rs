@@ -33,11 +33,7 @@ pub fn check_outputs(project: &Project, unit: &TrainUnit) -> Vec<Diagnostic> {
 /// Every file that a run of the unit reads: the program's own, all data, weights that it loads.
 fn files_read(project: &Project, unit: &TrainUnit) -> Vec<PathBuf> {
     let sources = project.sources().files().skip(project.program.std_files).map(|(_, f)| PathBuf::from(&*f.name));
-    let data = project.units.iter().flat_map(|u| &u.data.sources).flat_map(|s| match s {
-        SourceSpec::Idx { files } => files.clone(),
-        SourceSpec::Npy { file } | SourceSpec::Npz { file } | SourceSpec::Csv { file, .. } => vec![file.clone()],
-        SourceSpec::Table { .. } | SourceSpec::Rows { .. } => vec![],
-    });
+    let data = project.units.iter().flat_map(|u| &u.data.sources).flat_map(SourceSpec::files);
     let named = data.chain(unit.load.iter().cloned()).filter_map(|f| project.paths.resolve(&f).ok());
     sources.chain(named).collect()
 }

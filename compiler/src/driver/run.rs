@@ -148,7 +148,7 @@ fn draw_fields(
     data: &mut Dataset,
 ) -> Result<(), Failure> {
     for (source, spec) in unit.data.sources.iter().enumerate() {
-        let SourceSpec::Rows { n, seed } = *spec else { continue };
+        let SourceSpec::Rows { n, seed } = *spec.plain() else { continue };
         let program = super::fields(project, unit, n)?;
         let mut session = Session::new(program.clone(), n_threads).map_err(|e| RuntimeError::Limit(e.to_string()))?;
         let Some((e, entry)) = program.entries.iter().enumerate().next() else { continue };

@@ -121,10 +121,7 @@ fn cheap_ew(e: Ew) -> bool {
     let slow = |op: &LaneOp| {
         matches!(op, LaneOp::Bin(LaneBin::FDiv | LaneBin::IDiv | LaneBin::IRem, ..) | LaneOp::Un(LaneUn::FSqrt, _))
     };
-    let work = k
-        .ops
-        .iter()
-        .filter(|op| !matches!(op, LaneOp::Arg(..) | LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)));
+    let work = k.ops.iter().filter(|op| !matches!(op, LaneOp::Arg(..)) && !op.is_const());
     work.clone().count() <= 3 && !work.clone().any(slow)
 }
 

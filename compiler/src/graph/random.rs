@@ -14,8 +14,8 @@ use super::tensor::range;
 use super::ty::TensorTy;
 use nn_runtime::dtype::DType;
 
-/// Dtypes that occur.
-const DTYPES: [DType; 5] = [DType::F32, DType::I32, DType::U32, DType::Bool, DType::U8];
+/// Dtypes that occur besides floats.
+const OTHERS: [DType; 4] = [DType::I32, DType::U32, DType::Bool, DType::U8];
 /// No float grows beyond this.
 const LIMIT: f64 = 1e4;
 /// No value has more elements.
@@ -44,9 +44,9 @@ pub fn hard(seed: u64) -> Graph {
 /// With `sizes`, a hard one of axes of these sizes.
 fn make(seed: u64, allow: fn(&Op) -> bool, sizes: Option<&'static [u64]>) -> Graph {
     let b = Builder::new(&format!("random.{seed}"));
-    let mut m = Maker { r: Rand::new(seed), b, known: vec![], allow, sizes };
+    let mut m = Maker { r: Rand::new(seed), b, known: vec![], allow, sizes, floats: floats(seed) };
     for i in 0..2 + m.r.below(3) {
-        let dtype = if i == 0 || m.r.one_in(2) { DType::F32 } else { *m.r.pick(&DTYPES) };
+        let dtype = if i == 0 || m.r.one_in(2) { m.float() } else { m.dtype() };
         let kind = *m.r.pick(&[SlotKind::Data, SlotKind::Data, SlotKind::Param, SlotKind::State]);
         let shape = m.shape();
         let slot = Slot { name: format!("in{i}").as_str().into(), kind, ty: TensorTy { dtype, shape } };
@@ -76,6 +76,15 @@ struct Known {
     exact: bool,
 }
 
+/// The floats of a graph: mostly f32, sometimes f64, sometimes both.
+fn floats(seed: u64) -> &'static [DType] {
+    match seed % 16 {
+        4 | 11 => &[DType::F64],
+        6 | 12 | 15 => &[DType::F32, DType::F64],
+        _ => &[DType::F32],
+    }
+}
+
 struct Maker {
     r: Rand,
     b: Builder,
@@ -84,9 +93,21 @@ struct Maker {
     allow: fn(&Op) -> bool,
     /// Sizes of axes of a hard graph.
     sizes: Option<&'static [u64]>,
+    floats: &'static [DType],
 }
 
 impl Maker {
+    fn float(&mut self) -> DType {
+        if let [one] = self.floats { *one } else { *self.r.pick(self.floats) }
+    }
+
+    fn dtype(&mut self) -> DType {
+        match self.r.below(1 + OTHERS.len()) {
+            0 => self.float(),
+            n => OTHERS[n - 1],
+        }
+    }
+
     fn learn(&mut self, v: ValueId, k: Known) {
         if !self.known.iter().any(|(u, _)| *u == v) {
             self.known.push((v, k));
@@ -228,7 +249,7 @@ impl Maker {
     }
 
     fn cast(&mut self) {
-        let to = *self.r.pick(&DTYPES);
+        let to = self.dtype();
         let Some((v, k)) = self.find(|t, k| t.dtype != to && (k.exact || to.is_float())) else { return };
         let from = self.b.ty(v).dtype;
         if to.is_float() && k.bound >= 1024.0 {
@@ -294,7 +315,7 @@ impl Maker {
         if self.r.one_in(2) {
             shape.push(*self.r.pick(&[1, 2, 3, 5]));
         }
-        let tb = TensorTy::new(DType::F32, shape);
+        let tb = TensorTy::new(ta.dtype, shape);
         let (v, kb) = self.of_type(&tb, false);
         let dims = DotDims {
             lhs_batch: batch.into_iter().collect(),
@@ -383,7 +404,7 @@ impl Maker {
 
     /// A value and itself, elsewhere.
     fn twist(&mut self) {
-        let Some((v, k)) = self.find(|t, _| t.dtype == DType::F32 && t.rank() > 0) else { return };
+        let Some((v, k)) = self.find(|t, _| t.dtype.is_float() && t.rank() > 0) else { return };
         let ty = self.b.ty(v).clone();
         let rank = ty.rank() as u32;
         if rank == 1 {
@@ -454,7 +475,7 @@ impl Maker {
     /// A next value of a slot: its own transposed, or that plus itself.
     fn transposed(&mut self, slot: u32) -> Option<ValueId> {
         let s = self.b.graph().slots[slot as usize].clone();
-        let square = s.ty.rank() == 2 && s.ty.shape[0] == s.ty.shape[1] && s.ty.dtype == DType::F32;
+        let square = s.ty.rank() == 2 && s.ty.shape[0] == s.ty.shape[1] && s.ty.dtype.is_float();
         if self.sizes.is_none() || !square || self.r.one_in(3) {
             return None;
         }
@@ -537,7 +558,7 @@ impl Maker {
             let axis = self.r.below(shape.len()) as u32;
             return self.emit(Op::Iota { shape, axis }, &[], Known { bound: 8.0, exact: true });
         }
-        let ty = TensorTy { dtype: DType::F32, shape };
+        let ty = TensorTy { dtype: self.float(), shape };
         let data: Vec<f64> = (0..ty.numel()).map(|_| (self.r.real(-2.0, 2.0) * 64.0).round() / 64.0).collect();
         let v = self.b.table(&ty, &data);
         self.learn(v, Known { bound: 2.0, exact: true });

@@ -17,8 +17,8 @@ pub fn reference_markdown() -> String {
          Written from the op table (`compiler/src/graph/ops/`); `NN_BLESS=1 cargo test -p nn-compiler reference` writes it again.\n\
          Every op is closed under differentiation: derivatives use ops of this table only.\n\n\
          ## Elementwise\n\n\
-         Operands have one shape. `y` is the result, `dy` its cotangent. Accuracy is the largest error of compiled code in f32\n\
-         units in the last place against the reference in f64; 0.5 is correctly rounded. What happens at ties and kinks stands\n\
+         Operands have one shape. `y` is the result, `dy` its cotangent. Accuracy is the largest error of compiled code, in units\n\
+         in the last place of its float type; 0.5 is correctly rounded. What happens at ties and kinks stands\n\
          in `elementwise.rs`.\n\n\
          | op | operands | meaning | cotangents | ulp |\n|---|---|---|---|---|\n",
     );

@@ -8,7 +8,7 @@ use super::ir::*;
 use super::uses::kept;
 use crate::graph::ops::ReduceKind;
 use crate::lanes::{LANES, LaneBin, LaneId, LaneOp, LaneTy};
-use crate::lanes_eval::{self, Lanes};
+use crate::lanes_eval::{self, Bits, Lanes};
 use nn_runtime::dtype::DType;
 use nn_runtime::philox;
 use std::ops::Range;
@@ -75,11 +75,11 @@ impl Arenas {
         self.bytes(b).chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect()
     }
     /// Element `e` of a buffer as lane bits.
-    pub fn get(&self, b: &Buffer, e: u64) -> u32 {
+    pub fn get(&self, b: &Buffer, e: u64) -> Bits {
         load(b.dtype, self.bytes(b), e as usize)
     }
     /// Sets element `e` of a buffer from lane bits.
-    pub fn set(&mut self, b: &Buffer, e: u64, bits: u32) {
+    pub fn set(&mut self, b: &Buffer, e: u64, bits: Bits) {
         store(b.dtype, self.bytes_mut(b), e as usize, bits);
     }
 }
@@ -178,6 +178,7 @@ fn run_part(
             seed,
             step,
             row: vec![0; kernel.rows.len()],
+            types: kernel.types(),
         };
         if let Err(message) = run.kernel() {
             return fail(message);
@@ -194,7 +195,7 @@ pub fn anchor_tile(
     arenas: &mut Arenas,
     seed: u64,
     step: u64,
-) -> Result<Vec<u32>, Error> {
+) -> Result<Vec<Bits>, Error> {
     let mut tile = vec![];
     if kernel.anchor.is_none() {
         return Ok(tile);
@@ -203,7 +204,8 @@ pub fn anchor_tile(
     let strips = seg.cols.div_ceil(LANES as u64) as usize;
     let row = vec![0; kernel.rows.len()];
     let (rows, part) = (0..kernel.n_rows(), 0..strips);
-    let mut run = Run { k: kernel, cols: seg.cols, strips, rows, part, buffers, arenas, seed, step, row };
+    let types = kernel.types();
+    let mut run = Run { k: kernel, cols: seg.cols, strips, rows, part, buffers, arenas, seed, step, row, types };
     for r in 0..kernel.n_rows() {
         run.set_row(r);
         for c in 0..seg.cols {
@@ -214,41 +216,36 @@ pub fn anchor_tile(
     Ok(tile)
 }
 
-/// Whether lanes can load the dtype.
-pub fn has_lanes(d: DType) -> bool {
-    !matches!(d, DType::F64 | DType::I64 | DType::Bf16 | DType::F16)
-}
-
 /// Element `e` of a dense buffer as lane bits.
-fn load(d: DType, bytes: &[u8], e: usize) -> u32 {
+fn load(d: DType, bytes: &[u8], e: usize) -> Bits {
+    let mut word = [0; 8];
+    let n = d.bytes();
+    word[..n].copy_from_slice(&bytes[e * n..][..n]);
+    let v = Bits::from_le_bytes(word);
+    let signed = |i: i32| Bits::from(i as u32);
     match d {
-        DType::Bool => u32::from(bytes[e] != 0),
-        DType::U8 => u32::from(bytes[e]),
-        DType::I8 => i32::from(bytes[e] as i8) as u32,
-        DType::U16 => u32::from(u16::from_le_bytes([bytes[2 * e], bytes[2 * e + 1]])),
-        DType::I16 => i32::from(i16::from_le_bytes([bytes[2 * e], bytes[2 * e + 1]])) as u32,
-        _ => u32::from_le_bytes([bytes[4 * e], bytes[4 * e + 1], bytes[4 * e + 2], bytes[4 * e + 3]]),
+        DType::Bool => Bits::from(v != 0),
+        DType::I8 => signed((v as i8).into()),
+        DType::I16 => signed((v as i16).into()),
+        _ => v,
     }
 }
 
 /// Writes lane bits to element `e` of a dense buffer.
-fn store(d: DType, bytes: &mut [u8], e: usize, v: u32) {
-    match d {
-        DType::Bool => bytes[e] = u8::from(v != 0),
-        DType::U8 | DType::I8 => bytes[e] = v as u8,
-        DType::U16 | DType::I16 => bytes[2 * e..2 * e + 2].copy_from_slice(&(v as u16).to_le_bytes()),
-        _ => bytes[4 * e..4 * e + 4].copy_from_slice(&v.to_le_bytes()),
-    }
+fn store(d: DType, bytes: &mut [u8], e: usize, v: Bits) {
+    let v = if d == DType::Bool { Bits::from(v != 0) } else { v };
+    let n = d.bytes();
+    bytes[e * n..][..n].copy_from_slice(&v.to_le_bytes()[..n]);
 }
 
 /// The identity of a reduction and the op that combines, at a lane type.
 pub fn reduction(kind: ReduceKind, ty: LaneTy) -> Option<(LaneOp, LaneBin)> {
-    let f = |x: f32| LaneOp::ConstF(x.to_bits());
+    let f = |x: f64| LaneOp::float(ty, x);
     Some(match (ty, kind) {
-        (LaneTy::F32, ReduceKind::Sum) => (f(0.0), LaneBin::FAdd),
-        (LaneTy::F32, ReduceKind::Prod) => (f(1.0), LaneBin::FMul),
-        (LaneTy::F32, ReduceKind::Max) => (f(f32::NEG_INFINITY), LaneBin::FMax),
-        (LaneTy::F32, ReduceKind::Min) => (f(f32::INFINITY), LaneBin::FMin),
+        (LaneTy::F32 | LaneTy::F64, ReduceKind::Sum) => (f(0.0), LaneBin::FAdd),
+        (LaneTy::F32 | LaneTy::F64, ReduceKind::Prod) => (f(1.0), LaneBin::FMul),
+        (LaneTy::F32 | LaneTy::F64, ReduceKind::Max) => (f(f64::NEG_INFINITY), LaneBin::FMax),
+        (LaneTy::F32 | LaneTy::F64, ReduceKind::Min) => (f(f64::INFINITY), LaneBin::FMin),
         (LaneTy::I32, ReduceKind::Sum) => (LaneOp::ConstI(0), LaneBin::IAdd),
         (LaneTy::I32, ReduceKind::Prod) => (LaneOp::ConstI(1), LaneBin::IMul),
         (LaneTy::I32, ReduceKind::Max) => (LaneOp::ConstI(i32::MIN), LaneBin::IMax),
@@ -271,6 +268,7 @@ struct Run<'a> {
     seed: u64,
     step: u64,
     row: Vec<u64>,
+    types: Vec<Option<LaneTy>>,
 }
 
 impl Run<'_> {
@@ -300,7 +298,7 @@ impl Run<'_> {
             let range = k.phase_range(p);
             for i in range.clone() {
                 if let Inst::Reduce { kind, value } = &k.insts[i] {
-                    now[i] = [lanes_eval::op(&self.reduction(*kind, *value)?.0, |_| 0); LANES];
+                    now[i] = [lanes_eval::constant(&self.reduction(*kind, *value)?.0); LANES];
                 }
             }
             for s in self.part.clone() {
@@ -311,15 +309,15 @@ impl Run<'_> {
                 }
                 for i in range.clone() {
                     if let Inst::Acc { kind, value } = &k.insts[i] {
-                        now[i] = [lanes_eval::op(&self.reduction(*kind, *value)?.0, |_| 0); LANES];
+                        now[i] = [lanes_eval::constant(&self.reduction(*kind, *value)?.0); LANES];
                     }
                 }
                 let steps = k.phases[p].seq.unwrap_or(1);
                 if steps == 0 {
                     // Later phases may use what does not depend on the step.
                     for i in range.clone() {
-                        if matches!(k.insts[i], Inst::Lane(LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)))
-                            || matches!(k.insts[i], Inst::Index(Index::Row(_) | Index::Col))
+                        if matches!(&k.insts[i], Inst::Lane(op) if op.is_const())
+                            || matches!(&k.insts[i], Inst::Index(Index::Row(_) | Index::Col))
                         {
                             self.inst(i, s, 0, &mut now)?;
                         }
@@ -339,10 +337,11 @@ impl Run<'_> {
             for i in range {
                 if let Inst::Reduce { kind, value } = &k.insts[i] {
                     let (_, op) = self.reduction(*kind, *value)?;
+                    let ty = self.ty(*value);
                     let mut half = LANES / 2;
                     while half > 0 {
                         for l in 0..half {
-                            now[i][l] = lanes_eval::bin(op, now[i][l], now[i][l + half]);
+                            now[i][l] = lanes_eval::bin(op, ty, now[i][l], now[i][l + half]);
                         }
                         half /= 2;
                     }
@@ -354,8 +353,12 @@ impl Run<'_> {
     }
 
     fn reduction(&self, kind: ReduceKind, value: LaneId) -> Result<(LaneOp, LaneBin), String> {
-        let ty = self.k.ty(value).ok_or("a reduction of a store")?;
+        let ty = self.types[value.0 as usize].ok_or("a reduction of a store")?;
         reduction(kind, ty).ok_or_else(|| format!("no reduction {kind:?} of {ty:?}"))
+    }
+
+    fn ty(&self, v: LaneId) -> LaneTy {
+        self.types[v.0 as usize].unwrap_or(LaneTy::F32)
     }
 
     /// Lanes of the strip that exist.
@@ -368,10 +371,13 @@ impl Run<'_> {
         let col = |l: usize| (strip * LANES + l) as u64;
         let mut out = now[i];
         match &self.k.insts[i] {
-            Inst::Lane(op) => out = lanes_eval::op16(op, |v| &now[v.0 as usize]),
-            Inst::Index(Index::Row(a)) => out = [self.row.get(*a as usize).copied().unwrap_or(0) as u32; LANES],
-            Inst::Index(Index::Col) => out = std::array::from_fn(|l| col(l) as u32),
-            Inst::Index(Index::Seq) => out = [q as u32; LANES],
+            Inst::Lane(op) => {
+                let ty = |v: LaneId| self.ty(v);
+                out = lanes_eval::op16(op, ty, |v| &now[v.0 as usize]);
+            }
+            Inst::Index(Index::Row(a)) => out = [self.row.get(*a as usize).copied().unwrap_or(0); LANES],
+            Inst::Index(Index::Col) => out = std::array::from_fn(col),
+            Inst::Index(Index::Seq) => out = [q; LANES],
             Inst::Anchor => {
                 for (l, o) in out.iter_mut().enumerate().take(live) {
                     *o = self.anchor(col(l))?;
@@ -407,8 +413,9 @@ impl Run<'_> {
             }
             Inst::Reduce { kind, value } | Inst::Acc { kind, value } => {
                 let (_, op) = self.reduction(*kind, *value)?;
+                let ty = self.ty(*value);
                 for (l, o) in out.iter_mut().enumerate().take(live) {
-                    *o = lanes_eval::bin(op, *o, now[value.0 as usize][l]);
+                    *o = lanes_eval::bin(op, ty, *o, now[value.0 as usize][l]);
                 }
             }
         }
@@ -416,20 +423,21 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn read(&self, arg: ArgId, e: usize) -> u32 {
+    fn read(&self, arg: ArgId, e: usize) -> Bits {
         let b = self.buffers[arg.0 as usize];
         load(b.dtype, self.arenas.bytes(b), e)
     }
 
-    fn write(&mut self, arg: ArgId, e: usize, v: u32) {
+    fn write(&mut self, arg: ArgId, e: usize, v: Bits) {
         let b = self.buffers[arg.0 as usize];
         store(b.dtype, self.arenas.bytes_mut(b), e, v);
     }
 
     /// The element of a checked access, if there is one.
-    fn checked(&self, arg: ArgId, index: u32, mask: Option<u32>) -> Option<usize> {
+    fn checked(&self, arg: ArgId, index: Bits, mask: Option<Bits>) -> Option<usize> {
         let len = self.k.args[arg.0 as usize].len.min(self.buffers[arg.0 as usize].len);
-        let inside = (index as i32) >= 0 && u64::from(index) < len;
+        // A negative index is a large one here.
+        let inside = index < len.min(1 << 31);
         (inside && mask != Some(0)).then_some(index as usize)
     }
 
@@ -445,20 +453,20 @@ impl Run<'_> {
         Ok(e as usize)
     }
 
-    fn anchor(&self, col: u64) -> Result<u32, String> {
+    fn anchor(&self, col: u64) -> Result<Bits, String> {
         match &self.k.anchor {
             None => Err("acc without an anchor".into()),
-            Some(Anchor::Rng { site }) => Ok(philox::element(self.seed, self.step, *site, col)),
+            Some(Anchor::Rng { site }) => Ok(philox::element(self.seed, self.step, *site, col).into()),
             Some(Anchor::Contract(c)) => {
-                let mut acc = 0f32;
+                let (ty, mut acc) = (lane_ty(self.k.anchor_dtype()), 0);
                 for s in 0..c.k {
                     let a = Access { seq: c.a_k, ..c.a.1.clone() };
                     let b = Access { seq: c.b_k, ..c.b.1.clone() };
                     let a = self.read(c.a.0, self.address(&a, c.a.0, col, s)?);
                     let b = self.read(c.b.0, self.address(&b, c.b.0, col, s)?);
-                    acc = f32::from_bits(a).mul_add(f32::from_bits(b), acc);
+                    acc = lanes_eval::fma(ty, a, b, acc);
                 }
-                Ok(acc.to_bits())
+                Ok(acc)
             }
         }
     }

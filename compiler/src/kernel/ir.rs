@@ -98,7 +98,7 @@ pub enum Inst {
     Lane(LaneOp),
     /// An index as `I32`.
     Index(Index),
-    /// The anchor's value at this row and column: `F32` for a contraction, `I32` bits for rng.
+    /// The anchor's value at this row and column: the operands' float for a contraction, `I32` bits for rng.
     Anchor,
     /// Loads; narrow ints extend to `I32`, bool bytes become `Bool`.
     Load { arg: ArgId, at: Access },
@@ -130,11 +130,11 @@ pub struct Phase {
 pub struct Contract {
     /// Length of the contraction.
     pub k: u64,
-    /// Left operand (`f32`): `rows` has a stride for every row axis (batch and M); `col` is 0.
+    /// Left operand (`f32` or `f64`): `rows` has a stride for every row axis (batch and M); `col` is 0.
     pub a: (ArgId, Access),
     /// Stride of `k` in the left operand.
     pub a_k: i64,
-    /// Right operand (`f32`): strides of the batch axes in `rows` (0 for M), and of N in `col`.
+    /// Right operand (of the same dtype): strides of the batch axes in `rows` (0 for M), and of N in `col`.
     pub b: (ArgId, Access),
     /// Stride of `k` in the right operand.
     pub b_k: i64,
@@ -270,27 +270,47 @@ impl Kernel {
     pub fn n_rows(&self) -> u64 {
         self.rows.iter().product()
     }
-    /// The type of a value; `None` for stores.
-    pub fn ty(&self, v: LaneId) -> Option<LaneTy> {
-        Some(match &self.insts[v.0 as usize] {
-            Inst::Lane(op) => op.ty(|a| self.ty(a).unwrap_or(LaneTy::F32)),
-            Inst::Index(_) => LaneTy::I32,
-            Inst::Anchor => match self.anchor {
-                Some(Anchor::Rng { .. }) => LaneTy::I32,
-                _ => LaneTy::F32,
-            },
-            Inst::Load { arg, .. } | Inst::LoadAt { arg, .. } => lane_ty(self.args[arg.0 as usize].dtype),
-            Inst::Store { .. } | Inst::StoreAt { .. } => return None,
-            Inst::Reduce { value, .. } | Inst::Acc { value, .. } => return self.ty(*value),
-        })
+    /// The type of every instruction's value; `None` for stores.
+    pub fn types(&self) -> Vec<Option<LaneTy>> {
+        let mut types: Vec<Option<LaneTy>> = Vec::with_capacity(self.insts.len());
+        for i in &self.insts {
+            let of = |v: LaneId| types.get(v.0 as usize).copied().flatten().unwrap_or(LaneTy::F32);
+            types.push(match i {
+                Inst::Lane(op) => Some(op.ty(of)),
+                Inst::Index(_) => Some(LaneTy::I32),
+                Inst::Anchor => Some(lane_ty(self.anchor_dtype())),
+                Inst::Load { arg, .. } | Inst::LoadAt { arg, .. } => Some(lane_ty(self.args[arg.0 as usize].dtype)),
+                Inst::Store { .. } | Inst::StoreAt { .. } => None,
+                Inst::Reduce { value, .. } | Inst::Acc { value, .. } => Some(of(*value)),
+            });
+        }
+        types
     }
+    /// The element type of the anchor's values.
+    pub fn anchor_dtype(&self) -> DType {
+        match &self.anchor {
+            Some(Anchor::Rng { .. }) => DType::U32,
+            Some(Anchor::Contract(c)) => self.args.get(c.a.0.0 as usize).map_or(DType::F32, |a| a.dtype),
+            None => DType::F32,
+        }
+    }
+    /// Bytes of a lane where the widest value of the kernel lives.
+    pub fn lane_bytes(&self) -> u64 {
+        if self.types().contains(&Some(LaneTy::F64)) { 8 } else { 4 }
+    }
+}
+
+/// Whether lanes load and store the dtype.
+pub fn has_lanes(d: DType) -> bool {
+    !matches!(d, DType::I64 | DType::Bf16 | DType::F16)
 }
 
 /// The lane type that a memory dtype loads as.
 pub fn lane_ty(d: DType) -> LaneTy {
     match d {
         DType::Bool => LaneTy::Bool,
-        DType::F32 | DType::F64 | DType::Bf16 | DType::F16 => LaneTy::F32,
+        DType::F64 => LaneTy::F64,
+        DType::F32 | DType::Bf16 | DType::F16 => LaneTy::F32,
         _ => LaneTy::I32,
     }
 }

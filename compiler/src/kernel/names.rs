@@ -27,12 +27,12 @@ macro_rules! named {
 named! {
     LaneUn {
         FNeg "fneg", FAbs "fabs", FSqrt "fsqrt", FFloor "ffloor", FRoundEven "froundeven", BNot "bnot", IToF "itof",
-        UToF "utof", FToI "ftoi", BitsFToI "bits.ftoi", BitsIToF "bits.itof", BToI "btoi", BToF "btof", IToB "itob",
+        UToF "utof", IToD "itod", UToD "utod", FToD "ftod", DToF "dtof", FToI "ftoi", BitsFToI "bits.ftoi", BitsIToF "bits.itof", BitsHi "bits.hi", BitsLo "bits.lo", BToI "btoi", BToF "btof", IToB "itob",
     }
     LaneBin {
         FAdd "fadd", FSub "fsub", FMul "fmul", FDiv "fdiv", FMax "fmax", FMin "fmin", IAdd "iadd", ISub "isub",
         IMul "imul", IDiv "idiv", IRem "irem", IMax "imax", IMin "imin", IAnd "iand", IOr "ior", IXor "ixor",
-        IShl "ishl", IShrU "ishr.u", IShrS "ishr.s", BAnd "band", BOr "bor", BXor "bxor",
+        IShl "ishl", IShrU "ishr.u", IShrS "ishr.s", BAnd "band", BOr "bor", BXor "bxor", BitsPair "bits.pair",
     }
     LaneCmp {
         FEq "feq", FNe "fne", FLt "flt", FLe "fle", FGt "fgt", FGe "fge", IEq "ieq", INe "ine", ILt "ilt", ILe "ile",

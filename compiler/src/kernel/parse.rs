@@ -457,15 +457,18 @@ impl Parser {
             return Ok(Inst::Acc { kind, value: self.value(values)? });
         }
         Ok(match w.as_str() {
-            "f32" => {
+            "f32" | "f64" => {
                 let minus = self.eat('-');
                 let n = self.any_word("a number")?;
-                let bits = match n.strip_prefix("0x") {
-                    Some(h) => u32::from_str_radix(h, 16).ok(),
-                    None => n.parse::<f32>().ok().map(|x| if minus { -x } else { x }.to_bits()),
+                let op = match (w.as_str(), n.strip_prefix("0x")) {
+                    ("f32", Some(h)) => u32::from_str_radix(h, 16).ok().map(LaneOp::ConstF),
+                    ("f32", None) => {
+                        n.parse::<f32>().ok().map(|x| LaneOp::ConstF(if minus { -x } else { x }.to_bits()))
+                    }
+                    (_, Some(h)) => u64::from_str_radix(h, 16).ok().map(LaneOp::ConstD),
+                    (_, None) => n.parse::<f64>().ok().map(|x| LaneOp::ConstD(if minus { -x } else { x }.to_bits())),
                 };
-                let bits = bits.ok_or_else(|| bad(line, format!("no number `{n}`")))?;
-                Inst::Lane(LaneOp::ConstF(bits))
+                Inst::Lane(op.ok_or_else(|| bad(line, format!("no number `{n}`")))?)
             }
             "i32" => Inst::Lane(LaneOp::ConstI(self.number("an int")?)),
             "bool" => Inst::Lane(LaneOp::ConstB(self.number("true or false")?)),

@@ -192,6 +192,10 @@ impl Display for InstText<'_> {
                     x if x.is_finite() => write!(f, "f32 {x:?}"),
                     _ => write!(f, "f32 {b:#010x}"),
                 },
+                LaneOp::ConstD(b) => match f64::from_bits(b) {
+                    x if x.is_finite() => write!(f, "f64 {x:?}"),
+                    _ => write!(f, "f64 {b:#018x}"),
+                },
                 LaneOp::ConstI(i) => write!(f, "i32 {i}"),
                 LaneOp::ConstB(b) => write!(f, "bool {b}"),
                 LaneOp::Arg(n, _) => write!(f, "arg {n}"),

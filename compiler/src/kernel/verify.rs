@@ -6,7 +6,8 @@
 //! - K1. Phases cut the instructions into runs, in order. Operands come before their users and are values; types fit.
 //! - K2. A reduction is used in later phases only. Of a seq phase, later phases see running values, constants and indices.
 //!   `seq`, running values and strides of `s` stand in seq phases only; reductions do not.
-//! - K3. `acc` stands where there is an anchor. A contraction's operands are the first two arguments, `f32` and read only;
+//! - K3. `acc` stands where there is an anchor. A contraction's operands are the first two arguments, of one float dtype (`f32`
+//!   or `f64`) and read only;
 //!   random bits have one row. A row of columns that may be cut (split cols, random bits) has no reduction.
 //! - K4. Every affine access is inside its argument, by intervals. (`load.at` and `store.at` check themselves.)
 //! - K5. Nothing is stored to an `in` and nothing read from an `out`.
@@ -21,8 +22,9 @@ use nn_runtime::dtype::DType;
 
 /// All violations of the invariants; empty means that the kernel is sound.
 pub fn kernel(k: &Kernel) -> Vec<String> {
-    let mut v = Verifier { k, errors: vec![], phase: phase_of(k) };
+    let mut v = Verifier { k, errors: vec![], phase: phase_of(k), types: vec![] };
     if v.phases() {
+        v.types = k.types();
         v.instructions();
         v.anchor();
         v.stores();
@@ -83,6 +85,8 @@ struct Verifier<'a> {
     k: &'a Kernel,
     errors: Vec<String>,
     phase: Vec<usize>,
+    /// Of every instruction, once operands are known to come before their users.
+    types: Vec<Option<LaneTy>>,
 }
 
 impl Verifier<'_> {
@@ -129,7 +133,7 @@ impl Verifier<'_> {
                 match &k.insts[of] {
                     Inst::Reduce { .. } if !earlier => self.err(i, format!("uses reduction %v{of} in its own phase")),
                     Inst::Reduce { .. } | Inst::Acc { .. } => {}
-                    Inst::Lane(LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)) => {}
+                    Inst::Lane(op) if op.is_const() => {}
                     Inst::Index(Index::Row(_) | Index::Col) => {}
                     _ if earlier && k.phases[self.phase[of]].seq.is_some() => {
                         self.err(i, format!("uses %v{of} of an earlier sequence, which is not a running value"));
@@ -185,7 +189,7 @@ impl Verifier<'_> {
     }
 
     fn ty(&self, v: LaneId) -> LaneTy {
-        self.k.ty(v).unwrap_or(LaneTy::F32)
+        self.types.get(v.0 as usize).copied().flatten().unwrap_or(LaneTy::F32)
     }
 
     fn expect(&mut self, i: usize, v: LaneId, want: LaneTy) {
@@ -260,8 +264,8 @@ impl Verifier<'_> {
                     return;
                 }
                 for a in &k.args[..2] {
-                    if a.dtype != DType::F32 || a.role != Role::In {
-                        self.errors.push(format!("@{name}: an operand of a contraction is not an f32 in"));
+                    if !matches!(a.dtype, DType::F32 | DType::F64) || a.dtype != k.args[0].dtype || a.role != Role::In {
+                        self.errors.push(format!("@{name}: an operand of a contraction is not an f32 or f64 in"));
                     }
                 }
                 if c.a.1.col != 0 || c.a.1.seq != 0 || c.b.1.seq != 0 {
@@ -317,22 +321,24 @@ impl Verifier<'_> {
 
     fn lane(&mut self, i: usize, op: &LaneOp) {
         use LaneTy::*;
+        // What float ops take: the first operand's type if it is a float, else f32, which the first operand then is not.
+        let float = op.operands().next().map(|v| self.ty(v)).filter(|t| t.is_float()).unwrap_or(F32);
         let mut expect = |v: LaneId, t: LaneTy| self.expect(i, v, t);
         match *op {
-            LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_) => {}
+            LaneOp::ConstF(_) | LaneOp::ConstD(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_) => {}
             LaneOp::Arg(..) => self.err(i, "an argument of an op's body"),
-            LaneOp::Un(o, a) => expect(a, un_operand(o)),
+            LaneOp::Un(o, a) => expect(a, un_operand(o, float)),
             LaneOp::Bin(o, a, b) => {
-                let t = bin_operand(o);
+                let t = bin_operand(o, float);
                 expect(a, t);
                 expect(b, t);
             }
             LaneOp::Cmp(o, a, b) => {
-                let t = cmp_operand(o);
+                let t = cmp_operand(o, float);
                 expect(a, t);
                 expect(b, t);
             }
-            LaneOp::Fma(a, b, c) => [a, b, c].into_iter().for_each(|v| expect(v, F32)),
+            LaneOp::Fma(a, b, c) => [a, b, c].into_iter().for_each(|v| expect(v, float)),
             LaneOp::Select(c, a, b) => {
                 expect(c, Bool);
                 let t = self.ty(a);
@@ -342,25 +348,30 @@ impl Verifier<'_> {
     }
 }
 
-/// The operand type of a unary op.
-pub fn un_operand(o: LaneUn) -> LaneTy {
+/// The operand type of a unary op; `float` where it takes either float.
+pub fn un_operand(o: LaneUn, float: LaneTy) -> LaneTy {
     match o {
-        LaneUn::FNeg | LaneUn::FAbs | LaneUn::FSqrt | LaneUn::FFloor | LaneUn::FRoundEven => LaneTy::F32,
-        LaneUn::FToI | LaneUn::BitsFToI => LaneTy::F32,
-        LaneUn::IToF | LaneUn::UToF | LaneUn::BitsIToF | LaneUn::IToB => LaneTy::I32,
+        LaneUn::FNeg | LaneUn::FAbs | LaneUn::FSqrt | LaneUn::FFloor | LaneUn::FRoundEven | LaneUn::FToI => float,
+        LaneUn::FToD | LaneUn::BitsFToI => LaneTy::F32,
+        LaneUn::DToF | LaneUn::BitsHi | LaneUn::BitsLo => LaneTy::F64,
+        LaneUn::IToF | LaneUn::UToF | LaneUn::IToD | LaneUn::UToD | LaneUn::BitsIToF | LaneUn::IToB => LaneTy::I32,
         LaneUn::BNot | LaneUn::BToI | LaneUn::BToF => LaneTy::Bool,
     }
 }
 
-/// The type of both operands of a binary op, which is that of its result.
-pub fn bin_operand(o: LaneBin) -> LaneTy {
-    LaneOp::Bin(o, LaneId(0), LaneId(0)).ty(|_| LaneTy::F32)
+/// The type of both operands of a binary op; `float` where it takes either float.
+pub fn bin_operand(o: LaneBin, float: LaneTy) -> LaneTy {
+    match o {
+        LaneBin::FAdd | LaneBin::FSub | LaneBin::FMul | LaneBin::FDiv | LaneBin::FMax | LaneBin::FMin => float,
+        LaneBin::BAnd | LaneBin::BOr | LaneBin::BXor => LaneTy::Bool,
+        _ => LaneTy::I32,
+    }
 }
 
-/// The type of both operands of a comparison.
-pub fn cmp_operand(o: LaneCmp) -> LaneTy {
+/// The type of both operands of a comparison; `float` where it takes either float.
+pub fn cmp_operand(o: LaneCmp, float: LaneTy) -> LaneTy {
     match o {
-        LaneCmp::FEq | LaneCmp::FNe | LaneCmp::FLt | LaneCmp::FLe | LaneCmp::FGt | LaneCmp::FGe => LaneTy::F32,
+        LaneCmp::FEq | LaneCmp::FNe | LaneCmp::FLt | LaneCmp::FLe | LaneCmp::FGt | LaneCmp::FGe => float,
         _ => LaneTy::I32,
     }
 }

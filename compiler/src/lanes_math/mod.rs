@@ -1,19 +1,21 @@
-//! Transcendental functions as lane programs: the project's own, at most 2 ulp in f32, one operation order everywhere.
+//! Transcendental functions as lane programs: the project's own, at most 2 ulp in f32 and f64, one operation order everywhere.
 //!
-//! In: a lane value. Out: lane ops appended to the builder. Every back end lowers the same ops, so the bits agree.
+//! In: a lane value of either float type. Out: lane ops appended to the builder. Every back end lowers the same ops, so the
+//! bits agree. A function is one algorithm with a table of constants per type ([`By`]).
 //! The methods are the textbook ones: Cody-Waite argument reduction in parts, minimax polynomials by the Remez exchange
 //! (`minimax.py` prints every coefficient here), FMA error-free transformations where one float is not enough.
 //! Subnormal arguments and results are exact to the same bound; NaN gives NaN; zeros keep their sign where odd.
 
 mod erf;
 mod exp;
+mod huge;
 mod log;
 mod pow;
 #[cfg(test)]
 mod tests;
 mod trig;
 
-use crate::lanes::{LaneBin, LaneBuilder, LaneCmp, LaneId, LaneUn};
+use crate::lanes::{LaneBin, LaneBuilder, LaneCmp, LaneId, LaneOp, LaneTy, LaneUn};
 
 pub use erf::erf;
 pub use exp::{exp, expm1, tanh};
@@ -21,7 +23,35 @@ pub use log::{log, log1p};
 pub use pow::pow;
 pub use trig::{cos, sin};
 
-/// Shorthands of this folder.
+/// A function's constants for each float type.
+struct By<T> {
+    single: T,
+    double: T,
+}
+
+impl<T> By<T> {
+    /// The constants for the type of a value.
+    fn of(&self, k: &dyn LaneBuilder, x: LaneId) -> &T {
+        if k.lane_ty(x) == LaneTy::F64 { &self.double } else { &self.single }
+    }
+}
+
+/// The layout of a float's upper word, which for f32 is all of it.
+struct Layout {
+    /// Where the exponent begins.
+    exponent_at: i32,
+    /// The upper word of 1.0.
+    one: i32,
+    /// Added and subtracted it rounds to an integer, which it leaves in the low bits of the lower word.
+    shift: f64,
+}
+
+const LAYOUT: By<Layout> = By {
+    single: Layout { exponent_at: 23, one: 0x3f80_0000, shift: 12_582_912.0 },
+    double: Layout { exponent_at: 20, one: 0x3ff0_0000, shift: 6_755_399_441_055_744.0 },
+};
+
+/// Shorthands of this folder. Constants take the type of the value that they meet.
 impl dyn LaneBuilder + '_ {
     fn fadd(&mut self, a: LaneId, b: LaneId) -> LaneId {
         self.bin(LaneBin::FAdd, a, b)
@@ -32,17 +62,17 @@ impl dyn LaneBuilder + '_ {
     fn fmul(&mut self, a: LaneId, b: LaneId) -> LaneId {
         self.bin(LaneBin::FMul, a, b)
     }
-    fn fmulc(&mut self, a: LaneId, c: f32) -> LaneId {
-        let c = self.f32(c);
+    fn fmulc(&mut self, a: LaneId, c: f64) -> LaneId {
+        let c = self.float_like(a, c);
         self.fmul(a, c)
     }
-    fn faddc(&mut self, a: LaneId, c: f32) -> LaneId {
-        let c = self.f32(c);
+    fn faddc(&mut self, a: LaneId, c: f64) -> LaneId {
+        let c = self.float_like(a, c);
         self.fadd(a, c)
     }
     /// `a * c + b`.
-    fn fmac(&mut self, a: LaneId, c: f32, b: LaneId) -> LaneId {
-        let c = self.f32(c);
+    fn fmac(&mut self, a: LaneId, c: f64, b: LaneId) -> LaneId {
+        let c = self.float_like(a, c);
         self.fma(a, c, b)
     }
     fn fneg(&mut self, a: LaneId) -> LaneId {
@@ -52,18 +82,18 @@ impl dyn LaneBuilder + '_ {
         self.un(LaneUn::FAbs, a)
     }
     /// `c0 + x (c1 + x (c2 + ..))`.
-    fn horner(&mut self, x: LaneId, c: &[f32]) -> LaneId {
+    fn horner(&mut self, x: LaneId, c: &[f64]) -> LaneId {
         let (last, rest) = c.split_last().unwrap_or((&0.0, &[]));
-        let mut p = self.f32(*last);
+        let mut p = self.float_like(x, *last);
         for &c in rest.iter().rev() {
-            let c = self.f32(c);
+            let c = self.float_like(x, c);
             p = self.fma(p, x, c);
         }
         p
     }
     /// Comparison with a float constant.
-    fn fcmpc(&mut self, op: LaneCmp, a: LaneId, c: f32) -> LaneId {
-        let c = self.f32(c);
+    fn fcmpc(&mut self, op: LaneCmp, a: LaneId, c: f64) -> LaneId {
+        let c = self.float_like(a, c);
         self.cmp(op, a, c)
     }
     /// Int op with a constant right operand.
@@ -71,47 +101,59 @@ impl dyn LaneBuilder + '_ {
         let c = self.i32(c);
         self.bin(op, a, c)
     }
-    #[allow(clippy::wrong_self_convention)]
-    fn to_bits(&mut self, a: LaneId) -> LaneId {
-        self.un(LaneUn::BitsFToI, a)
+    /// The word with sign and exponent.
+    fn upper(&mut self, a: LaneId) -> LaneId {
+        let wide = self.lane_ty(a) == LaneTy::F64;
+        self.un(if wide { LaneUn::BitsHi } else { LaneUn::BitsFToI }, a)
     }
-    #[allow(clippy::wrong_self_convention)]
-    fn from_bits(&mut self, a: LaneId) -> LaneId {
-        self.un(LaneUn::BitsIToF, a)
+    /// `x` with another upper word.
+    fn with_upper(&mut self, word: LaneId, x: LaneId) -> LaneId {
+        if self.lane_ty(x) == LaneTy::F64 {
+            let low = self.un(LaneUn::BitsLo, x);
+            return self.bin(LaneBin::BitsPair, word, low);
+        }
+        self.un(LaneUn::BitsIToF, word)
     }
     /// `y`, whose sign bit is clear, with the sign bit of `x`.
     fn with_sign(&mut self, y: LaneId, x: LaneId) -> LaneId {
-        let sign = self.to_bits(x);
+        let sign = self.upper(x);
         let sign = self.iopc(LaneBin::IAnd, sign, i32::MIN);
-        let y = self.to_bits(y);
-        let y = self.bin(LaneBin::IOr, y, sign);
-        self.from_bits(y)
+        let word = self.upper(y);
+        let word = self.bin(LaneBin::IOr, word, sign);
+        self.with_upper(word, y)
     }
-    /// `2^n` for `-126 <= n <= 127`.
-    fn pow2(&mut self, n: LaneId) -> LaneId {
-        let n = self.iopc(LaneBin::IShl, n, 23);
-        let n = self.iopc(LaneBin::IAdd, n, 0x3f80_0000);
-        self.from_bits(n)
+    /// `2^n` in the type of `like`, for `n` in the range of normal numbers.
+    fn pow2(&mut self, n: LaneId, like: LaneId) -> LaneId {
+        let l = LAYOUT.of(self, like);
+        let n = self.iopc(LaneBin::IShl, n, l.exponent_at);
+        let n = self.iopc(LaneBin::IAdd, n, l.one);
+        if self.lane_ty(like) == LaneTy::F64 {
+            let zero = self.i32(0);
+            return self.bin(LaneBin::BitsPair, n, zero);
+        }
+        self.un(LaneUn::BitsIToF, n)
     }
     /// The constant where the condition holds.
-    fn select_c(&mut self, cond: LaneId, v: f32, r: LaneId) -> LaneId {
-        let v = self.f32(v);
+    fn select_c(&mut self, cond: LaneId, v: f64, r: LaneId) -> LaneId {
+        let v = self.float_like(r, v);
         self.select(cond, v, r)
     }
     /// The constant where the condition does not hold.
-    fn select_c_not(&mut self, cond: LaneId, v: f32, r: LaneId) -> LaneId {
-        let v = self.f32(v);
+    fn select_c_not(&mut self, cond: LaneId, v: f64, r: LaneId) -> LaneId {
+        let v = self.float_like(r, v);
         self.select(cond, r, v)
     }
-    /// The nearest integer of `x * scale` (|x * scale| < 2^22), as a float and as an int.
-    fn round_scaled(&mut self, x: LaneId, scale: f32) -> (LaneId, LaneId) {
-        // Adding 1.5 * 2^23 leaves the integer in the low bits of the significand.
-        const SHIFT: f32 = 12_582_912.0;
-        let shift = self.f32(SHIFT);
+    /// The nearest integer of `x * scale` (|x * scale| < 2^22 in f32, 2^31 in f64), as a float and as an int.
+    fn round_scaled(&mut self, x: LaneId, scale: f64) -> (LaneId, LaneId) {
+        let shift_by = LAYOUT.of(self, x).shift;
+        let shift = self.float_like(x, shift_by);
         let t = self.fmac(x, scale, shift);
         let n = self.fsub(t, shift);
-        let bits = self.to_bits(t);
-        let i = self.iopc(LaneBin::ISub, bits, SHIFT.to_bits() as i32);
-        (n, i)
+        if self.lane_ty(x) == LaneTy::F64 {
+            // The lower word of the shift is 0.
+            return (n, self.un(LaneUn::BitsLo, t));
+        }
+        let bits = self.un(LaneUn::BitsFToI, t);
+        (n, self.iopc(LaneBin::ISub, bits, (shift_by as f32).to_bits() as i32))
     }
 }

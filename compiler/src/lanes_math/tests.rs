@@ -1,5 +1,5 @@
-//! Every function against the f64 one: dense samples of all exponents, as many as `NN_SAMPLES` says, or all
-//! 2^32 arguments with `NN_EXHAUSTIVE=1`.
+//! Every function in f32 against the f64 one: dense samples of all exponents, as many as `NN_SAMPLES` says, or all
+//! 2^32 arguments with `NN_EXHAUSTIVE=1`. In f64 against correctly rounded results that are stored.
 
 use super::*;
 use crate::lanes::{LaneProgram, LaneTy};
@@ -32,7 +32,7 @@ fn check(name: &str, f: fn(&mut dyn LaneBuilder, LaneId) -> LaneId, want: fn(f64
     let mut worst = (0.0, 0u32);
     let mut one = |bits: u32| {
         let x = f32::from_bits(bits);
-        let got = f32::from_bits(eval.run(&p, &[bits], y));
+        let got = f32::from_bits(eval.run(&p, &[bits.into()], y) as u32);
         let e = ulps(got, want(f64::from(x)));
         if e > worst.0 {
             worst = (e, bits);
@@ -127,7 +127,7 @@ fn powers() {
     let mut eval = Eval::default();
     let mut worst = (0.0, 0f32, 0f32);
     let mut one = |x: f32, y: f32| {
-        let got = f32::from_bits(eval.run(&p, &[x.to_bits(), y.to_bits()], r));
+        let got = f32::from_bits(eval.run(&p, &[x.to_bits().into(), y.to_bits().into()], r) as u32);
         let want = f64::from(x).powf(f64::from(y));
         let e = ulps(got, want);
         if e > worst.0 {
@@ -182,4 +182,71 @@ fn powers() {
     }
     println!("pow: {:.3} ulp at {:e}, {:e}, {} ops", worst.0, worst.1, worst.2, p.ops.len());
     assert!(worst.0 <= 2.0, "pow({:e}, {:e}) is off by {:.3} ulp", worst.1, worst.2, worst.0);
+}
+
+/// Distance in f64 between neighbours at `x`.
+fn gap(x: f64) -> f64 {
+    let bits = x.abs().to_bits().min(f64::MAX.to_bits() - 1);
+    f64::from_bits(bits + 1) - f64::from_bits(bits)
+}
+
+/// The file that `points.py` writes: correctly rounded results. A result at most one neighbor away from that is at most
+/// 1.5 ulp from the exact one.
+#[test]
+fn every_function_in_f64_is_within_a_neighbor_of_the_correctly_rounded_result() {
+    let dense = std::env::var("NN_POINTS").ok().map(|f| std::fs::read_to_string(f).expect("the file of points"));
+    let text = dense.as_deref().unwrap_or(include_str!("points.txt"));
+    type Unary = fn(&mut dyn LaneBuilder, LaneId) -> LaneId;
+    let functions: [(&str, Unary); 8] = [
+        ("exp", exp),
+        ("expm1", expm1),
+        ("log", log),
+        ("log1p", log1p),
+        ("tanh", tanh),
+        ("erf", erf),
+        ("sin", sin),
+        ("cos", cos),
+    ];
+    let mut programs = std::collections::BTreeMap::new();
+    for (name, f) in functions {
+        let mut p = LaneProgram::default();
+        let x = p.arg(0, LaneTy::F64);
+        let y = f(&mut p, x);
+        programs.insert(name, (p, y, 0.0, 0u32));
+    }
+    let mut p = LaneProgram::default();
+    let (x, y) = (p.arg(0, LaneTy::F64), p.arg(1, LaneTy::F64));
+    let r = pow(&mut p, x, y);
+    programs.insert("pow", (p, r, 0.0, 0));
+    let mut eval = Eval::default();
+    let mut wrong = vec![];
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        let name = words.next().expect("a name");
+        let mut bits: Vec<u64> = words.map(|w| u64::from_str_radix(w, 16).expect("bits")).collect();
+        let want = f64::from_bits(bits.pop().expect("a result"));
+        let (p, result, worst, n) = programs.get_mut(name).expect("a function");
+        let got = f64::from_bits(eval.run(p, &bits, *result));
+        let off = if got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()) {
+            0.0
+        } else {
+            // The neighbor of the largest number is infinity.
+            let real = |x: f64| if x.is_infinite() { x.signum() * f64::MAX } else { x };
+            let zeros = if got == want { f64::INFINITY } else { 0.0 };
+            zeros
+                + (real(got) - real(want)).abs() / gap(want)
+                + f64::from(u8::from(got.is_infinite() != want.is_infinite()))
+        };
+        *worst = off.max(*worst);
+        *n += 1;
+        if off.is_nan() || off > 1.0 {
+            let x: Vec<f64> = bits.iter().map(|&b| f64::from_bits(b)).collect();
+            wrong.push(format!("{name}{x:?} = {got:e}, not {want:e}: {off} neighbors away"));
+        }
+    }
+    for (name, (p, _, worst, n)) in &programs {
+        println!("{name}: {n} points, at most {worst} away, {} ops", p.ops.len());
+        assert!(*n > 250, "{name} has {n} points");
+    }
+    assert!(wrong.is_empty(), "{} of them\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
 }

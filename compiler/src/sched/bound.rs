@@ -1,20 +1,27 @@
-//! How far f32 code may be from the f64 reference: a running error analysis.
+//! How far compiled code may be from the f64 reference: a running error analysis.
 //!
 //! In: a graph and the reference value of every node. Out: for every element a bound on the error of any evaluation that
-//! rounds each op to f32; with it, whether what a kernel program left in its arenas is what the graph means. An op's own rounding is its ulp; sums of n terms in any order add n half ulps of the sum of
+//! rounds each op to its dtype; with it, whether what a kernel program left in its arenas is what the graph means. Where the
+//! dtype is f64 the reference rounds too, so the bound is that of both. An op's own rounding is its ulp; sums of n terms in any order add n half ulps of the sum of
 //! magnitudes; errors of operands go through movement ops as the elements do, and through elementwise ops by evaluating
 //! at the ends of the operands' error intervals.
 
 use crate::graph::graph::{Graph, SlotKind};
 use crate::graph::interp::{self, Feeds};
 use crate::graph::ops::{Class, EvalCx, Op, ReduceKind, ScatterKind};
-use crate::graph::tensor::Tensor;
+use crate::graph::tensor::{Tensor, round};
 use crate::kernel::interp::Arenas;
 use crate::kernel::ir::{Arena, Buffer, KernelProgram};
+use crate::lanes_eval::{bits_of, number_of};
 use nn_runtime::dtype::DType;
 
-/// Half a unit in the last place of 1.0.
-const EPS: f64 = 1.0 / (1u64 << 24) as f64;
+/// What one rounding to a float dtype may add, of a value of 1.0: half a unit in the last place; in f64 of both sides.
+fn rounding(d: DType) -> f64 {
+    2f64.powi(if d == DType::F64 { -52 } else { -24 })
+}
+
+/// Units in the last place of f64 that the reference's own functions may be off.
+const REFERENCE_ULP: f64 = 8.0;
 
 /// The arena of a slot.
 pub fn arena(kind: SlotKind) -> Arena {
@@ -39,20 +46,14 @@ pub fn fed(g: &Graph, p: &KernelProgram, f: &Feeds) -> Result<Arenas, String> {
     for (slot, t) in g.slots.iter().zip(&f.slots) {
         let b = slot_buffer(p, slot.kind, &slot.name)?;
         for (i, &x) in t.data.iter().enumerate() {
-            let bits = if t.ty.dtype == DType::F32 { (x as f32).to_bits() } else { x as i64 as u32 };
-            arenas.set(b, i as u64, bits);
+            arenas.set(b, i as u64, bits_of(b.dtype, x));
         }
     }
     Ok(arenas)
 }
 
 fn get(a: &Arenas, b: &Buffer, i: usize) -> f64 {
-    let bits = a.get(b, i as u64);
-    match b.dtype {
-        DType::F32 => f64::from(f32::from_bits(bits)),
-        DType::U32 => f64::from(bits),
-        _ => f64::from(bits as i32),
-    }
+    number_of(b.dtype, a.get(b, i as u64))
 }
 
 /// Are all results in the arenas those of the reference within the bounds? Says what differs.
@@ -76,8 +77,8 @@ pub fn check(g: &Graph, p: &KernelProgram, f: &Feeds, arenas: &Arenas) -> Result
         }
         for (i, (&w, &e)) in want.data.iter().zip(&bound.data).enumerate() {
             let got = get(arenas, b, i);
-            let ok = if want.ty.dtype == DType::F32 {
-                (got - w).abs() <= e || got.is_nan() && w.is_nan() || got == f64::from(w as f32)
+            let ok = if want.ty.dtype.is_float() {
+                (got - w).abs() <= e || got.is_nan() && w.is_nan() || got == round(want.ty.dtype, w)
             } else {
                 got == w
             };
@@ -106,6 +107,7 @@ pub fn bounds(g: &Graph, cx: &EvalCx, values: &[Option<Tensor>]) -> Vec<Option<T
 }
 
 fn bound(op: &Op, cx: &EvalCx, y: &Tensor, x: &[&Tensor], e: &[&Tensor]) -> Vec<f64> {
+    let eps = rounding(y.ty.dtype);
     let abs = |t: &Tensor| Tensor { ty: t.ty.clone(), data: t.data.iter().map(|v| v.abs()).collect() };
     let grown = |i: usize| {
         let data = x[i].data.iter().zip(&e[i].data).map(|(v, d)| v.abs() + d).collect();
@@ -113,7 +115,7 @@ fn bound(op: &Op, cx: &EvalCx, y: &Tensor, x: &[&Tensor], e: &[&Tensor]) -> Vec<
     };
     let run = |op: &Op, x: &[&Tensor]| op.eval(cx, &y.ty, x).data;
     let per_result = |n: f64, sizes: Vec<f64>, errors: Vec<f64>| {
-        sizes.iter().zip(errors).map(|(s, e)| e + n * EPS * (s + e)).collect::<Vec<f64>>()
+        sizes.iter().zip(errors).map(|(s, e)| e + n * eps * (s + e)).collect::<Vec<f64>>()
     };
     let terms = |x: &Tensor| (x.data.len() / y.data.len().max(1)) as f64;
     match op {
@@ -135,11 +137,15 @@ fn bound(op: &Op, cx: &EvalCx, y: &Tensor, x: &[&Tensor], e: &[&Tensor]) -> Vec<
                         let r = (spec.eval)(d, &at[..spec.arity]);
                         worst = worst.max((r - y.data[i]).abs());
                     }
-                    2.0 * worst + (2.0 * spec.ulp + 1.0) * EPS * (y.data[i].abs() + worst) + 1e-37
+                    let wide = y.ty.dtype == DType::F64;
+                    let ulp = spec.ulp + if wide && spec.ulp >= 2.0 { REFERENCE_ULP } else { 0.0 };
+                    let least = if wide { 1e-307 } else { 1e-37 };
+                    2.0 * worst + (2.0 * ulp + 1.0) * eps * (y.data[i].abs() + worst) + least
                 })
                 .collect()
         }
-        Op::Cast(_) => (0..y.data.len()).map(|i| e[0].data[i] + EPS * y.data[i].abs()).collect(),
+        // The reference rounds to f32 here as well.
+        Op::Cast(_) => (0..y.data.len()).map(|i| e[0].data[i] + 2.0 * eps * (y.data[i].abs() + e[0].data[i])).collect(),
         Op::Reduce { kind: ReduceKind::Sum, .. } => per_result(terms(x[0]), run(op, &[&abs(x[0])]), run(op, &[e[0]])),
         Op::Reduce { kind: ReduceKind::Max | ReduceKind::Min, axes } => {
             run(&Op::Reduce { kind: ReduceKind::Max, axes: axes.clone() }, &[e[0]])
@@ -147,7 +153,7 @@ fn bound(op: &Op, cx: &EvalCx, y: &Tensor, x: &[&Tensor], e: &[&Tensor]) -> Vec<
         Op::Reduce { kind: ReduceKind::Prod, .. } => {
             let (a, b) = (run(op, &[&grown(0)]), run(op, &[&abs(x[0])]));
             let n = terms(x[0]);
-            a.iter().zip(b).map(|(a, b)| (a - b) * 1.0001 + n * EPS * a).collect()
+            a.iter().zip(b).map(|(a, b)| (a - b) * 1.0001 + n * eps * a).collect()
         }
         Op::Cumulate { kind: ReduceKind::Sum, .. } => {
             per_result(y.data.len() as f64, run(op, &[&abs(x[0])]), run(op, &[e[0]]))
@@ -158,12 +164,12 @@ fn bound(op: &Op, cx: &EvalCx, y: &Tensor, x: &[&Tensor], e: &[&Tensor]) -> Vec<
         Op::Cumulate { kind: ReduceKind::Prod, .. } => {
             let (a, b) = (run(op, &[&grown(0)]), run(op, &[&abs(x[0])]));
             let n = y.data.len() as f64;
-            a.iter().zip(b).map(|(a, b)| (a - b) * 1.0001 + n * EPS * a).collect()
+            a.iter().zip(b).map(|(a, b)| (a - b) * 1.0001 + n * eps * a).collect()
         }
         Op::Dot(_) => {
             let (size, grown) = (run(op, &[&abs(x[0]), &abs(x[1])]), run(op, &[&grown(0), &grown(1)]));
             let k = (terms(x[0]) + 1.0) * x[1].data.len() as f64;
-            size.iter().zip(grown).map(|(s, g)| (g - s) * 1.0001 + k.min(1e6) * EPS * g).collect()
+            size.iter().zip(grown).map(|(s, g)| (g - s) * 1.0001 + k.min(1e6) * eps * g).collect()
         }
         Op::Scatter { kind, axis } => {
             let moved = |kind| run(&Op::Scatter { kind, axis: *axis }, &[e[0], x[1], e[2]]);

@@ -140,6 +140,8 @@ pub struct Draft {
     pub stores: Vec<DStore>,
     /// The anchor.
     pub anchor: Option<DAnchor>,
+    /// The type of every instruction's value.
+    pub(super) types: Vec<LaneTy>,
     pub(super) index: HashMap<DInst, LaneId>,
 }
 
@@ -159,20 +161,24 @@ impl Draft {
         if let Some(&v) = self.index.get(&i) {
             return v;
         }
-        let v = LaneId(self.insts.len() as u32);
-        self.insts.push(i.clone());
-        self.index.insert(i, v);
-        v
+        self.index.insert(i.clone(), LaneId(self.insts.len() as u32));
+        self.push(i)
     }
-    /// The type of a value.
-    pub fn ty(&self, v: LaneId) -> LaneTy {
-        match &self.insts[v.0 as usize] {
+    /// Appends an instruction whether or not there is an equal one.
+    pub(super) fn push(&mut self, i: DInst) -> LaneId {
+        self.types.push(match &i {
             DInst::Lane(op) => op.ty(|a| self.ty(a)),
             DInst::Index(_) => LaneTy::I32,
             DInst::Anchor(t) => *t,
             DInst::Load { dtype, .. } | DInst::LoadAt { dtype, .. } => lane_ty(*dtype),
             DInst::Red { value, .. } | DInst::Run { value, .. } | DInst::Acc { value, .. } => self.ty(*value),
-        }
+        });
+        self.insts.push(i);
+        LaneId(self.insts.len() as u32 - 1)
+    }
+    /// The type of a value.
+    pub fn ty(&self, v: LaneId) -> LaneTy {
+        self.types[v.0 as usize]
     }
 }
 

@@ -12,8 +12,9 @@ use crate::fuse::group::{Anchor, Group, Member, Plan};
 use crate::fuse::index::{Arith, Ix, Lin, Map, affine, flat, is_view, strides, sum, through};
 use crate::fuse::nodes::{Role, lins_or_none, with_axes};
 use crate::graph::graph::ValueId;
+use crate::graph::ops::lane_help::{convert, narrow};
 use crate::graph::ops::{ArgKind, DotDims, Literal, Op, ReduceKind, ScatterKind};
-use crate::kernel::ir::BufferId;
+use crate::kernel::ir::{BufferId, lane_ty};
 use crate::lanes::{LaneBin, LaneBuilder, LaneCmp, LaneId, LaneOp, LaneTy, LaneUn};
 use nn_runtime::dtype::DType;
 use smallvec::SmallVec;
@@ -326,11 +327,11 @@ impl<'a> Emit<'a> {
                 // `select` chooses among its second and third operand; the first is always bool.
                 let data = g.ty(x(if spec.arity == 3 { 1 } else { 0 })).dtype;
                 let r = (spec.body)(&mut self.d, data, &args);
-                if dtype == DType::Bool { r } else { scalar::wrap(&mut self.d, dtype, r) }
+                narrow(&mut self.d, dtype, r)
             }
             Op::Cast(to) => {
                 let a = self.value(x(0), at)?;
-                scalar::cast(&mut self.d, g.ty(x(0)).dtype, *to, a)
+                convert(&mut self.d, g.ty(x(0)).dtype, *to, a)
             }
             Op::Rng { site, .. } => {
                 let Ix::Lin(number) = flat(self, at, &strides(&node.ty.shape)) else {
@@ -446,7 +447,7 @@ impl<'a> Emit<'a> {
         if empty {
             let id = cost::identity(kind);
             let (lo, hi) = int_range(dtype);
-            let id = if dtype == DType::F32 { id } else { id.clamp(lo, hi) };
+            let id = if dtype.is_float() { id } else { id.clamp(lo, hi) };
             return Ok(scalar::konst(&mut self.d, dtype, id));
         }
         let a = self.value(x, at)?;
@@ -468,7 +469,7 @@ impl<'a> Emit<'a> {
         let a = self.value(x, at)?;
         let a = scalar::to_reduce(&mut self.d, dtype, how, a);
         let best = self.d.inst(DInst::Red { kind: how, value: a });
-        let hit = if dtype == DType::F32 {
+        let hit = if dtype.is_float() {
             let eq = self.d.cmp(LaneCmp::FEq, a, best);
             let nan = self.d.cmp(LaneCmp::FNe, a, a);
             if nn_runtime::mutant!("sched.arg_nan") { eq } else { self.d.bin(LaneBin::BOr, eq, nan) }
@@ -486,7 +487,7 @@ impl<'a> Emit<'a> {
         let (a, b) = (g.inputs(v)[0], g.inputs(v)[1]);
         let sizes: Vec<u64> = dims.lhs_contract.iter().map(|&i| g.ty(a).shape[i as usize]).collect();
         if sizes.contains(&0) {
-            return Ok(self.d.f32(0.0));
+            return Ok(scalar::konst(&mut self.d, g.ty(v).dtype, 0.0));
         }
         let k = self.axes(&sizes, VarKind::Contracted);
         let lhs_free = g.ty(a).rank() - dims.lhs_batch.len() - dims.lhs_contract.len();
@@ -518,7 +519,7 @@ impl<'a> Emit<'a> {
         if let (Some(a), Some(b)) = (a, b) {
             self.d.anchor = Some(DAnchor::Contract { a, b });
         }
-        Ok(self.d.inst(DInst::Anchor(LaneTy::F32)))
+        Ok(self.d.inst(DInst::Anchor(lane_ty(g.ty(v).dtype))))
     }
 
     /// The affine address of a value that is in memory.

@@ -114,10 +114,10 @@ fn drop_dead(d: &mut Draft) {
         return;
     }
     let old = std::mem::take(&mut d.insts);
+    d.types.clear();
     let mut to = vec![LaneId(0); old.len()];
     for (i, inst) in old.iter().enumerate().filter(|(i, _)| live[*i]) {
-        to[i] = LaneId(d.insts.len() as u32);
-        d.insts.push(inst.map(|v| to[v.0 as usize]));
+        to[i] = d.push(inst.map(|v| to[v.0 as usize]));
     }
     if !d.insts.iter().any(|i| matches!(i, DInst::Anchor(_))) {
         d.anchor = None;

@@ -18,7 +18,7 @@ mod tests;
 use crate::fuse::nodes::Role;
 use crate::fuse::{group, legalize};
 use crate::graph::graph::{Graph, Slot, SlotKind};
-use crate::kernel::ir::KernelProgram;
+use crate::kernel::ir::{KernelProgram, has_lanes};
 use crate::kernel::verify_plan;
 use crate::source::Span;
 use std::collections::HashMap;
@@ -132,7 +132,7 @@ fn limits(plan: &group::Plan) -> Result<(), ScheduleError> {
     let g = plan.nodes.g;
     for v in g.values().filter(|v| plan.nodes.role[v.idx()] != Role::Dead) {
         let node = g.node(v);
-        if !scalar::has_lanes(node.ty.dtype) {
+        if !has_lanes(node.ty.dtype) {
             let op = match &node.op {
                 crate::graph::ops::Op::Ew(e) => e.spec().name.to_owned(),
                 op => op.spec().name.to_owned(),

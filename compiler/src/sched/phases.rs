@@ -101,7 +101,8 @@ pub fn assign(w: &mut Writer) -> Result<Phased, ScheduleError> {
 /// What making an instruction again costs by itself.
 fn own_cost(i: &DInst, written: &BTreeSet<BufferId>) -> u32 {
     match i {
-        DInst::Lane(LaneOp::ConstF(_) | LaneOp::ConstI(_) | LaneOp::ConstB(_)) | DInst::Index(_) => 0,
+        DInst::Index(_) => 0,
+        DInst::Lane(op) if op.is_const() => 0,
         DInst::Lane(LaneOp::Bin(LaneBin::FDiv | LaneBin::IDiv | LaneBin::IRem, ..)) => 10,
         DInst::Lane(LaneOp::Un(LaneUn::FSqrt, _)) => 10,
         DInst::Lane(_) => 1,

@@ -80,6 +80,10 @@ impl Elab<'_> {
                 .help("`source = csv(\"file.csv\")`, or `train = ...` and `test = ...`");
             return Err(self.error(d));
         }
+        // Where a field is f64, so are the numbers that it is read from.
+        if def.entries.iter().any(|e| matches!(e, DataEntry::Field { ty, .. } if takes_f64(ty))) {
+            parts.sources.iter_mut().for_each(|s| *s = SourceSpec::Wide(Box::new(s.clone())));
+        }
         let headers = self.headers(&parts, o)?;
         let refs: Vec<&Header> = headers.iter().collect();
         let rows = match counts(&parts.splits, &refs) {
@@ -240,7 +244,9 @@ impl Elab<'_> {
         info: &mut DataInfo,
     ) -> R<Tensor> {
         let scope = Scope::inside(env);
-        let weak = matches!(info.sources.first(), Some(SourceSpec::Csv { .. } | SourceSpec::Table { .. }));
+        let plain = info.sources.first().map(SourceSpec::plain);
+        let weak = matches!(plain, Some(SourceSpec::Csv { .. } | SourceSpec::Table { .. }));
+        let float = if takes_f64(ty) { DType::F64 } else { DType::F32 };
         let counts = takes_ints(ty);
         let columns = info.headers.first().map(|h| h.columns.clone()).unwrap_or_default();
         for c in &columns {
@@ -248,12 +254,14 @@ impl Elab<'_> {
             self.check_shape(&dims, name.span)?;
             let ty = TensorTy::new(c.dtype, c.shape.iter().copied());
             let id = self.b.input(Slot { name: c.name.as_str().into(), kind: SlotKind::Data, ty });
-            // Numbers without a type of their own take the field's: f32 unless it is an index or an int.
-            let (id, dtype) = if weak && !counts && c.dtype == DType::I32 {
-                (self.b.cast(id, DType::F32), DType::F32)
-            } else {
-                (id, c.dtype)
-            };
+            // Numbers without a type of their own take the field's: a float unless it is an index or an int. Numbers that
+            // are f64 for the sake of another field are f32 in this one.
+            let (id, dtype) =
+                if weak && !counts && c.dtype == DType::I32 || c.dtype == DType::F64 && float != DType::F64 {
+                    (self.b.cast(id, float), float)
+                } else {
+                    (id, c.dtype)
+                };
             let t = Tensor { id, elem: Elem::Plain(dtype), dims };
             scope.bind(&c.name.as_str().into(), Value::Tensor(t), false, name.span);
         }
@@ -406,6 +414,11 @@ fn takes_ints(ty: &Ty) -> bool {
         TyKind::Tensor { dtype: Some(DtypeName::Named(n)), .. } => DType::parse(&n.text).is_some_and(|d| !d.is_float()),
         _ => false,
     }
+}
+
+/// Is the field's dtype f64?
+fn takes_f64(ty: &Ty) -> bool {
+    matches!(&ty.kind, TyKind::Tensor { dtype: Some(DtypeName::Named(n)), .. } if &*n.text == "f64")
 }
 
 /// Why the columns of two files cannot serve one program.

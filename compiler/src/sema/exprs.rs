@@ -8,7 +8,7 @@ use super::cx::{CallArgs, Elab, Env, R, Scope};
 use super::models::{HyperArgs, ModelTemplate, TemplateKind};
 use super::statics::is_static;
 use super::tensor::{self, OpSpans};
-use super::value::{Closure, Elem, Tensor, Type, Value};
+use super::value::{Closure, Elem, ElemType, Tensor, TensorType, Type, Value};
 use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{
@@ -267,6 +267,11 @@ impl Elab<'_> {
     fn cast(&mut self, a: ExprId, ty: &Ty, span: Span, env: &Env) -> R<Value> {
         let v = self.eval(a, env)?;
         let to = match self.ty(ty, env)? {
+            // `as float`: f32 and f64 stay what they are.
+            Type::Tensor(TensorType { elem: ElemType::Float, dims }) if dims.is_empty() => match &v {
+                Value::Tensor(t) | Value::Mean { num: t, .. } if t.elem.dtype() == DType::F64 => t.elem.clone(),
+                _ => Elem::Plain(DType::F32),
+            },
             Type::Tensor(t) if t.dims.is_empty() => t.elem_or_f32(),
             Type::Int => Elem::Plain(DType::I32),
             _ => return self.err("E0207", ty.span, "`as` takes an element type, such as `f32` or `idx<N>`"),

@@ -73,8 +73,9 @@ impl Unit<'_> {
                     format!("the result of metric `{name}` must be one number, found {}", t.show()),
                 );
             }
-            let id = el.b.cast(t.id, DType::F32);
-            let one = el.b.scalar(DType::F32, 1.0);
+            let dtype = if t.elem.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            let id = el.b.cast(t.id, dtype);
+            let one = el.b.scalar(dtype, 1.0);
             el.b.output(&format!("{name}.num"), id);
             el.b.output(&format!("{name}.den"), one);
         }

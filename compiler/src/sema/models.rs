@@ -5,7 +5,7 @@
 
 use super::conditions::Condition;
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
-use super::value::{Dim, DimFrom, DimVar, ElemType, FnValue, TensorType, Type, Value};
+use super::value::{Dim, DimFrom, DimVar, Elem, ElemType, FnValue, TensorType, Type, Value};
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
 use crate::syntax::ast::{self, Ident, MemberKind, ModelBody};
@@ -621,7 +621,11 @@ impl Elab<'_> {
                         return Err(self.error(d));
                     }
                     self.check_shape(&dims, ty.span)?;
-                    Ok(TensorType { elem: ElemType::Exact(t.elem_or_f32()), ..t })
+                    let elem = match (&t.elem, self.st.stored_float) {
+                        (ElemType::Float, Some(d)) => Elem::Plain(d),
+                        _ => t.elem_or_f32(),
+                    };
+                    Ok(TensorType { elem: ElemType::Exact(elem), ..t })
                 }
                 None => self.err("E0106", ty.span, "the size of a parameter must be known: give it a name"),
             },

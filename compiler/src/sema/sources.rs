@@ -290,6 +290,7 @@ fn table(el: &mut Elab<'_>, a: &Args, parts: &mut Parts) -> R<SplitFrom> {
         if shape.is_empty() {
             return refuse(el, a, "E0212", at, "a column of `table` is a list, one entry for each row".into());
         }
+        // A wide table turns its floats to f64 when it is opened.
         let dtype = if float { DType::F32 } else { DType::I32 };
         columns.push(TableColumn { name: name.text.to_string(), dtype, shape, values });
     }

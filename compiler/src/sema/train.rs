@@ -554,9 +554,15 @@ impl<'t> Unit<'t> {
 
     /// What is to be known of a loss or metric.
     fn ratio(&self, el: &mut Elab<'_>, v: &Value, span: Span, what: &str) -> R<Ratio> {
+        let double = |t: &Tensor| t.elem.dtype() == DType::F64;
+        let dtype = match v {
+            Value::Mean { num, den } if double(num) || double(den) => DType::F64,
+            Value::Tensor(t) if double(t) => DType::F64,
+            _ => DType::F32,
+        };
         let float = |el: &mut Elab<'_>, id: ValueId| {
-            let id = el.b.cast(id, DType::F32);
-            Tensor { id, elem: Elem::Plain(DType::F32), dims: vec![] }
+            let id = el.b.cast(id, dtype);
+            Tensor { id, elem: Elem::Plain(dtype), dims: vec![] }
         };
         match v {
             Value::Mean { num, den } => {
@@ -574,7 +580,7 @@ impl<'t> Unit<'t> {
                 }
                 // A number of a batch weighs as much as the batch has rows.
                 let x = float(el, t.id);
-                let n = el.b.scalar(DType::F32, self.rows.size as f64);
+                let n = el.b.scalar(dtype, self.rows.size as f64);
                 let id = el.b.ew(Ew::Mul, &[x.id, n]);
                 let exact = !depends || parts.is_some();
                 Ok(Ratio { num: Tensor { id, ..x.clone() }, den: Tensor { id: n, ..x }, parts, exact })

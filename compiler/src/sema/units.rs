@@ -238,6 +238,8 @@ pub struct State<'a> {
     pub labels: BTreeMap<u32, (Arc<str>, Vec<Rc<DimVar>>)>,
     /// The name of the trained model whose arguments are bound now.
     pub binding: Option<Arc<str>>,
+    /// What a state's type without a dtype stands for: in an optimizer, the float of its parameter.
+    pub stored_float: Option<nn_runtime::dtype::DType>,
     /// Trained models: their first result is the prediction.
     pub trained: Vec<u32>,
     /// The first result of a trained model.

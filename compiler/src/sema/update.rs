@@ -3,8 +3,9 @@
 //! In: a unit whose loss is in the graph. Out: new values of parameters and optimizer states, assigned to their slots.
 
 use super::cx::{Elab, R};
-use super::models::{Role, TemplateKind};
+use super::models::{ModelTemplate, Role, TemplateKind};
 use super::selector::Selector;
+use super::tensor::dtype;
 use super::train::Unit;
 use super::value::{AxisType, Elem, ElemType, Tensor, TensorType, Type, Value};
 use crate::diag::{Diagnostic, Edit};
@@ -13,6 +14,7 @@ use crate::graph::build::Builder;
 use crate::graph::graph::{Slot, SlotKind, ValueId};
 use crate::graph::ops::ReduceKind;
 use crate::graph::ops::elementwise::Ew;
+use crate::graph::tensor::round;
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
 use crate::syntax::ast::{self, ExprId, ExprKind, Setting, TrainEntry, TyKind};
@@ -68,7 +70,7 @@ impl<'t> Unit<'t> {
         for ((i, name, t), g) in xs.into_iter().zip(grads) {
             match g {
                 Some(g) => {
-                    let g = el.b.cast(g, DType::F32);
+                    let g = el.b.cast(g, computed_in(&t));
                     live.push((i, name, t, g));
                 }
                 None => {
@@ -118,8 +120,32 @@ impl<'t> Unit<'t> {
                 return Err(el.error(d));
             }
         };
+        let float = computed_in(p);
+        el.st.stored_float = Some(float);
+        let done = self.apply(el, &template, (place, name), p, g, t, span);
+        el.st.stored_float = None;
+        let new = dtype::cast_id(el, done?.id, float);
+        if let Some(slot) = el.b.slot_number(name) {
+            el.b.assign(slot, new);
+        }
+        Ok(())
+    }
+
+    /// The new value of a parameter by an optimizer's rule.
+    #[allow(clippy::too_many_arguments)]
+    fn apply(
+        &self,
+        el: &mut Elab<'_>,
+        template: &Rc<ModelTemplate>,
+        (place, name): (&Arc<str>, &Arc<str>),
+        p: &Tensor,
+        g: ValueId,
+        t: &Tensor,
+        span: Span,
+    ) -> R<Tensor> {
+        let elem = Elem::Plain(computed_in(p));
         el.st.binding = Some(place.clone());
-        let m = el.instantiate(&template, &format!("optimizer.{name}"));
+        let m = el.instantiate(template, &format!("optimizer.{name}"));
         el.st.binding = None;
         let m = m?;
         // State is shaped as the parameter: `..S` of a state's type is the parameter's shape.
@@ -141,8 +167,10 @@ impl<'t> Unit<'t> {
             return el.err("E0207", span, "the optimizer has no `fn update(p, g, t)`");
         };
         let scope = el.b.scope.replace(format!("optimizer.{name}").into());
-        let g = Tensor { id: g, elem: Elem::Plain(DType::F32), dims: p.dims.clone() };
-        let args = [Value::Tensor(p.clone()), Value::Tensor(g), Value::Tensor(t.clone())];
+        let g = Tensor { id: g, elem: elem.clone(), dims: p.dims.clone() };
+        // `t` is exact in both floats.
+        let t = dtype::cast(el, t, elem.dtype());
+        let args = [Value::Tensor(p.clone()), Value::Tensor(g), Value::Tensor(t)];
         let new = el.call_simple(&update, &args, span, &self.scope);
         el.b.scope = scope;
         let ty = TensorType {
@@ -150,11 +178,7 @@ impl<'t> Unit<'t> {
             dims: p.dims.iter().cloned().map(AxisType::Dim).collect(),
         };
         let new = el.coerce(new?, &Type::Tensor(ty), span, "the updated parameter")?;
-        let new = el.as_tensor(&new, Some(DType::F32), span)?;
-        if let Some(slot) = el.b.slot_number(name) {
-            el.b.assign(slot, new.id);
-        }
-        Ok(())
+        el.as_tensor(&new, Some(elem.dtype()), span)
     }
 
     /// An optimizer as it is written, before it belongs to a parameter.
@@ -252,13 +276,21 @@ impl<'t> Unit<'t> {
     }
 }
 
-/// Scales all gradients so that their global norm is at most `max`.
+/// The float in which a parameter is updated.
+fn computed_in(p: &Tensor) -> DType {
+    if p.elem.dtype() == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// Scales all gradients so that their global norm, in the widest of their floats, is at most `max`.
 fn clip(b: &mut Builder, live: &mut [(usize, Arc<str>, Tensor, ValueId)], max: f64) {
+    let wide = live.iter().any(|(.., g)| b.ty(*g).dtype == DType::F64);
+    let float = if wide { DType::F64 } else { DType::F32 };
     let mut total: Option<ValueId> = None;
     for (.., g) in live.iter() {
         let sq = b.ew(Ew::Mul, &[*g, *g]);
         let axes: Vec<u32> = (0..b.shape(*g).len() as u32).collect();
         let s = b.reduce(ReduceKind::Sum, sq, &axes);
+        let s = b.cast(s, float);
         total = Some(match total {
             Some(t) if !nn_runtime::mutant!("update.clip_each") => b.ew(Ew::Add, &[t, s]),
             Some(_) => s,
@@ -267,16 +299,16 @@ fn clip(b: &mut Builder, live: &mut [(usize, Arc<str>, Tensor, ValueId)], max: f
     }
     let Some(total) = total else { return };
     let norm = b.ew(Ew::Sqrt, &[total]);
-    let eps = b.scalar(DType::F32, f64::from(1e-6f32));
+    let eps = b.scalar(float, round(float, 1e-6));
     let norm = b.ew(Ew::Add, &[norm, eps]);
-    let limit =
-        b.scalar(DType::F32, f64::from(max as f32) * if nn_runtime::mutant!("update.clip") { 2.0 } else { 1.0 });
+    let limit = b.scalar(float, round(float, max) * if nn_runtime::mutant!("update.clip") { 2.0 } else { 1.0 });
     let ratio = b.ew(Ew::Div, &[limit, norm]);
-    let one = b.scalar(DType::F32, 1.0);
+    let one = b.scalar(float, 1.0);
     let scale = if nn_runtime::mutant!("update.clip_small") { ratio } else { b.ew(Ew::Min, &[ratio, one]) };
     for (.., g) in live.iter_mut() {
-        let shape = b.shape(*g);
-        let s = b.broadcast(scale, &shape, &[]);
+        let (shape, dtype) = (b.shape(*g), b.ty(*g).dtype);
+        let s = b.cast(scale, dtype);
+        let s = b.broadcast(s, &shape, &[]);
         *g = b.ew(Ew::Mul, &[*g, s]);
     }
 }

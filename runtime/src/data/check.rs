@@ -54,6 +54,12 @@ pub fn check_range(file: &str, what: &str, column: &Column, size: u64) -> Result
                 look(i, f64::from(v), v >= 0.0 && f64::from(v) < (size as f64).min(EXACT) && v.fract() == 0.0);
             }
         }
+        DType::F64 => {
+            for (i, &b) in column.bytes.as_chunks().0.iter().enumerate() {
+                let v = f64::from_ne_bytes(b);
+                look(i, v, v >= 0.0 && v < size as f64 && v.fract() == 0.0);
+            }
+        }
         _ => column.bytes.iter().enumerate().for_each(|(i, &v)| look(i, f64::from(v), u64::from(v) < size)),
     }
     let Some((element, mut value)) = first else { return Ok(()) };
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn labels() {
-        for dtype in [DType::U8, DType::I32, DType::F32] {
+        for dtype in [DType::U8, DType::I32, DType::F32, DType::F64] {
             assert!(check_range("f", "column `label`", &column(dtype, &[0.0, 9.0]), 10).is_ok());
             let e = check_range("f.csv", "column `label`", &column(dtype, &[3.0, 10.0, 1.0, 10.0]), 10).unwrap_err();
             assert_eq!(e.message, "f.csv: column `label` has value 10, outside idx<10>");

@@ -1,6 +1,6 @@
-//! From the number formats of files to the four that kernels compute in.
+//! From the number formats of files to those of columns.
 //!
-//! In: the bytes of an array and their format. Out: `u8`, `bool`, `i32` or `f32` in native byte order. What is already
+//! In: the bytes of an array and their format. Out: `u8`, `bool`, `i32`, `f32` or, where asked for, `f64` in native byte order. What is already
 //! in that form is passed on without a copy; wider values shrink in place.
 
 use crate::dtype::DType;
@@ -12,6 +12,8 @@ pub struct Format {
     pub dtype: DType,
     /// Most significant byte first?
     pub big_endian: bool,
+    /// Does `f64` stay, and not become `f32`?
+    pub wide: bool,
 }
 
 impl Format {
@@ -19,6 +21,7 @@ impl Format {
     pub fn column_dtype(self) -> DType {
         match self.dtype {
             DType::U8 | DType::Bool | DType::I32 | DType::F32 => self.dtype,
+            DType::F64 if self.wide => DType::F64,
             DType::F64 | DType::Bf16 | DType::F16 => DType::F32,
             DType::I64 | DType::I16 | DType::I8 | DType::U32 | DType::U16 => DType::I32,
         }
@@ -61,6 +64,12 @@ pub fn convert(format: Format, mut bytes: Vec<u8>) -> Result<Vec<u8>, Misfit> {
             let v = u32::from_le_bytes(b);
             i32::try_from(v).map(i32::to_ne_bytes).map_err(|_| Misfit { element, value: v.to_string() })
         }),
+        DType::F64 if format.wide => {
+            if cfg!(target_endian = "big") {
+                bytes.chunks_exact_mut(8).for_each(<[u8]>::reverse);
+            }
+            Ok(bytes)
+        }
         DType::F64 => shrink(bytes, |element, b: [u8; 8]| {
             let v = f64::from_le_bytes(b);
             let w = v as f32;
@@ -85,6 +94,7 @@ pub fn from_f64(dtype: DType, values: &[f64]) -> Result<Vec<u8>, usize> {
     for (i, &v) in values.iter().enumerate() {
         let integral = v.fract() == 0.0;
         match dtype {
+            DType::F64 if v.is_finite() => out.extend(v.to_ne_bytes()),
             DType::F32 if (v as f32).is_finite() => out.extend((v as f32).to_ne_bytes()),
             DType::I32 if integral && v >= f64::from(i32::MIN) && v <= f64::from(i32::MAX) => {
                 out.extend((v as i32).to_ne_bytes());
@@ -102,6 +112,7 @@ pub fn values(dtype: DType, bytes: &[u8]) -> Vec<f64> {
     match dtype {
         DType::I32 => bytes.as_chunks().0.iter().map(|&b| f64::from(i32::from_ne_bytes(b))).collect(),
         DType::F32 => bytes.as_chunks().0.iter().map(|&b| f64::from(f32::from_ne_bytes(b))).collect(),
+        DType::F64 => bytes.as_chunks().0.iter().map(|&b| f64::from_ne_bytes(b)).collect(),
         _ => bytes.iter().map(|&b| f64::from(b)).collect(),
     }
 }
@@ -146,7 +157,7 @@ mod tests {
     use super::*;
 
     fn run(dtype: DType, big_endian: bool, bytes: &[u8]) -> Result<Vec<f64>, Misfit> {
-        let format = Format { dtype, big_endian };
+        let format = Format { dtype, big_endian, wide: false };
         convert(format, bytes.to_vec()).map(|b| values(format.column_dtype(), &b))
     }
 
@@ -166,6 +177,9 @@ mod tests {
         assert_eq!(run(DType::I64, true, &(-7i64).to_be_bytes()).unwrap(), [-7.0]);
         assert_eq!(run(DType::U32, false, &7u32.to_le_bytes()).unwrap(), [7.0]);
         assert_eq!(run(DType::Bf16, false, &[0x80, 0x3f]).unwrap(), [1.0]);
+        let format = Format { dtype: DType::F64, big_endian: true, wide: true };
+        let bytes = convert(format, 1e300f64.to_be_bytes().to_vec()).unwrap();
+        assert_eq!((format.column_dtype(), values(DType::F64, &bytes)), (DType::F64, vec![1e300]));
     }
 
     #[test]

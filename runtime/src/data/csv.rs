@@ -1,8 +1,8 @@
 //! CSV files of numbers, plain or gzip.
 //!
 //! In: an input, lines to skip, and either groups of columns or a first line that names them. Out: columns, `i32` where
-//! every value is an integer in range and `f32` otherwise. A wrong cell is told by line and column. The whole file is
-//! read at once, since the types depend on every value; a value takes four bytes.
+//! every value is an integer in range and `f32` (`f64` where asked for) otherwise. A wrong cell is told by line and column. The whole file is
+//! read at once, since the types depend on every value; a value takes four bytes, or eight.
 
 use super::input::Input;
 use super::{Column, MAX_COLUMNS, MAX_ROWS, MAX_SOURCE_BYTES, identifier};
@@ -19,7 +19,7 @@ const FREE_EXPANSION: u64 = 32 << 20;
 const TEXT_RATIO: u64 = 500;
 
 /// Reads a file.
-pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Result<Vec<Column>, DataError> {
+pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>, wide: bool) -> Result<Vec<Column>, DataError> {
     let mut lines = Lines::open(input, skip)?;
     let mut record = csv::ByteRecord::new();
     let mut named = match groups {
@@ -31,6 +31,7 @@ pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>) -> Resul
             Groups::from_header(input, &record)?
         }
     };
+    named.groups.iter_mut().for_each(|g| g.wide = wide);
     let mut rows = 0u64;
     while let Some(end) = lines.next(&mut record)? {
         let line = || begin(end, &record);
@@ -110,12 +111,15 @@ pub(super) struct Group {
     width: u64,
     values: Values,
     inexact: Option<(u64, String)>,
+    /// Floats are `f64`.
+    wide: bool,
 }
 
 /// Integers until the first value that is none.
 enum Values {
     I32(Vec<i32>),
     F32(Vec<f32>),
+    F64(Vec<f64>),
 }
 
 impl Groups {
@@ -137,7 +141,7 @@ impl Groups {
         if record.len() > MAX_COLUMNS {
             return Err(input.error(codes::TOO_LARGE, format_args!("more than {MAX_COLUMNS} columns")));
         }
-        if record.iter().all(|cell| parse(cell).is_ok()) {
+        if record.iter().all(|cell| parse(cell, true).is_ok()) {
             return Err(input
                 .error(codes::COLUMNS, "the first line holds numbers, so nothing names the columns")
                 .help(format!(
@@ -175,23 +179,32 @@ impl Groups {
 
 impl Group {
     pub(super) fn new(name: String, width: u64) -> Group {
-        Group { name, width, values: Values::I32(vec![]), inexact: None }
+        Group { name, width, values: Values::I32(vec![]), inexact: None, wide: false }
+    }
+
+    /// The same with floats of `f64`.
+    pub(super) fn wide(self, wide: bool) -> Group {
+        Group { wide, ..self }
     }
 
     pub(super) fn push(&mut self, cell: &[u8]) -> Result<(), &'static str> {
-        let number = parse(cell)?;
+        let number = parse(cell, self.wide)?;
         let at = match &self.values {
             Values::I32(all) => all.len(),
             Values::F32(all) => all.len(),
+            Values::F64(all) => all.len(),
         };
         match (number, &mut self.values) {
             (Number::Int(v), Values::I32(all)) => all.push(v),
             (Number::Int(v), Values::F32(all)) => all.push(v as f32),
-            (Number::Float(v), Values::F32(all)) => all.push(v),
+            (Number::Int(v), Values::F64(all)) => all.push(v.into()),
+            (Number::Float(v), Values::F32(all)) => all.push(v as f32),
+            (Number::Float(v), Values::F64(all)) => all.push(v),
+            (Number::Float(v), Values::I32(ints)) if self.wide => {
+                self.values = Values::F64(ints.iter().map(|&i| i.into()).chain([v]).collect());
+            }
             (Number::Float(v), Values::I32(ints)) => {
-                let mut all: Vec<f32> = ints.iter().map(|&i| i as f32).collect();
-                all.push(v);
-                self.values = Values::F32(all);
+                self.values = Values::F32(ints.iter().map(|&i| i as f32).chain([v as f32]).collect());
             }
         }
         if self.inexact.is_none() && is_long_integer(cell) {
@@ -203,6 +216,7 @@ impl Group {
     pub(super) fn column(self, rows: u64) -> Column {
         let (dtype, bytes) = match self.values {
             Values::I32(v) => (DType::I32, v.into_iter().flat_map(i32::to_ne_bytes).collect()),
+            Values::F64(v) => (DType::F64, v.into_iter().flat_map(f64::to_ne_bytes).collect()),
             Values::F32(v) => (DType::F32, v.into_iter().flat_map(f32::to_ne_bytes).collect()),
         };
         let shape = if self.width == 1 { vec![] } else { vec![self.width] };
@@ -219,10 +233,11 @@ fn newlines(record: &csv::ByteRecord) -> u64 {
 /// A cell.
 pub(super) enum Number {
     Int(i32),
-    Float(f32),
+    /// Rounded to `f32`, unless `f64` is wanted.
+    Float(f64),
 }
 
-pub(super) fn parse(cell: &[u8]) -> Result<Number, &'static str> {
+pub(super) fn parse(cell: &[u8], wide: bool) -> Result<Number, &'static str> {
     let text = std::str::from_utf8(cell).map_err(|_| "is not text")?;
     if text.is_empty() {
         return Err("is empty");
@@ -230,9 +245,11 @@ pub(super) fn parse(cell: &[u8]) -> Result<Number, &'static str> {
     if let Ok(v) = text.parse::<i32>() {
         return Ok(Number::Int(v));
     }
-    match text.parse::<f32>() {
+    // Text to f32 in one rounding, not by way of f64.
+    let number = if wide { text.parse::<f64>() } else { text.parse::<f32>().map(f64::from) };
+    match number {
         Ok(v) if v.is_finite() => Ok(Number::Float(v)),
-        Ok(_) => Err("is not a finite f32"),
+        Ok(_) => Err(if wide { "is not a finite f64" } else { "is not a finite f32" }),
         Err(_) => Err("is not a number"),
     }
 }

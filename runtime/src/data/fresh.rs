@@ -23,10 +23,12 @@ pub struct Need<'a> {
 /// Reads rows: an `.npz` archive, an `.npy` array or CSV text, told apart by their first bytes.
 pub fn read(input: Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
     let name = input.name().to_owned();
+    // Numbers are read as f64 where the program's are.
+    let wide = need.wanted.iter().any(|w| w.dtype == DType::F64);
     let columns = match &input.first_bytes(6)?[..] {
-        b"\x93NUMPY" => array(&input, npy::NpyFile::open(input.clone())?.decode()?, need)?,
+        b"\x93NUMPY" => array(&input, npy::NpyFile::open(input.clone(), wide)?.decode()?, need)?,
         [b'P', b'K', 3 | 5, 4 | 6, ..] => {
-            let file = npz::NpzFile::open(input.clone())?;
+            let file = npz::NpzFile::open(input.clone(), wide)?;
             let header = file.header()?;
             arrays(&input, file.decode(&header)?, need)?
         }
@@ -104,7 +106,7 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
     }
     let width = record.len();
     // A first line with words in it names the columns.
-    let words = record.iter().any(|c| !c.is_empty() && csv::parse(c).is_err());
+    let words = record.iter().any(|c| !c.is_empty() && csv::parse(c, true).is_err());
     let names: Option<Vec<String>> =
         words.then(|| record.iter().map(|c| identifier(&String::from_utf8_lossy(c))).collect());
     let places = places(input, need, width, names.as_deref())?;
@@ -112,7 +114,7 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
         .wanted
         .iter()
         .zip(places)
-        .map(|(w, at)| Cells { group: Group::new(w.name.clone(), at.len() as u64), at })
+        .map(|(w, at)| Cells { group: Group::new(w.name.clone(), at.len() as u64).wide(w.dtype == DType::F64), at })
         .collect();
     if words {
         line = lines.next(&mut record)?;

@@ -20,7 +20,7 @@ pub struct IdxFile {
 
 impl IdxFile {
     /// Reads and checks the header.
-    pub fn open(input: Input) -> Result<IdxFile, DataError> {
+    pub fn open(input: Input, wide: bool) -> Result<IdxFile, DataError> {
         let mut r = input.reader()?;
         let wrong = |why: String| {
             let e = input.error(codes::FORMAT, format_args!("this is not an IDX file: {why}"));
@@ -69,7 +69,7 @@ impl IdxFile {
                 input.size()
             )));
         }
-        Ok(IdxFile { input, format: Format { dtype, big_endian: true }, dims, bytes })
+        Ok(IdxFile { input, format: Format { dtype, big_endian: true, wide }, dims, bytes })
     }
 
     fn read(&self) -> Result<Vec<u8>, DataError> {

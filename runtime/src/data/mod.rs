@@ -4,7 +4,7 @@
 //! know the [`Header`] (rows, columns, their types), which the compiler types the program against, and
 //! [`Opened::decode`] gives the [`Column`]s; it may run on another thread while the program compiles.
 //!
-//! Columns have the element types that kernels compute in: `u8`, `bool`, `i32` and `f32`. Wider and narrower numbers
+//! Columns are `u8`, `bool`, `i32` and `f32`, and `f64` where the program asks for it. Wider and narrower numbers
 //! in a file become `i32` or `f32` on the way in; an integer that does not fit is an error, never a wrapped value.
 //!
 //! Invariant: nothing is allocated from a length that a file gives before that length is bounded by the bytes that the
@@ -75,6 +75,8 @@ pub enum SourceSpec {
         /// Seed of the draws.
         seed: u64,
     },
+    /// The same with `f64` numbers kept: arrays of `f64`, and columns of text with a fraction.
+    Wide(Box<SourceSpec>),
 }
 
 /// A column of a `table` source.
@@ -82,7 +84,7 @@ pub enum SourceSpec {
 pub struct TableColumn {
     /// Its name.
     pub name: String,
-    /// `f32`, `i32`, `u8` or `bool`.
+    /// `f64`, `f32`, `i32`, `u8` or `bool`.
     pub dtype: DType,
     /// Full shape, rows first.
     pub shape: Vec<u64>,
@@ -152,27 +154,39 @@ pub fn open_with(
     spec: &SourceSpec,
     input: &mut dyn FnMut(&str) -> Result<Input, DataError>,
 ) -> Result<Opened, DataError> {
+    match spec {
+        SourceSpec::Wide(spec) => open_as(spec, true, input),
+        spec => open_as(spec, false, input),
+    }
+}
+
+fn open_as(
+    spec: &SourceSpec,
+    wide: bool,
+    input: &mut dyn FnMut(&str) -> Result<Input, DataError>,
+) -> Result<Opened, DataError> {
     let (header, inner) = match spec {
         SourceSpec::Idx { files } => {
-            let files = files.iter().map(|f| idx::IdxFile::open(input(f)?)).collect::<Result<Vec<_>, _>>()?;
+            let files = files.iter().map(|f| idx::IdxFile::open(input(f)?, wide)).collect::<Result<Vec<_>, _>>()?;
             (idx::header(&files)?, Inner::Idx(files))
         }
         SourceSpec::Npy { file } => {
-            let f = npy::NpyFile::open(input(file)?)?;
+            let f = npy::NpyFile::open(input(file)?, wide)?;
             (f.header(), Inner::Npy(f))
         }
         SourceSpec::Npz { file } => {
-            let f = npz::NpzFile::open(input(file)?)?;
+            let f = npz::NpzFile::open(input(file)?, wide)?;
             (f.header()?, Inner::Npz(f))
         }
         SourceSpec::Csv { file, skip, columns } => {
-            let columns = csv::read(&input(file)?, *skip, columns.as_deref())?;
+            let columns = csv::read(&input(file)?, *skip, columns.as_deref(), wide)?;
             (header_of(&columns), Inner::Ready(columns))
         }
         SourceSpec::Table { columns } => {
-            let columns = table(columns)?;
+            let columns = table(columns, wide)?;
             (header_of(&columns), Inner::Ready(columns))
         }
+        SourceSpec::Wide(spec) => return open_as(spec, true, input),
         SourceSpec::Rows { n, .. } => (Header { rows: *n, columns: vec![] }, Inner::Ready(vec![])),
     };
     let name = spec.name();
@@ -197,6 +211,25 @@ impl SourceSpec {
             SourceSpec::Npy { file } | SourceSpec::Npz { file } | SourceSpec::Csv { file, .. } => file,
             SourceSpec::Table { .. } => "table",
             SourceSpec::Rows { .. } => "rows",
+            SourceSpec::Wide(spec) => spec.name(),
+        }
+    }
+
+    /// The files that it reads.
+    pub fn files(&self) -> Vec<String> {
+        match self {
+            SourceSpec::Idx { files } => files.clone(),
+            SourceSpec::Npy { file } | SourceSpec::Npz { file } | SourceSpec::Csv { file, .. } => vec![file.clone()],
+            SourceSpec::Table { .. } | SourceSpec::Rows { .. } => vec![],
+            SourceSpec::Wide(spec) => spec.files(),
+        }
+    }
+
+    /// The source without what is said of its floats.
+    pub fn plain(&self) -> &SourceSpec {
+        match self {
+            SourceSpec::Wide(spec) => spec.plain(),
+            spec => spec,
         }
     }
 }
@@ -292,7 +325,7 @@ fn header_of(columns: &[Column]) -> Header {
     Header { rows: columns.first().map_or(0, |c| c.rows), columns: columns.iter().map(Column::spec).collect() }
 }
 
-fn table(columns: &[TableColumn]) -> Result<Vec<Column>, DataError> {
+fn table(columns: &[TableColumn], wide: bool) -> Result<Vec<Column>, DataError> {
     let mut out: Vec<Column> = vec![];
     for c in columns {
         let numel = c.shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
@@ -310,18 +343,13 @@ fn table(columns: &[TableColumn]) -> Result<Vec<Column>, DataError> {
                 format_args!("column `{}` has {rows} rows, column `{}` has {}", c.name, first.name, first.rows),
             ));
         }
-        let bytes = convert::from_f64(c.dtype, &c.values).map_err(|i| {
+        let dtype = if wide && c.dtype == DType::F32 { DType::F64 } else { c.dtype };
+        let bytes = convert::from_f64(dtype, &c.values).map_err(|i| {
             let value = c.values.get(i).copied().unwrap_or(f64::NAN);
-            DataError::new(codes::OUT_OF_RANGE, "table", format_args!("column `{}`: {value} is no {}", c.name, c.dtype))
+            DataError::new(codes::OUT_OF_RANGE, "table", format_args!("column `{}`: {value} is no {dtype}", c.name))
         })?;
-        out.push(Column {
-            name: c.name.clone(),
-            dtype: c.dtype,
-            shape: c.shape[1..].to_vec(),
-            rows,
-            bytes,
-            inexact: None,
-        });
+        let (name, shape) = (c.name.clone(), c.shape[1..].to_vec());
+        out.push(Column { name, dtype, shape, rows, bytes, inexact: None });
     }
     Ok(out)
 }

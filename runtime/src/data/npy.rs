@@ -109,9 +109,10 @@ pub struct NpyFile {
 }
 
 impl NpyFile {
-    /// Reads and checks the header.
-    pub fn open(input: Input) -> Result<NpyFile, DataError> {
-        let header = NpyHeader::read(&input, "", &mut input.reader()?, input.max_unpacked())?;
+    /// Reads and checks the header; `wide` keeps `f64`.
+    pub fn open(input: Input, wide: bool) -> Result<NpyFile, DataError> {
+        let mut header = NpyHeader::read(&input, "", &mut input.reader()?, input.max_unpacked())?;
+        header.format.wide = wide;
         if header.shape.is_empty() {
             return Err(input.error(codes::COLUMNS, "a single number has no rows"));
         }
@@ -188,7 +189,7 @@ fn format_of(descr: &str) -> Result<Format, String> {
         _ => return Err(unsupported()),
     };
     match order {
-        '<' | '>' | '|' | '=' => Ok(Format { dtype, big_endian: order == '>' }),
+        '<' | '>' | '|' | '=' => Ok(Format { dtype, big_endian: order == '>', wide: false }),
         _ => Err(unsupported()),
     }
 }

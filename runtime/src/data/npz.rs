@@ -40,8 +40,8 @@ struct Member {
 }
 
 impl NpzFile {
-    /// Reads the directory and the header of every array.
-    pub fn open(input: Input) -> Result<NpzFile, DataError> {
+    /// Reads the directory and the header of every array; `wide` keeps `f64`.
+    pub fn open(input: Input, wide: bool) -> Result<NpzFile, DataError> {
         let mut arrays: Vec<Array> = vec![];
         let mut names = BTreeSet::new();
         let mut total = 0u64;
@@ -55,7 +55,8 @@ impl NpzFile {
             if total > MAX_SOURCE_BYTES || arrays.len() >= MAX_COLUMNS {
                 return Err(input.error(codes::TOO_LARGE, "the archive unpacks to more than any data"));
             }
-            let header = NpyHeader::read(&input, &name, &mut member.reader(&input)?, member.unpacked)?;
+            let mut header = NpyHeader::read(&input, &name, &mut member.reader(&input)?, member.unpacked)?;
+            header.format.wide = wide;
             arrays.push(Array { name, member, header });
         }
         if arrays.is_empty() {

@@ -3,6 +3,7 @@
 //! In: a [`Program`]. Out: nothing, or the first contradiction. Everything that the executor itself reads and writes is
 //! bounded here; what bodies touch is the compiler's verifier's matter.
 
+use crate::dtype::DType;
 use crate::program::{Anchor, Arena, BufRef, Entry, Gemm, Launch, Program, Split, TensorSpec};
 
 /// One past the last byte of a list of tensors.
@@ -72,13 +73,17 @@ fn launch(l: &Launch, size: &dyn Fn(Arena) -> u64) -> Result<(), String> {
 }
 
 fn contract(l: &Launch, g: &Gemm, cols: u64, bufs: &[BufRef]) -> Result<(), String> {
+    if !matches!(g.dtype, DType::F32 | DType::F64) {
+        return Err(format!("a product of {}", g.dtype));
+    }
+    let size = g.dtype.bytes() as u64;
     let rows = g.batch.iter().try_fold(g.m, |n, a| n.checked_mul(a.size));
     if rows != Some(l.rows) || g.n != cols {
         return Err(format!("product of {rows:?} rows and {} columns in a launch of {} and {cols}", g.n, l.rows));
     }
     let [a, b, rest @ ..] = bufs else { return Err("a contraction without operands".to_owned()) };
     if l.body.is_none() {
-        let need = l.rows.checked_mul(cols).and_then(|n| n.checked_mul(4));
+        let need = l.rows.checked_mul(cols).and_then(|n| n.checked_mul(size));
         if rest.first().is_none_or(|c| need.is_none_or(|n| n > c.bytes)) {
             return Err("the result's buffer is too small".to_owned());
         }
@@ -94,8 +99,8 @@ fn contract(l: &Launch, g: &Gemm, cols: u64, bufs: &[BufRef]) -> Result<(), Stri
             let reach = i128::from(n - 1) * i128::from(stride);
             *if reach < 0 { &mut low } else { &mut high } += reach;
         }
-        if low < 0 || high >= i128::from(buf.bytes / 4) {
-            return Err(format!("operand {name} reaches elements {low} to {high} of {}", buf.bytes / 4));
+        if low < 0 || high >= i128::from(buf.bytes / size) {
+            return Err(format!("operand {name} reaches elements {low} to {high} of {}", buf.bytes / size));
         }
     }
     Ok(())

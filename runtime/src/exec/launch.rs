@@ -5,7 +5,8 @@
 
 use super::gather::Gather;
 use crate::arena::{Memory, OutOfMemory};
-use crate::gemm::{self, Isa, Product, Scratch};
+use crate::dtype::DType;
+use crate::gemm::{self, Element, Isa, Product, Scratch};
 use crate::philox_simd;
 use crate::program::{Anchor, Arena, BodyFn, Entry, Gemm, Launch, Split, TileArgs};
 use crate::threads::Barrier;
@@ -14,8 +15,8 @@ use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Floats of an accumulator tile: a quarter of a second-level cache of one mebibyte.
-const TILE_FLOATS: u64 = 64 << 10;
+/// Bytes of an accumulator tile: a quarter of a second-level cache of one mebibyte.
+const TILE_BYTES: u64 = 256 << 10;
 /// Most rows of an accumulator tile.
 const TILE_ROWS: u64 = 256;
 /// Columns of a tile where the body lets columns be cut.
@@ -36,9 +37,9 @@ struct Own {
 unsafe impl Sync for Hand {}
 
 impl Hand {
-    /// Memory for tiles of that many floats and bodies' scratch of that many bytes.
-    pub fn new(tile_floats: u64, scratch_bytes: u64) -> Result<Hand, OutOfMemory> {
-        let tile = Memory::new(tile_floats.saturating_mul(4))?;
+    /// Memory for tiles and bodies' scratch of that many bytes.
+    pub fn new(tile_bytes: u64, scratch_bytes: u64) -> Result<Hand, OutOfMemory> {
+        let tile = Memory::new(tile_bytes)?;
         Ok(Hand(UnsafeCell::new(Own { gemm: Scratch::new(), tile, scratch: Memory::new(scratch_bytes)? })))
     }
 }
@@ -91,24 +92,24 @@ pub fn pays(launches: &[Launch]) -> bool {
     total > meetings * 1000
 }
 
-/// Rows and row stride of a launch's accumulator tile.
-fn tile(l: &Launch) -> (u64, u64) {
+/// Rows and row stride, in elements, of a launch's accumulator tile.
+fn tile(l: &Launch, g: &Gemm) -> (u64, u64) {
     let cols = l.segments[0].cols;
     let cols = if l.split == Split::Cols { cols.min(TILE_COLS) } else { cols };
     let ld = cols.max(1).next_multiple_of(16);
-    let rows = (TILE_FLOATS / ld).clamp(16, TILE_ROWS) / 16 * 16;
+    let rows = (TILE_BYTES / g.dtype.bytes() as u64 / ld).clamp(16, TILE_ROWS) / 16 * 16;
     (rows.min(l.rows.max(1)), ld)
 }
 
-/// Floats of a launch's accumulator tile.
-pub fn tile_floats(l: &Launch) -> u64 {
-    match l.anchor {
+/// Bytes of a launch's accumulator tile.
+pub fn tile_bytes(l: &Launch) -> u64 {
+    match &l.anchor {
         Anchor::None => 0,
-        Anchor::Rng { .. } => RNG_COLS,
+        Anchor::Rng { .. } => RNG_COLS * 4,
         Anchor::Contract(_) if l.body.is_none() => 0,
-        Anchor::Contract(_) => {
-            let (rows, ld) = tile(l);
-            rows.saturating_mul(ld)
+        Anchor::Contract(g) => {
+            let (rows, ld) = tile(l, g);
+            rows.saturating_mul(ld).saturating_mul(g.dtype.bytes() as u64)
         }
     }
 }
@@ -218,9 +219,9 @@ impl Run<'_> {
         unsafe {
             match (&l.anchor, l.body) {
                 (Anchor::Contract(g), None) => {
-                    let c = p.bufs[2].cast::<f32>();
                     let args = Rect { r0: rows.start, r1: rows.end, c0: columns.start, c1: columns.end };
-                    let c = c.wrapping_add((rows.start * cols + columns.start) as usize);
+                    let first = (rows.start * cols + columns.start) as usize;
+                    let c = p.bufs[2].wrapping_add(first * g.dtype.bytes());
                     self.product(g, &p.bufs, args, c, cols, own);
                 }
                 (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, &p.bufs, rows, columns, own),
@@ -228,8 +229,8 @@ impl Run<'_> {
                     let mut c0 = columns.start;
                     while c0 < columns.end {
                         let c1 = (c0 + RNG_COLS).min(columns.end);
-                        let acc = own.tile.base().cast::<u32>();
-                        let bits = std::slice::from_raw_parts_mut(acc, (c1 - c0) as usize);
+                        let acc = own.tile.base();
+                        let bits = std::slice::from_raw_parts_mut(acc.cast::<u32>(), (c1 - c0) as usize);
                         philox_simd::fill(self.isa, self.seed, self.step, *site, c0, bits);
                         let (bufs, scratch) = (p.bufs.as_ptr(), own.scratch.base());
                         body(&TileArgs { bufs, acc, acc_ld: RNG_COLS, scratch, r0: 0, r1: 1, c0, c1 });
@@ -279,7 +280,7 @@ impl Run<'_> {
         columns: std::ops::Range<u64>,
         own: &mut Own,
     ) {
-        let (tile_rows, ld) = tile(l);
+        let (tile_rows, ld) = tile(l, g);
         let acc = own.tile.base();
         let mut r0 = rows.start;
         while r0 < rows.end {
@@ -287,10 +288,10 @@ impl Run<'_> {
             let mut c0 = columns.start;
             while c0 < columns.end {
                 let c1 = (c0 + ld).min(columns.end);
-                // SAFETY: the tile has room for `tile_rows` rows of `ld` floats; the rectangle is the caller's.
+                // SAFETY: the tile has room for `tile_rows` rows of `ld` elements; the rectangle is the caller's.
                 unsafe {
-                    self.product(g, bufs, Rect { r0, r1, c0, c1 }, acc.cast(), ld, own);
-                    let (acc, scratch) = (acc as *const u32, own.scratch.base());
+                    self.product(g, bufs, Rect { r0, r1, c0, c1 }, acc, ld, own);
+                    let scratch = own.scratch.base();
                     body(&TileArgs { bufs: bufs.as_ptr(), acc, acc_ld: ld, scratch, r0, r1, c0, c1 });
                 }
                 c0 = c1;
@@ -300,14 +301,24 @@ impl Run<'_> {
     }
 
     /// A rectangle of a batched product: the part of each product of the batch that its rows lie in.
-    unsafe fn product(&self, g: &Gemm, bufs: &[*mut u8], r: Rect, c: *mut f32, ldc: u64, own: &mut Own) {
+    unsafe fn product(&self, g: &Gemm, bufs: &[*mut u8], r: Rect, c: *mut u8, ldc: u64, own: &mut Own) {
+        // SAFETY: the caller's contract is the same.
+        unsafe {
+            match g.dtype {
+                DType::F64 => self.product_of::<f64>(g, bufs, r, c.cast(), ldc, own),
+                _ => self.product_of::<f32>(g, bufs, r, c.cast(), ldc, own),
+            }
+        }
+    }
+
+    unsafe fn product_of<E: Element>(&self, g: &Gemm, bufs: &[*mut u8], r: Rect, c: *mut E, ldc: u64, own: &mut Own) {
         let mut row = r.r0;
         while row < r.r1 {
             let (index, m0) = (row / g.m, row % g.m);
             let m1 = (m0 + (r.r1 - row)).min(g.m);
             // SAFETY: the operands were checked to hold the whole batch; `c` has room for the rectangle.
             unsafe {
-                let p = Product::of(g, index, bufs[0].cast(), bufs[1].cast());
+                let p = Product::<E>::of(g, index, bufs[0].cast(), bufs[1].cast());
                 let c = c.add(((row - r.r0) * ldc) as usize);
                 let (rows, cols) = (m0 as usize..m1 as usize, r.c0 as usize..r.c1 as usize);
                 gemm::rect(self.isa, &p, rows, cols, c, ldc as usize, &mut own.gemm);

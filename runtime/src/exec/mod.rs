@@ -110,7 +110,7 @@ impl Session {
             entries.push(EntryMemory { data, step, output, _consts: consts, launches, pace, trace: None });
         }
         let scratch = program.entries.iter().map(|e| e.scratch_bytes).max().unwrap_or(0);
-        let tile = program.entries.iter().flat_map(|e| &e.launches).map(launch::tile_floats).max().unwrap_or(0);
+        let tile = program.entries.iter().flat_map(|e| &e.launches).map(launch::tile_bytes).max().unwrap_or(0);
         let hands = (0..pool.threads()).map(|_| Hand::new(tile, scratch)).collect::<Result<_, _>>()?;
         Ok(Session { program, isa, pool, params, state, _temp: temp, entries, hands })
     }

@@ -21,7 +21,7 @@ unsafe extern "C" fn bias_relu(t: *const TileArgs) {
         let t = &*t;
         for r in t.r0..t.r1 {
             for c in t.c0..t.c1 {
-                let acc = f32::from_bits(*t.acc.add(((r - t.r0) * t.acc_ld + c - t.c0) as usize));
+                let acc = f32::from_bits(*t.acc.cast::<u32>().add(((r - t.r0) * t.acc_ld + c - t.c0) as usize));
                 let z = acc + *at::<f32>(t, 2, c);
                 let keep = *at::<u32>(t, 3, r * OUT + c) >= 1 << 30;
                 *at::<f32>(t, 4, r * OUT + c) = if keep && z > 0.0 { z } else { 0.0 };
@@ -36,7 +36,7 @@ unsafe extern "C" fn store_bits(t: *const TileArgs) {
     unsafe {
         let t = &*t;
         for c in t.c0..t.c1 {
-            *at::<u32>(t, 0, c) = *t.acc.add((c - t.c0) as usize);
+            *at::<u32>(t, 0, c) = *t.acc.cast::<u32>().add((c - t.c0) as usize);
         }
     }
 }
@@ -79,7 +79,7 @@ fn buf(arena: Arena, offset: u64, floats: u64) -> BufRef {
 fn gemm(m: u64, n: u64, k: u64, a: (i64, i64), b: (i64, i64)) -> Gemm {
     let (a_m, a_k) = a;
     let (b_k, b_n) = b;
-    Gemm { batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, a_k, b_k, b_n }
+    Gemm { dtype: DType::F32, batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, a_k, b_k, b_n }
 }
 
 fn launch(name: &str, anchor: Anchor, body: Option<crate::program::BodyFn>, rows: u64, split: Split) -> Launch {
@@ -233,6 +233,7 @@ fn batched_products_across_tiles() {
     // Three axes of batch, transposed operands, more rows than a tile.
     let (outer, inner, m, n, k) = (7u64, 9u64, 5u64, 21u64, 12u64);
     let g = Gemm {
+        dtype: DType::F32,
         batch: vec![
             GemmBatch { size: outer, a: (inner * m * k) as i64, b: 0 },
             GemmBatch { size: inner, a: (m * k) as i64, b: (n * k) as i64 },

@@ -4,23 +4,24 @@
 //! rows, in that order; `k` blocks ascend, so the chains of the sums continue in memory.
 
 use super::pack;
-use super::plan::{self, LEFT_FLOATS, MAX_KC, Plan, SWAP_ROWS, Shape};
+use super::plan::{self, LEFT_BYTES, MAX_KC, Plan, SWAP_ROWS, Shape};
 use super::simd::Simd;
 use super::tile::TileArgs;
 
-/// Columns of the widest panel of any instruction set.
-const PANEL: usize = 64;
+/// Bytes of a row of the widest panel of any instruction set.
+const PANEL: usize = 256;
 /// Where the panel of the right operand begins: behind the tiles of the left one, with slack for full stores.
-const PANEL_AT: usize = LEFT_FLOATS + PANEL;
+const PANEL_AT: usize = LEFT_BYTES + PANEL;
 /// Where a swapped result begins: behind the panel.
 const SWAPPED_AT: usize = PANEL_AT + MAX_KC * PANEL;
-/// Floats of packing memory: the three parts, and slack for full stores.
-pub const SCRATCH_FLOATS: usize = SWAPPED_AT + SWAP_ROWS * PANEL + PANEL;
+/// Bytes of packing memory: the three parts, and slack for full stores.
+pub const SCRATCH_BYTES: usize = SWAPPED_AT + SWAP_ROWS * PANEL + PANEL;
 
 /// The last plan: consecutive rectangles are mostly alike, and small ones take less time than planning does.
 #[derive(Clone, Copy, Default)]
 pub struct Last {
-    width: usize,
+    /// Lanes and bytes of a lane.
+    kind: (usize, usize),
     shape: Shape,
     plan: Plan,
 }
@@ -29,32 +30,33 @@ pub struct Last {
 ///
 /// # Safety
 /// `l` and `r` must be valid for the shape's accesses, `c` for its rows and columns at row stride `ldc`, `scratch` for
-/// [`SCRATCH_FLOATS`] aligned to 64 bytes; nobody else may write any of them meanwhile.
+/// [`SCRATCH_BYTES`] aligned to 64 bytes; nobody else may write any of them meanwhile.
 #[inline(always)]
 pub unsafe fn run<S: Simd>(
     s: Shape,
-    l: *const f32,
-    r: *const f32,
-    c: *mut f32,
+    l: *const S::E,
+    r: *const S::E,
+    c: *mut S::E,
     ldc: isize,
-    scratch: *mut f32,
+    scratch: *mut u8,
     last: &mut Last,
 ) {
     if s.m == 0 || s.n == 0 {
         return;
     }
-    if last.shape != s || last.width != S::LANES {
-        *last = Last { width: S::LANES, shape: s, plan: plan::plan::<S>(s) };
+    let kind = (S::LANES, size_of::<S::E>());
+    if last.shape != s || last.kind != kind {
+        *last = Last { kind, shape: s, plan: plan::plan::<S>(s) };
     }
     let p = last.plan;
-    const { assert!(S::MAX_NV * S::LANES <= PANEL) };
+    const { assert!(S::MAX_NV * S::LANES * size_of::<S::E>() <= PANEL) };
     // SAFETY: the parts of the scratch are disjoint and sum to its size; the rest is the caller's contract.
     unsafe {
         if !p.swap {
             block::<S>(s, p, l, r, c, ldc, scratch);
             return;
         }
-        let t = scratch.add(SWAPPED_AT);
+        let t = scratch.add(SWAPPED_AT).cast::<S::E>();
         let s = s.swapped();
         let (l, r) = (r, l);
         let width = S::MAX_NV * S::LANES;
@@ -78,7 +80,15 @@ pub unsafe fn run<S: Simd>(
 
 /// The product as it stands: rows broadcast, columns in lanes.
 #[inline(always)]
-unsafe fn block<S: Simd>(s: Shape, p: Plan, l: *const f32, r: *const f32, c: *mut f32, ldc: isize, scratch: *mut f32) {
+unsafe fn block<S: Simd>(
+    s: Shape,
+    p: Plan,
+    l: *const S::E,
+    r: *const S::E,
+    c: *mut S::E,
+    ldc: isize,
+    scratch: *mut u8,
+) {
     let nv_all = s.n.div_ceil(S::LANES);
     let mr_first = S::max_rows(nv_all.min(S::MAX_NV));
     let mut m0 = 0;
@@ -88,11 +98,11 @@ unsafe fn block<S: Simd>(s: Shape, p: Plan, l: *const f32, r: *const f32, c: *mu
         loop {
             let k = (s.k - k0).min(p.kc);
             // SAFETY: rows m0..m0+m, k0..k0+k and the columns of each panel lie in the shape; packed tiles take at most
-            // `mc * kc` floats, a panel at most `MAX_KC * PANEL`.
+            // `mc * kc` floats, a panel at most `MAX_KC * PANEL` bytes.
             unsafe {
                 let l = l.offset(m0 as isize * s.lm + k0 as isize * s.lk);
-                let packed_l = scratch;
-                let panel = scratch.add(PANEL_AT);
+                let packed_l = scratch.cast::<S::E>();
+                let panel = scratch.add(PANEL_AT).cast::<S::E>();
                 if p.pack_l {
                     each_tile(m, mr_first, |i, rows| {
                         pack::left::<S>(l.offset(i as isize * s.lm), s.lm, s.lk, rows, k, packed_l.add(i * k));
@@ -112,7 +122,7 @@ unsafe fn block<S: Simd>(s: Shape, p: Plan, l: *const f32, r: *const f32, c: *mu
                     let src = r.offset(k0 as isize * s.rk + n0 as isize * s.rn);
                     let (rp, rs) = if p.pack_r || cols != nv * S::LANES {
                         pack::right::<S>(src, s.rk, s.rn, k, cols, panel);
-                        (panel as *const f32, (nv * S::LANES) as isize)
+                        (panel as *const S::E, (nv * S::LANES) as isize)
                     } else {
                         (src, s.rk)
                     };
@@ -120,7 +130,7 @@ unsafe fn block<S: Simd>(s: Shape, p: Plan, l: *const f32, r: *const f32, c: *mu
                     let c = c.offset(m0 as isize * ldc).add(n0);
                     each_tile(m, mr, |i, rows| {
                         let (lp, ls) = match (p.pack_l, s.lk == 1) {
-                            (true, _) => (packed_l.add(i * k) as *const f32, rows as isize),
+                            (true, _) => (packed_l.add(i * k) as *const S::E, rows as isize),
                             (false, true) => (l.offset(i as isize * s.lm), s.lm),
                             (false, false) => (l.offset(i as isize * s.lm), s.lk),
                         };

@@ -13,8 +13,9 @@ pub mod tile;
 #[cfg(test)]
 mod tests;
 
+use crate::dtype::DType;
 use crate::program::Gemm;
-use plan::Shape;
+use plan::{Plan, Shape};
 use std::ops::Range;
 
 /// The instruction sets that kernels exist for.
@@ -73,11 +74,11 @@ impl Isa {
 
 /// One product of a batch: addresses and strides in elements.
 #[derive(Clone, Copy, Debug)]
-pub struct Product {
+pub struct Product<E> {
     /// Element (0, 0) of A.
-    pub a: *const f32,
+    pub a: *const E,
     /// Element (0, 0) of B.
-    pub b: *const f32,
+    pub b: *const E,
     /// Length of the sum.
     pub k: usize,
     /// Stride of `m` in A.
@@ -90,12 +91,12 @@ pub struct Product {
     pub b_n: isize,
 }
 
-impl Product {
+impl<E> Product<E> {
     /// Product number `index` of a batch, its axes row-major.
     ///
     /// # Safety
     /// `a` and `b` must be the bases that the offsets and strides of `g` count from.
-    pub unsafe fn of(g: &Gemm, mut index: u64, a: *const f32, b: *const f32) -> Product {
+    pub unsafe fn of(g: &Gemm, mut index: u64, a: *const E, b: *const E) -> Product<E> {
         let (mut at, mut bt) = (g.a_offset, g.b_offset);
         for axis in g.batch.iter().rev() {
             let i = (index % axis.size) as i64;
@@ -117,6 +118,95 @@ impl Product {
     }
 }
 
+/// A float that products are of.
+pub trait Element: Copy + Default + 'static {
+    /// How a rectangle is computed.
+    fn plan(isa: Isa, s: Shape) -> Plan;
+    /// Computes a rectangle.
+    ///
+    /// # Safety
+    /// The processor must have `isa`; the rest is the contract of [`drive::run`].
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn run(
+        isa: Isa,
+        s: Shape,
+        l: *const Self,
+        r: *const Self,
+        c: *mut Self,
+        ldc: isize,
+        scratch: *mut u8,
+        last: &mut drive::Last,
+    );
+}
+
+/// The vectors of each instruction set for a float. A set without any of its own takes the portable ones.
+macro_rules! element {
+    ($float:ident: $($(#[$when:meta])? $isa:ident $simd:ty, $run:ident);*) => {
+        impl Element for $float {
+            fn plan(isa: Isa, s: Shape) -> Plan {
+                match isa {
+                    $($(#[$when])? Isa::$isa => plan::plan::<$simd>(s),)*
+                    _ => plan::plan::<simd::portable::Portable<$float>>(s),
+                }
+            }
+            unsafe fn run(
+                isa: Isa,
+                s: Shape,
+                l: *const $float,
+                r: *const $float,
+                c: *mut $float,
+                ldc: isize,
+                w: *mut u8,
+                last: &mut drive::Last,
+            ) {
+                // SAFETY: the caller's contract is the same.
+                unsafe {
+                    match isa {
+                        $($(#[$when])? Isa::$isa => $run::<$simd>(s, l, r, c, ldc, w, last),)*
+                        _ => drive::run::<simd::portable::Portable<$float>>(s, l, r, c, ldc, w, last),
+                    }
+                }
+            }
+        }
+    };
+}
+
+element!(f32:
+    #[cfg(target_arch = "x86_64")] Avx512 simd::avx512::Avx512, run_avx512;
+    #[cfg(target_arch = "x86_64")] Avx2 simd::avx2::Avx2, run_avx2;
+    #[cfg(target_arch = "aarch64")] Neon simd::neon::Neon, run_neon
+);
+element!(f64:
+    #[cfg(target_arch = "x86_64")] Avx512 simd::avx512_f64::Avx512F64, run_avx512;
+    #[cfg(target_arch = "x86_64")] Avx2 simd::avx2_f64::Avx2F64, run_avx2
+);
+
+/// [`drive::run`] with an instruction set switched on.
+macro_rules! switched_on {
+    ($($arch:literal $run:ident $features:literal;)*) => {$(
+        #[cfg(target_arch = $arch)]
+        #[target_feature(enable = $features)]
+        unsafe fn $run<S: simd::Simd>(
+            s: Shape,
+            l: *const S::E,
+            r: *const S::E,
+            c: *mut S::E,
+            ldc: isize,
+            w: *mut u8,
+            last: &mut drive::Last,
+        ) {
+            // SAFETY: the caller's contract is the same.
+            unsafe { drive::run::<S>(s, l, r, c, ldc, w, last) }
+        }
+    )*};
+}
+
+switched_on! {
+    "x86_64" run_avx512 "avx512f,avx512vl,avx512dq,avx512bw,fma";
+    "x86_64" run_avx2 "avx2,fma";
+    "aarch64" run_neon "neon";
+}
+
 /// Should threads share a product's columns rather than its rows? Then none packs what another packs too.
 pub fn cuts_columns(isa: Isa, g: &Gemm, threads: usize) -> bool {
     let s = Shape {
@@ -128,35 +218,27 @@ pub fn cuts_columns(isa: Isa, g: &Gemm, threads: usize) -> bool {
         rk: g.b_k as isize,
         rn: g.b_n as isize,
     };
-    let p = match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => plan::plan::<simd::avx512::Avx512>(s),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => plan::plan::<simd::avx2::Avx2>(s),
-        #[cfg(target_arch = "aarch64")]
-        Isa::Neon => plan::plan::<simd::neon::Neon>(s),
-        _ => plan::plan::<simd::portable::Portable>(s),
-    };
+    let p = if g.dtype == DType::F64 { f64::plan(isa, s) } else { f32::plan(isa, s) };
     let thin = s.m < 8 * threads && s.n >= 128;
     g.batch.is_empty() && (thin || (!p.swap && p.pack_r && s.n >= 128 * threads))
 }
 
 /// A thread's packing memory.
 pub struct Scratch {
-    floats: Box<[Line]>,
+    lines: Box<[Line]>,
     last: drive::Last,
 }
 
-/// A cache line of floats.
+/// A cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+struct Line([u8; 64]);
 
 impl Scratch {
     /// Enough for any product.
     pub fn new() -> Scratch {
-        let floats = vec![Line([0.0; 16]); drive::SCRATCH_FLOATS.div_ceil(16)].into_boxed_slice();
-        Scratch { floats, last: drive::Last::default() }
+        let lines = vec![Line([0; 64]); drive::SCRATCH_BYTES.div_ceil(64)].into_boxed_slice();
+        Scratch { lines, last: drive::Last::default() }
     }
 }
 
@@ -171,60 +253,19 @@ impl Default for Scratch {
 /// # Safety
 /// The processor must have `isa`; A and B must be readable for the rectangle, `c` writable at row stride `ldc`, and
 /// nobody else may write any of them meanwhile.
-pub unsafe fn rect(
+pub unsafe fn rect<E: Element>(
     isa: Isa,
-    p: &Product,
+    p: &Product<E>,
     rows: Range<usize>,
     cols: Range<usize>,
-    c: *mut f32,
+    c: *mut E,
     ldc: usize,
     scratch: &mut Scratch,
 ) {
     let s = Shape { m: rows.len(), n: cols.len(), k: p.k, lm: p.a_m, lk: p.a_k, rk: p.b_k, rn: p.b_n };
     let l = p.a.wrapping_offset(rows.start as isize * p.a_m);
     let r = p.b.wrapping_offset(cols.start as isize * p.b_n);
-    let w = scratch.floats.as_mut_ptr().cast();
-    let (ldc, last) = (ldc as isize, &mut scratch.last);
+    let w = scratch.lines.as_mut_ptr().cast();
     // SAFETY: the caller vouches for the instruction set and the rectangle; the scratch has the size asked for.
-    unsafe {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => rect_avx512(s, l, r, c, ldc, w, last),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => rect_avx2(s, l, r, c, ldc, w, last),
-            #[cfg(target_arch = "aarch64")]
-            Isa::Neon => drive::run::<simd::neon::Neon>(s, l, r, c, ldc, w, last),
-            _ => drive::run::<simd::portable::Portable>(s, l, r, c, ldc, w, last),
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-unsafe fn rect_avx512(
-    s: Shape,
-    l: *const f32,
-    r: *const f32,
-    c: *mut f32,
-    ldc: isize,
-    w: *mut f32,
-    last: &mut drive::Last,
-) {
-    // SAFETY: the caller's contract is the same.
-    unsafe { drive::run::<simd::avx512::Avx512>(s, l, r, c, ldc, w, last) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn rect_avx2(
-    s: Shape,
-    l: *const f32,
-    r: *const f32,
-    c: *mut f32,
-    ldc: isize,
-    w: *mut f32,
-    last: &mut drive::Last,
-) {
-    // SAFETY: the caller's contract is the same.
-    unsafe { drive::run::<simd::avx2::Avx2>(s, l, r, c, ldc, w, last) }
+    unsafe { E::run(isa, s, l, r, c, ldc as isize, w, &mut scratch.last) }
 }

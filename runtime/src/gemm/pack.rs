@@ -10,7 +10,7 @@ use super::simd::Simd;
 /// # Safety
 /// `r` must be valid for that rectangle, `dst` for `k * nv * LANES` floats.
 #[inline(always)]
-pub unsafe fn right<S: Simd>(r: *const f32, rk: isize, rn: isize, k: usize, cols: usize, dst: *mut f32) {
+pub unsafe fn right<S: Simd>(r: *const S::E, rk: isize, rn: isize, k: usize, cols: usize, dst: *mut S::E) {
     let nv = cols.div_ceil(S::LANES);
     let width = nv * S::LANES;
     // SAFETY: every access is to column < cols and row < k of the source, and inside k * width of the destination.
@@ -43,7 +43,7 @@ pub unsafe fn right<S: Simd>(r: *const f32, rk: isize, rn: isize, k: usize, cols
         } else {
             for i in 0..k {
                 for j in 0..width {
-                    let v = if j < cols { *r.offset(i as isize * rk + j as isize * rn) } else { 0.0 };
+                    let v = if j < cols { *r.offset(i as isize * rk + j as isize * rn) } else { S::E::default() };
                     *dst.add(i * width + j) = v;
                 }
             }
@@ -56,7 +56,7 @@ pub unsafe fn right<S: Simd>(r: *const f32, rk: isize, rn: isize, k: usize, cols
 /// # Safety
 /// `l` must be valid for that rectangle, `dst` for `k * rows + LANES` floats.
 #[inline(always)]
-pub unsafe fn left<S: Simd>(l: *const f32, lm: isize, lk: isize, rows: usize, k: usize, dst: *mut f32) {
+pub unsafe fn left<S: Simd>(l: *const S::E, lm: isize, lk: isize, rows: usize, k: usize, dst: *mut S::E) {
     // SAFETY: as above; a full store past `rows` lies in the next row of the destination, written later, or its slack.
     unsafe {
         if lm == 1 && rows <= S::LANES {
@@ -79,7 +79,7 @@ pub unsafe fn left<S: Simd>(l: *const f32, lm: isize, lk: isize, rows: usize, k:
 /// # Safety
 /// Both rectangles must be valid and `t` readable up to whole registers.
 #[inline(always)]
-pub unsafe fn untranspose<S: Simd>(t: *const f32, ldt: usize, rows: usize, cols: usize, c: *mut f32, ldc: isize) {
+pub unsafe fn untranspose<S: Simd>(t: *const S::E, ldt: usize, rows: usize, cols: usize, c: *mut S::E, ldc: isize) {
     let mut i = 0;
     while i < rows {
         let h = (rows - i).min(S::LANES);

@@ -57,8 +57,8 @@ pub struct Plan {
 
 /// Longest block of `k`: a panel of it is 128 KiB, an eighth to a half of the second-level caches in use.
 pub const MAX_KC: usize = 512;
-/// Most floats of packed left tiles.
-pub const LEFT_FLOATS: usize = 64 << 10;
+/// Most bytes of packed left tiles.
+pub const LEFT_BYTES: usize = 256 << 10;
 /// Most rows of a swapped result kept until it is transposed.
 pub const SWAP_ROWS: usize = 256;
 
@@ -71,8 +71,8 @@ pub fn plan<S: Simd>(s: Shape) -> Plan {
 }
 
 /// Do `rows` rows of `stride` bytes, a panel wide each, evict each other from a first-level cache of 64 sets?
-fn conflicts(stride_floats: isize, rows: usize) -> bool {
-    let lines = (stride_floats.unsigned_abs() / 16).max(1);
+fn conflicts(stride_bytes: usize, rows: usize) -> bool {
+    let lines = (stride_bytes / 64).max(1);
     let shared = 1usize << lines.trailing_zeros().min(6);
     shared > 4 && rows * shared > 64 * 8
 }
@@ -80,6 +80,7 @@ fn conflicts(stride_floats: isize, rows: usize) -> bool {
 #[inline(always)]
 fn one_way<S: Simd>(s: Shape, swap: bool) -> (Plan, u64) {
     let Shape { m, n, k, .. } = s;
+    let size = size_of::<S::E>();
     let nv = n.div_ceil(S::LANES);
     let panels = nv.div_ceil(S::MAX_NV);
     let wide = nv.min(S::MAX_NV);
@@ -97,7 +98,7 @@ fn one_way<S: Simd>(s: Shape, swap: bool) -> (Plan, u64) {
 
     let full_panels = n % S::LANES == 0;
     let reused = tiles >= 3;
-    let pack_r = s.rn != 1 || (reused && conflicts(s.rk, kc.min(k)));
+    let pack_r = s.rn != 1 || (reused && conflicts(s.rk.unsigned_abs() * size, kc.min(k)));
     let right = (n * k) as u64;
     cost += if s.rn == 1 {
         if pack_r || !full_panels { right / 2 } else { 0 }
@@ -116,7 +117,7 @@ fn one_way<S: Simd>(s: Shape, swap: bool) -> (Plan, u64) {
         cost += (m * n) as u64 * 2;
     }
     let mc = match (swap, pack_l) {
-        (_, true) => (LEFT_FLOATS / kc.max(1) / mr * mr).clamp(mr, SWAP_ROWS),
+        (_, true) => (LEFT_BYTES / size / kc.max(1) / mr * mr).clamp(mr, SWAP_ROWS),
         (true, false) => SWAP_ROWS,
         (false, false) => m.max(1),
     };

@@ -8,17 +8,17 @@ use super::simd::Simd;
 
 /// One tile. With unit `k` stride the left operand's element (i, k) is `l[i * ls + k]`; with unit row stride it is
 /// `l[k * ls + i]`. The right operand's row `k` is `r[k * rs ..]`, full registers.
-pub struct TileArgs {
+pub struct TileArgs<E> {
     /// Left operand.
-    pub l: *const f32,
+    pub l: *const E,
     /// Its stride that is not 1.
     pub ls: isize,
     /// Right operand.
-    pub r: *const f32,
+    pub r: *const E,
     /// Stride of `k` in it.
     pub rs: isize,
     /// Result.
-    pub c: *mut f32,
+    pub c: *mut E,
     /// Its row stride.
     pub ldc: isize,
     /// Length of the sum.
@@ -34,14 +34,14 @@ pub struct TileArgs {
 /// # Safety
 /// The pointers must be valid for the accesses that [`TileArgs`] describes for the function's number of rows and
 /// registers, and the processor must have its instruction set.
-pub type TileFn = unsafe fn(&TileArgs);
+pub type TileFn<E> = unsafe fn(&TileArgs<E>);
 
 /// `MR` rows by `NV` registers.
 ///
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs) {
+pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<S::E>) {
     // SAFETY: offsets stay within the rectangles that the caller vouches for.
     unsafe {
         let mut acc = [[S::zero(); NV]; MR];
@@ -55,7 +55,7 @@ pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>
             }
         }
         let (mut r, rs) = (t.r, t.rs);
-        let mut l = Left::<MR, UNIT_K>::new(t.l, t.ls);
+        let mut l = Left::<S::E, MR, UNIT_K>::new(t.l, t.ls);
         for _ in 0..t.k / 4 {
             step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 0);
             step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 1);
@@ -81,14 +81,14 @@ pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>
 
 /// Addresses of the left operand. Rows with a stride are reached from every third one, so that twelve of them need four
 /// addresses and not twelve; the optimizer is kept from finding other, more numerous ones.
-struct Left<const MR: usize, const UNIT_K: bool> {
-    rows: [*const f32; 4],
+struct Left<E, const MR: usize, const UNIT_K: bool> {
+    rows: [*const E; 4],
     stride: isize,
 }
 
-impl<const MR: usize, const UNIT_K: bool> Left<MR, UNIT_K> {
+impl<E, const MR: usize, const UNIT_K: bool> Left<E, MR, UNIT_K> {
     #[inline(always)]
-    fn new(l: *const f32, stride: isize) -> Self {
+    fn new(l: *const E, stride: isize) -> Self {
         let at = |i: usize| if UNIT_K { l.wrapping_offset(3 * i as isize * stride) } else { l };
         Left { rows: [at(0), at(1), at(2), at(3)], stride }
     }
@@ -108,7 +108,7 @@ impl<const MR: usize, const UNIT_K: bool> Left<MR, UNIT_K> {
 
     /// Row `i`, `u` steps on.
     #[inline(always)]
-    fn at(&self, i: usize, u: isize) -> *const f32 {
+    fn at(&self, i: usize, u: isize) -> *const E {
         if UNIT_K {
             self.rows[i / 3].wrapping_offset((i % 3) as isize * self.stride + u)
         } else {
@@ -120,7 +120,7 @@ impl<const MR: usize, const UNIT_K: bool> Left<MR, UNIT_K> {
 /// The same address, but the optimizer does not know that.
 #[inline(always)]
 #[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read
-fn opaque(p: *const f32) -> *const f32 {
+fn opaque<E>(p: *const E) -> *const E {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
         let mut p = p;
@@ -137,8 +137,8 @@ fn opaque(p: *const f32) -> *const f32 {
 #[allow(clippy::needless_range_loop)] // the indices are also places in memory
 unsafe fn step<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>(
     acc: &mut [[S::V; NV]; MR],
-    l: &Left<MR, UNIT_K>,
-    r: *const f32,
+    l: &Left<S::E, MR, UNIT_K>,
+    r: *const S::E,
     rs: isize,
     u: isize,
 ) {

@@ -8,6 +8,7 @@ use super::*;
 use crate::kernel::interp::{Arenas, anchor_tile, run_launch};
 use crate::kernel::ir::*;
 use crate::kernel::{parse, print};
+use crate::lanes_eval::number_of;
 use nn_runtime::dtype::DType;
 
 /// Random numbers for tests.
@@ -30,24 +31,29 @@ impl Rand {
 /// Values that matter: ordinary ones, zeros of both signs, infinities, NaN, subnormals, any bits.
 fn fill(arenas: &mut Arenas, b: &Buffer, r: &mut Rand) {
     for e in 0..b.len {
-        let bits = match (b.dtype, r.below(16)) {
+        let bits: u64 = match (b.dtype, r.below(16)) {
             (DType::F32, 0) => {
                 [0, 0x8000_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 1, 0x007f_ffff][r.below(7) as usize]
             }
-            (DType::F32, 1) => r.next(),
-            (DType::F32, _) => ((r.below(2_000_001) as f32 - 1_000_000.0) * 1e-5).to_bits(),
-            (DType::I32 | DType::U32, 0) => r.next(),
-            (DType::I32 | DType::U32, _) => (r.below(64) as i32 - 16) as u32,
-            (DType::Bool, _) => r.below(2),
-            _ => r.next(),
+            (DType::F32, 1) => r.next().into(),
+            (DType::F32, _) => ((r.below(2_000_001) as f32 - 1_000_000.0) * 1e-5).to_bits().into(),
+            (DType::F64, 0) => {
+                [0, 1 << 63, 0x7ff << 52, 0xfff << 52, 0xfff8 << 48, 1, (1 << 52) - 1][r.below(7) as usize]
+            }
+            (DType::F64, 1) => u64::from(r.next()) << 32 | u64::from(r.next()),
+            (DType::F64, _) => ((f64::from(r.next()) - 2e9) / 3e4).to_bits(),
+            (DType::I32 | DType::U32, 0) => r.next().into(),
+            (DType::I32 | DType::U32, _) => ((r.below(64) as i32 - 16) as u32).into(),
+            (DType::Bool, _) => r.below(2).into(),
+            _ => r.next().into(),
         };
         arenas.set(b, e, bits);
     }
 }
 
 /// Equal, taking all NaN of float buffers as one.
-fn same(d: DType, a: u32, b: u32) -> bool {
-    a == b || (d == DType::F32 && f32::from_bits(a).is_nan() && f32::from_bits(b).is_nan())
+fn same(d: DType, a: u64, b: u64) -> bool {
+    a == b || (d.is_float() && number_of(d, a).is_nan() && number_of(d, b).is_nan())
 }
 
 /// Runs the program both ways from the same random contents, with every lowering that this machine has; compares every
@@ -99,7 +105,9 @@ fn differ_by(p: &KernelProgram, seed: u64, lowering: Lowering) -> Result<(), Str
                     continue;
                 }
                 let mut scratch = vec![0x7fc0_1234; compiled.scratch_bytes[i] as usize / 4];
-                code::call(body, &bufs, &mut got, &acc, cols, &mut scratch, rr, cc);
+                let size = k.anchor_dtype().bytes();
+                let acc: Vec<u8> = acc.iter().flat_map(|v| v.to_le_bytes()[..size].to_vec()).collect();
+                code::call(body, &bufs, &mut got, (&acc, size), cols, &mut scratch, rr, cc);
             }
         }
         run_launch(p, l, &mut want, seed, 7).map_err(|e| e.to_string())?;
@@ -108,14 +116,14 @@ fn differ_by(p: &KernelProgram, seed: u64, lowering: Lowering) -> Result<(), Str
         for e in 0..b.len {
             let (w, g) = (want.get(b, e), got.get(b, e));
             if !same(b.dtype, w, g) {
-                let f = f32::from_bits;
+                let f = |bits| number_of(b.dtype, bits);
                 let text = print::program(p);
                 return Err(format!("%{}[{e}]: {w:#x} ({:e}) wanted, {g:#x} ({:e}) found\n{text}", b.name, f(w), f(g)));
             }
         }
     }
     // Padding between buffers must be untouched as well.
-    if p.buffers.iter().all(|b| b.dtype != DType::F32) && want != got {
+    if p.buffers.iter().all(|b| !b.dtype.is_float()) && want != got {
         return Err("bytes outside the buffers differ".into());
     }
     Ok(())
@@ -150,13 +158,19 @@ fn check_kernel(text: &str) {
     }
 }
 
+/// The kernel as it stands, and with f64 for f32.
+fn check_floats(text: &str) {
+    check_kernel(text);
+    check_kernel(&text.replace("f32", "f64"));
+}
+
 const WIDTHS: [u64; 10] = [0, 1, 2, 3, 15, 16, 17, 63, 65, 130];
 
 #[test]
 fn elementwise_of_every_width() {
     for n in WIDTHS {
         for split in ["none", "cols"] {
-            check_kernel(&format!(
+            check_floats(&format!(
                 "kernel @k {{ args %0: f32[{n}] in, %1: f32[{n}] in, %2: f32[{n}] out, %3: f32[1] in, %4: f32[{n}] inout
                  cols {n} split {split}
                  phase {{ %a = load %0[c] %b = load %1[c] %s = load %3[0] %x = fma %a, %b, %s %y = fdiv %x, %a
@@ -205,7 +219,7 @@ fn rows_with_strides_and_reductions() {
     for n in WIDTHS {
         for rows in [1, 5] {
             let (len, t) = (n * rows, n * rows * 3 + 7);
-            check_kernel(&format!(
+            check_floats(&format!(
                 "kernel @softmax {{ args %0: f32[{len}] in, %1: f32[{t}] in, %2: f32[{len}] out, %3: f32[{rows}] out, %4: bool[{len}] in, %5: i32[{rows}] out
                  rows {rows} cols {n} split rows
                  phase {{ %x = load %0[{n}*r0 + c] %y = load %1[{back} - 2*c - r0] %z = fadd %x, %y %m = reduce.max %z %keep = load %4[{n}*r0 + c]
@@ -223,7 +237,7 @@ fn rows_with_strides_and_reductions() {
 #[test]
 fn several_row_axes_and_a_sequence() {
     for n in [1, 10, 16, 33] {
-        check_kernel(&format!(
+        check_floats(&format!(
             "kernel @k {{ args %0: f32[{a}] in, %1: f32[{b}] out, %2: f32[{a}] out, %3: i32[{b}] out
              rows 2 3 2 cols {n} split rows
              phase {{ %w = load %0[c] %k = froundeven %w }}
@@ -254,7 +268,7 @@ fn empty_sequences_give_the_identity() {
 #[test]
 fn gathers_and_scatters_check_their_indices() {
     for n in [1, 16, 35] {
-        check_kernel(&format!(
+        check_floats(&format!(
             "kernel @k {{ args %0: f32[20] in, %1: i32[{n}] in, %2: f32[{n}] out, %3: f32[9] inout, %4: bool[{n}] in, %5: bool[11] inout, %6: u8[13] inout
              cols {n}
              phase {{ %i = load %1[c] %m = load %4[c] %x = load.at %0[%i] if %m %y = load.at %0[%i] %z = fadd %x, %y store %2[c], %z
@@ -267,7 +281,7 @@ fn gathers_and_scatters_check_their_indices() {
 #[test]
 fn contractions_and_random_bits_feed_bodies() {
     for (m, n, split) in [(3, 10, "rows"), (5, 130, "cols"), (4, 64, "none"), (2, 1, "rows")] {
-        check_kernel(&format!(
+        check_floats(&format!(
             "kernel @fc {{ args %0: f32[{a}] in, %1: f32[{b}] in, %2: f32[{n}] in, %3: f32[{c}] out
              rows {m} cols {n} split {split}
              contract k 7 a %0[7*r0 + k] b %1[{n}*k + c]
@@ -276,7 +290,7 @@ fn contractions_and_random_bits_feed_bodies() {
             b = 7 * n,
             c = m * n,
         ));
-        check_kernel(&format!(
+        check_floats(&format!(
             "kernel @plain {{ args %0: f32[{a}] in, %1: f32[{b}] in, %2: f32[{c}] out
              rows {m} cols {n} split {split}
              contract k 7 a %0[7*r0 + k] b %1[{n}*k + c]
@@ -295,7 +309,7 @@ fn contractions_and_random_bits_feed_bodies() {
 #[test]
 fn what_lanes_cannot_load_is_a_limit() {
     let k = parse::kernel(
-        "kernel @k { args %0: f64[4] in, %1: f32[4] out cols 4 phase { %x = load %0[c] store %1[c], %x } }",
+        "kernel @k { args %0: i64[4] in, %1: i32[4] out cols 4 phase { %x = load %0[c] store %1[c], %x } }",
     );
     let Ok(k) = k else { panic!("{k:?}") };
     assert!(matches!(compile(&[k]), Err(Error::Limit(_))));

@@ -15,6 +15,8 @@ struct Gen {
     rows: Vec<u64>,
     cols: u64,
     split: Split,
+    /// Has f64 values.
+    wide: bool,
     /// Values that instructions of the phase at hand may use.
     usable: Vec<LaneId>,
 }
@@ -34,6 +36,8 @@ impl Gen {
         let op = match (ty, self.r.below(4)) {
             (LaneTy::F32, 0) => LaneOp::ConstF(self.r.next()),
             (LaneTy::F32, n) => LaneOp::ConstF((n as f32 * 0.75 - 1.0).to_bits()),
+            (LaneTy::F64, 0) => LaneOp::ConstD(u64::from(self.r.next()) << 32 | u64::from(self.r.next())),
+            (LaneTy::F64, n) => LaneOp::ConstD((f64::from(n) * 0.7 - 1.0).to_bits()),
             (LaneTy::I32, 0) => LaneOp::ConstI(self.r.next() as i32),
             (LaneTy::I32, n) => LaneOp::ConstI(n as i32 * 3 - 5),
             (LaneTy::Bool, n) => LaneOp::ConstB(n % 2 == 0),
@@ -84,9 +88,22 @@ impl Gen {
         (ArgId(self.args.len() as u32 - 1), Access { offset, rows, col: strides[n], seq })
     }
 
+    fn float(&mut self) -> LaneTy {
+        if self.wide && !self.r.one_in(3) { LaneTy::F64 } else { LaneTy::F32 }
+    }
+
+    fn some_ty(&mut self) -> LaneTy {
+        match self.r.below(4) {
+            0 | 1 => self.float(),
+            2 => LaneTy::I32,
+            _ => LaneTy::Bool,
+        }
+    }
+
     fn dtype(&mut self, ty: LaneTy) -> DType {
         match ty {
             LaneTy::F32 => DType::F32,
+            LaneTy::F64 => DType::F64,
             LaneTy::Bool => DType::Bool,
             LaneTy::I32 => [DType::I32, DType::I32, DType::U8, DType::I8, DType::U16, DType::I16, DType::U32]
                 [self.r.below(7) as usize],
@@ -94,7 +111,7 @@ impl Gen {
     }
 
     fn load(&mut self, seq: Option<u64>) {
-        let ty = [LaneTy::F32, LaneTy::F32, LaneTy::I32, LaneTy::Bool][self.r.below(4) as usize];
+        let ty = self.some_ty();
         let d = self.dtype(ty);
         let v = if self.r.one_in(6) {
             let index = self.any(LaneTy::I32);
@@ -110,7 +127,7 @@ impl Gen {
     }
 
     fn store(&mut self, seq: Option<u64>) {
-        let ty = [LaneTy::F32, LaneTy::F32, LaneTy::I32, LaneTy::Bool][self.r.below(4) as usize];
+        let ty = self.some_ty();
         let value = self.any(ty);
         let d = self.dtype(ty);
         if self.split == Split::None && self.r.one_in(5) {
@@ -138,27 +155,40 @@ impl Gen {
     fn lane(&mut self) {
         let op = match self.r.below(10) {
             0..4 => {
-                let o: LaneBin = self.pick();
-                LaneOp::Bin(o, self.any(bin_operand(o)), self.any(bin_operand(o)))
+                let mut o: LaneBin = self.pick();
+                if o == LaneBin::BitsPair && !self.wide {
+                    o = LaneBin::IAdd;
+                }
+                let ty = bin_operand(o, self.float());
+                LaneOp::Bin(o, self.any(ty), self.any(ty))
             }
             4..6 => {
-                let o: LaneUn = self.pick();
-                let mut x = self.any(un_operand(o));
-                if o == LaneUn::BitsFToI {
+                let mut o: LaneUn = self.pick();
+                let of_double = matches!(o, LaneUn::DToF | LaneUn::BitsHi | LaneUn::BitsLo);
+                if !self.wide && (of_double || matches!(o, LaneUn::IToD | LaneUn::UToD | LaneUn::FToD)) {
+                    o = LaneUn::FAbs;
+                }
+                let ty = un_operand(o, self.float());
+                let mut x = self.any(ty);
+                if matches!(o, LaneUn::BitsFToI | LaneUn::BitsHi | LaneUn::BitsLo) {
                     // The payload of a NaN is nobody's promise.
-                    let zero = self.k.push(Inst::Lane(LaneOp::ConstF(0)), LaneTy::F32);
+                    let zero = self.k.push(Inst::Lane(LaneOp::float(ty, 0.0)), ty);
                     let number = self.k.push(Inst::Lane(LaneOp::Cmp(LaneCmp::FEq, x, x)), LaneTy::Bool);
-                    x = self.k.push(Inst::Lane(LaneOp::Select(number, x, zero)), LaneTy::F32);
+                    x = self.k.push(Inst::Lane(LaneOp::Select(number, x, zero)), ty);
                 }
                 LaneOp::Un(o, x)
             }
             6 => {
                 let o: LaneCmp = self.pick();
-                LaneOp::Cmp(o, self.any(cmp_operand(o)), self.any(cmp_operand(o)))
+                let ty = cmp_operand(o, self.float());
+                LaneOp::Cmp(o, self.any(ty), self.any(ty))
             }
-            7 => LaneOp::Fma(self.any(LaneTy::F32), self.any(LaneTy::F32), self.any(LaneTy::F32)),
+            7 => {
+                let ty = self.float();
+                LaneOp::Fma(self.any(ty), self.any(ty), self.any(ty))
+            }
             _ => {
-                let ty = [LaneTy::F32, LaneTy::I32, LaneTy::Bool][self.r.below(3) as usize];
+                let ty = self.some_ty();
                 LaneOp::Select(self.any(LaneTy::Bool), self.any(ty), self.any(ty))
             }
         };
@@ -181,13 +211,15 @@ pub(super) fn random_kernel(seed: u64) -> Kernel {
         1 if !rows.is_empty() => Split::Rows,
         _ => Split::Cols,
     };
-    let mut g = Gen { r, k: Insts::default(), args: vec![], rows, cols, split, usable: vec![] };
+    let mut g = Gen { r, k: Insts::default(), args: vec![], rows, cols, split, wide: seed % 3 == 2, usable: vec![] };
     let anchor = match g.r.below(4) {
         0 => {
             let k = 1 + u64::from(g.r.below(5));
             let (m, n) = (g.rows.iter().product::<u64>(), cols);
-            g.args.push(Arg { dtype: DType::F32, len: m * k, role: Role::In });
-            g.args.push(Arg { dtype: DType::F32, len: k * n, role: Role::In });
+            let float = g.float();
+            let dtype = g.dtype(float);
+            g.args.push(Arg { dtype, len: m * k, role: Role::In });
+            g.args.push(Arg { dtype, len: k * n, role: Role::In });
             let mut rows: smallvec::SmallVec<[i64; 4]> = smallvec::smallvec![0; g.rows.len()];
             let mut s = k as i64;
             for (i, &n) in g.rows.iter().enumerate().rev() {
@@ -222,7 +254,7 @@ pub(super) fn random_kernel(seed: u64) -> Kernel {
             index(&mut g, Index::Seq);
         }
         if anchor.is_some() && g.r.one_in(2) {
-            let ty = if matches!(anchor, Some(Anchor::Rng { .. })) { LaneTy::I32 } else { LaneTy::F32 };
+            let ty = if matches!(anchor, Some(Anchor::Rng { .. })) { LaneTy::I32 } else { lane_ty(g.args[0].dtype) };
             let v = g.k.push(Inst::Anchor, ty);
             g.usable.push(v);
         }
@@ -231,7 +263,7 @@ pub(super) fn random_kernel(seed: u64) -> Kernel {
                 0 | 1 => g.load(seq),
                 2 => g.store(seq),
                 3 if reduces || seq.is_some() => {
-                    let ty = [LaneTy::F32, LaneTy::F32, LaneTy::I32, LaneTy::Bool][g.r.below(4) as usize];
+                    let ty = g.some_ty();
                     let mut kind: ReduceKind = g.pick();
                     if ty == LaneTy::Bool && !matches!(kind, ReduceKind::Max | ReduceKind::Min) {
                         kind = ReduceKind::Max;

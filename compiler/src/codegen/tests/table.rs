@@ -37,8 +37,8 @@ impl LaneBuilder for Insts {
     }
 }
 
-const DTYPES: [DType; 8] =
-    [DType::F32, DType::I32, DType::I16, DType::I8, DType::U32, DType::U16, DType::U8, DType::Bool];
+const DTYPES: [DType; 9] =
+    [DType::F32, DType::F64, DType::I32, DType::I16, DType::I8, DType::U32, DType::U16, DType::U8, DType::Bool];
 
 /// A kernel of one op: loads, the op's lane code, a store.
 fn of_op(

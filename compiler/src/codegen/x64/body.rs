@@ -41,6 +41,7 @@ pub(super) struct Body<'a> {
     pub(super) f: Func,
     pub(super) k: &'a Kernel,
     plan: &'a Plan,
+    types: Vec<Option<LaneTy>>,
     unroll: bool,
     pub(super) homes: Vec<(Base, Home)>,
     /// What `rax` holds, if it is an address.
@@ -79,6 +80,7 @@ pub(super) fn build(k: &Kernel, plan: &Plan, unroll: bool) -> Option<Func> {
         f: Func::new()?,
         k,
         plan,
+        types: k.types(),
         unroll,
         homes: vec![],
         rax: None,
@@ -304,7 +306,7 @@ impl Body<'_> {
             let range = self.k.phase_range(p);
             for i in range.clone() {
                 if let Inst::Reduce { kind, value } = &self.k.insts[i] {
-                    let (identity, _) = reduction(*kind, self.k.ty(*value)?)?;
+                    let (identity, _) = reduction(*kind, self.types[value.0 as usize]?)?;
                     self.accs[i] = Some(self.identity(&identity)?);
                 }
             }
@@ -430,7 +432,7 @@ impl Body<'_> {
         };
         for i in range.clone() {
             if let Inst::Acc { kind, value } = &self.k.insts[i] {
-                let (identity, _) = reduction(*kind, self.k.ty(*value)?)?;
+                let (identity, _) = reduction(*kind, self.types[value.0 as usize]?)?;
                 for u in 0..strip.count {
                     self.values[i][u] = Some(self.identity(&identity)?);
                 }
@@ -501,13 +503,13 @@ impl Body<'_> {
                 self.store_at(*arg, index, mask, v, strip)?;
             }
             Inst::Reduce { kind, value } => {
-                let (_, op) = reduction(*kind, self.k.ty(*value)?)?;
+                let (_, op) = reduction(*kind, self.types[value.0 as usize]?)?;
                 let v = self.get(*value, strip, u)?;
                 let acc = self.accs[i]?;
                 self.bin(op, acc, acc, v, Some(*value), strip.mask)?;
             }
             Inst::Acc { kind, value } => {
-                let (_, op) = reduction(*kind, self.k.ty(*value)?)?;
+                let (_, op) = reduction(*kind, self.types[value.0 as usize]?)?;
                 let v = self.get(*value, strip, u)?;
                 let acc = self.values[i][u]?;
                 self.bin(op, acc, acc, v, Some(*value), None)?;
@@ -530,7 +532,7 @@ impl Body<'_> {
             return Some(x);
         }
         let x = match self.plan.slots[i] {
-            Some(slot) => self.kept(slot, self.k.ty(v)?, strip, u)?,
+            Some(slot) => self.kept(slot, self.types[i]?, strip, u)?,
             None => self.value(i, strip, u)?,
         };
         self.values[i][u] = Some(x);
@@ -583,7 +585,7 @@ impl Body<'_> {
     /// Combines the 16 accumulators of a reduction by halves and repeats the result in every lane.
     fn combine(&mut self, i: usize, acc: V) -> Option<V> {
         let Inst::Reduce { kind, value } = &self.k.insts[i] else { return None };
-        let ty = self.k.ty(*value)?;
+        let ty = self.types[value.0 as usize]?;
         let (_, op) = reduction(*kind, ty)?;
         if class(ty) == Class::K {
             let all = op == LaneBin::BAnd;

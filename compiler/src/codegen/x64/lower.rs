@@ -92,8 +92,8 @@ impl Body<'_> {
             LaneOp::ConstF(b) => self.word(b),
             LaneOp::ConstI(i) => self.word(i as u32),
             LaneOp::ConstB(b) => self.fill(Class::K, b),
-            LaneOp::Arg(..) => return None,
-            LaneOp::Un(o, _) => self.un(o, args[0]),
+            LaneOp::Arg(..) | LaneOp::ConstD(_) => return None,
+            LaneOp::Un(o, _) => self.un(o, args[0])?,
             LaneOp::Bin(o, _, b) => {
                 let d = self.f.new_v(self.f.classes[args[0].0 as usize]);
                 self.bin(o, d, args[0], args[1], Some(b), None)?;
@@ -124,9 +124,9 @@ impl Body<'_> {
         })
     }
 
-    fn un(&mut self, op: LaneUn, a: V) -> V {
+    fn un(&mut self, op: LaneUn, a: V) -> Option<V> {
         let x = Class::Z;
-        match op {
+        Some(match op {
             LaneUn::FNeg => {
                 let sign = self.word(0x8000_0000);
                 self.def(x, Code::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32, &[z(a), z(sign)])
@@ -162,7 +162,8 @@ impl Body<'_> {
                 self.def_where(a, MOVE, &[z(one)])
             }
             LaneUn::IToB => self.def(Class::K, Code::EVEX_Vptestmd_kr_k1_zmm_zmmm512b32, &[z(a), z(a)]),
-        }
+            LaneUn::IToD | LaneUn::UToD | LaneUn::FToD | LaneUn::DToF | LaneUn::BitsHi | LaneUn::BitsLo => return None,
+        })
     }
 
     /// `d = a op b`, in the lanes of a mask if there is one; `id_b` names `b` where it is an instruction of the kernel.
@@ -194,6 +195,7 @@ impl Body<'_> {
                 }
                 return Some(());
             }
+            LaneBin::BitsPair => return None,
             LaneBin::IDiv | LaneBin::IRem if mask.is_some() => return None,
             LaneBin::IDiv | LaneBin::IRem => {
                 self.divide(op == LaneBin::IRem, d, a, b);

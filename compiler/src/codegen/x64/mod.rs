@@ -36,6 +36,9 @@ pub(super) fn supported() -> bool {
 
 /// The body of a kernel as bytes without relocations; `None` where it has something that is not supported.
 pub(super) fn compile(k: &Kernel, plan: &Plan) -> Option<Vec<u8>> {
+    if k.lane_bytes() != 4 {
+        return None;
+    }
     let f = body::build(k, plan, true)?;
     let places = registers::assign(&f);
     if places.spilled == 0 {

@@ -48,7 +48,7 @@ pub struct EwSpec {
     pub vjp: Option<EwVjp>,
     /// Where to sample operands for tests: inside the domain, away from kinks.
     pub sample: &'static [(f64, f64)],
-    /// Largest error of `body` against `eval`, in units in the last place of f32.
+    /// Largest error of `body` in f32 and f64 against the exact value, in units in the last place.
     pub ulp: f64,
     /// Has a derivative of every order at sampled points.
     pub smooth: bool,

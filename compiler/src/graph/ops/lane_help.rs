@@ -2,7 +2,7 @@
 //!
 //! In: lanes of one dtype, narrow ints in range. Out: lanes of the result, in range again.
 
-use crate::lanes::{LaneBin, LaneBuilder, LaneCmp, LaneId, LaneUn};
+use crate::lanes::{LaneBin, LaneBuilder, LaneCmp, LaneId, LaneTy, LaneUn};
 use nn_runtime::dtype::DType;
 
 /// Brings a lane int back into the range of a narrow dtype; anything else passes.
@@ -110,22 +110,22 @@ fn u32_div_rem(k: &mut dyn LaneBuilder, a: LaneId, b: LaneId) -> (LaneId, LaneId
     (k.select(by_zero, zero, q), k.select(by_zero, zero, r))
 }
 
-/// Steps of 23 bits from the smallest divisor, 2^-149, to beyond the largest dividend.
-const REM_STEPS: usize = 12;
-
-/// Float remainder with the sign of the dividend, exact for all operands: long division with digits of 23 bits.
+/// Float remainder with the sign of the dividend, exact for all operands: long division with digits of one bit less than the
+/// significand, 23 bits in f32 and 52 in f64, as many as lead from the smallest divisor to the largest dividend.
 ///
-/// The divisor is scaled by powers of 2^23, largest first, and a rounded multiple of each is taken off. A step leaves
+/// In f32: the divisor is scaled by powers of 2^23, largest first, and a rounded multiple of each is taken off. A step leaves
 /// at most one scaled divisor, of either sign, so the next quotient is below 2^23 and off by at most one; what it leaves
 /// is a multiple of the divisor's last place below 2^24 of them, so the FMA is exact. A scaled divisor that is infinite
 /// exceeds every dividend: nothing is taken off. The last step rounds down, and its two corrections bring the result
 /// into `0 .. divisor`; a smaller dividend is its own remainder, which covers an infinite divisor.
 pub fn float_rem(k: &mut dyn LaneBuilder, a: LaneId, b: LaneId) -> LaneId {
-    let (zero, digit, inf) = (k.f32(0.0), k.f32(8_388_608.0), k.f32(f32::INFINITY));
+    let wide = k.lane_ty(a) == LaneTy::F64;
+    let (bits, steps) = if wide { (52, 40) } else { (23, 12) };
+    let (zero, digit, inf) = (k.float_like(a, 0.0), k.float_like(a, 2f64.powi(bits)), k.float_like(a, f64::INFINITY));
     let (x, y) = (k.un(LaneUn::FAbs, a), k.un(LaneUn::FAbs, b));
     let mut scaled = vec![];
     let mut top = y;
-    for _ in 0..REM_STEPS {
+    for _ in 0..steps {
         top = k.bin(LaneBin::FMul, top, digit);
         scaled.push(top);
     }
@@ -148,26 +148,43 @@ pub fn float_rem(k: &mut dyn LaneBuilder, a: LaneId, b: LaneId) -> LaneId {
     let r = k.select(high, down, r);
     let small = k.cmp(LaneCmp::FLt, x, y);
     let r = k.select(small, x, r);
-    let bits = k.un(LaneUn::BitsFToI, a);
+    copy_sign(k, r, a)
+}
+
+/// `y` with the sign bit of `x`.
+pub fn copy_sign(k: &mut dyn LaneBuilder, y: LaneId, x: LaneId) -> LaneId {
+    let wide = k.lane_ty(x) == LaneTy::F64;
+    let word = if wide { LaneUn::BitsHi } else { LaneUn::BitsFToI };
+    let bits = k.un(word, x);
     let sign_bit = k.i32(i32::MIN);
     let sign = k.bin(LaneBin::IAnd, bits, sign_bit);
     let rest = k.i32(i32::MAX);
-    let r = k.un(LaneUn::BitsFToI, r);
+    let r = k.un(word, y);
     let r = k.bin(LaneBin::IAnd, r, rest);
     let r = k.bin(LaneBin::IOr, r, sign);
+    if wide {
+        let low = k.un(LaneUn::BitsLo, y);
+        return k.bin(LaneBin::BitsPair, r, low);
+    }
     k.un(LaneUn::BitsIToF, r)
 }
 
 /// Conversion between dtypes.
 pub fn convert(k: &mut dyn LaneBuilder, from: DType, to: DType, x: LaneId) -> LaneId {
     let is_f = DType::is_float;
+    let wide = to == DType::F64;
     match (from, to) {
+        (DType::F64, t) if is_f(t) && !wide => k.un(LaneUn::DToF, x),
+        (f, DType::F64) if is_f(f) && f != DType::F64 => k.un(LaneUn::FToD, x),
         (f, t) if is_f(f) && is_f(t) => x,
         (DType::Bool, DType::Bool) => x,
-        (DType::Bool, t) if is_f(t) => k.un(LaneUn::BToF, x),
+        (DType::Bool, t) if is_f(t) => {
+            let y = k.un(LaneUn::BToF, x);
+            if wide { k.un(LaneUn::FToD, y) } else { y }
+        }
         (DType::Bool, _) => k.un(LaneUn::BToI, x),
         (f, DType::Bool) if is_f(f) => {
-            let z = k.f32(0.0);
+            let z = k.float_like(x, 0.0);
             k.cmp(LaneCmp::FNe, x, z)
         }
         (_, DType::Bool) => k.un(LaneUn::IToB, x),
@@ -182,15 +199,15 @@ pub fn convert(k: &mut dyn LaneBuilder, from: DType, to: DType, x: LaneId) -> La
             let y = k.bin(LaneBin::IMax, y, lo);
             if nn_runtime::mutant!("op.float_to_int") { y } else { k.bin(LaneBin::IMin, y, hi) }
         }
-        (DType::U32, t) if is_f(t) => k.un(LaneUn::UToF, x),
-        (_, t) if is_f(t) => k.un(LaneUn::IToF, x),
+        (DType::U32, t) if is_f(t) => k.un(if wide { LaneUn::UToD } else { LaneUn::UToF }, x),
+        (_, t) if is_f(t) => k.un(if wide { LaneUn::IToD } else { LaneUn::IToF }, x),
         (_, t) => narrow(k, t, x),
     }
 }
 
 /// Saturating: from 2^31 on the top bit is taken off before the signed conversion, which saturates, and put back after.
 fn float_to_u32(k: &mut dyn LaneBuilder, x: LaneId) -> LaneId {
-    let (zero, top, two31) = (k.i32(0), k.i32(i32::MIN), k.f32(2147483648.0));
+    let (zero, top, two31) = (k.i32(0), k.i32(i32::MIN), k.float_like(x, 2147483648.0));
     let low = k.un(LaneUn::FToI, x);
     let low = k.bin(LaneBin::IMax, low, zero);
     let rest = k.bin(LaneBin::FSub, x, two31);

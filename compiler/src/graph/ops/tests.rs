@@ -5,45 +5,40 @@ use super::*;
 use crate::graph::sampler::Rand;
 use crate::graph::tensor::{convert, range};
 use crate::lanes::{LaneProgram, LaneTy};
-use crate::lanes_eval::Eval;
+use crate::lanes_eval::{Eval, bits_of, number_of};
 
 /// Dtypes that lanes hold.
-const LANE_DTYPES: [DType; 8] =
-    [DType::F32, DType::I32, DType::U32, DType::I16, DType::U16, DType::I8, DType::U8, DType::Bool];
+const LANE_DTYPES: [DType; 9] =
+    [DType::F32, DType::F64, DType::I32, DType::U32, DType::I16, DType::U16, DType::I8, DType::U8, DType::Bool];
+
+/// The reference evaluates by the platform's functions and series of its own in f64, which are off by this many units in the
+/// last place. (`lanes_math` has exact results to compare with.)
+const REFERENCE_ULP: f64 = 8.0;
 
 fn lane_ty(d: DType) -> LaneTy {
     match d {
         DType::F32 => LaneTy::F32,
+        DType::F64 => LaneTy::F64,
         DType::Bool => LaneTy::Bool,
         _ => LaneTy::I32,
     }
 }
 
-/// A value of a dtype as lane bits.
-fn to_bits(d: DType, x: f64) -> u32 {
-    if d == DType::F32 { (x as f32).to_bits() } else { x as i64 as u32 }
-}
-
-/// Lane bits as a value of a dtype.
-fn from_bits(d: DType, bits: u32) -> f64 {
-    match d {
-        DType::F32 => f32::from_bits(bits).into(),
-        DType::U32 => bits.into(),
-        _ => (bits as i32).into(),
-    }
-}
-
-/// Is lane code's f32 within `ulp` units of the reference, NaN for NaN and infinity for infinity?
-fn close(got: f64, want: f64, ulp: f64) -> bool {
-    let nearest = want as f32;
+/// Is lane code's float of a dtype within `ulp` units of the reference, NaN for NaN and infinity for infinity?
+fn close(d: DType, got: f64, want: f64, ulp: f64) -> bool {
+    let nearest = crate::graph::tensor::round(d, want);
     if want.is_nan() || got.is_nan() {
         return want.is_nan() && got.is_nan();
     }
-    if f64::from(nearest) == got {
+    if nearest == got {
         return true;
     }
-    let exponent = if nearest == 0.0 { -126 } else { (want.abs().log2().floor() as i32).max(-126) };
-    (got - want).abs() <= ulp * 2f64.powi(exponent - 23)
+    let (least, digits, ulp) = match d {
+        DType::F64 => (-1022, 52, if ulp >= 2.0 { ulp + REFERENCE_ULP } else { ulp }),
+        _ => (-126, 23, ulp),
+    };
+    let exponent = if nearest == 0.0 { least } else { (want.abs().log2().floor() as i32).max(least) };
+    (got - want).abs() <= ulp * 2f64.powi(exponent - digits)
 }
 
 /// Values of a dtype at the edges of its range.
@@ -53,6 +48,10 @@ fn edges(d: DType) -> Vec<f64> {
         DType::F32 => {
             let tiny = f64::from(f32::from_bits(1));
             vec![0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -3.5, tiny, -tiny, f32::MAX.into(), lo, hi, f64::NAN]
+        }
+        DType::F64 => {
+            let tiny = f64::from_bits(1);
+            vec![0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -3.5, tiny, -tiny, f64::MAX, 2147483648.5, lo, hi, f64::NAN]
         }
         DType::Bool => vec![0.0, 1.0],
         _ => vec![lo, lo + 1.0, lo + (hi - lo + 1.0) / 2.0, hi - 1.0, hi, 0.0, 1.0, 2.0, 31.0, 33.0],
@@ -86,6 +85,7 @@ fn lane_code_of_every_elementwise_op_agrees_with_its_reference() {
             for n in 0..3000 {
                 let sample = |(d, &(lo, hi)): (&DType, &(f64, f64))| match d {
                     DType::F32 => f64::from(r.real(lo, hi) as f32),
+                    DType::F64 => r.real(lo, hi),
                     DType::Bool => r.below(2) as f64,
                     d if n % 2 == 0 => wrap(*d, r.bits().into()),
                     d => wrap(*d, r.real(lo, hi) as i64),
@@ -97,31 +97,38 @@ fn lane_code_of_every_elementwise_op_agrees_with_its_reference() {
                     // Beyond the stated accuracy of the transcendental functions, which have their own tests.
                     continue;
                 }
-                let bits: Vec<u32> = dtypes.iter().zip(&x).map(|(&d, &x)| to_bits(d, x)).collect();
-                let got = from_bits(out, lanes.run(&p, &bits, result));
+                let bits: Vec<u64> = dtypes.iter().zip(&x).map(|(&d, &x)| bits_of(d, x)).collect();
+                let got = number_of(out, lanes.run(&p, &bits, result));
                 let want = (row.eval)(d, &x);
-                let fine = if out == DType::F32 { close(got, want, row.ulp) } else { got == want };
+                let fine = if out.is_float() { close(out, got, want, row.ulp) } else { got == want };
                 assert!(fine, "{} at {d} of {x:?}: lanes give {got:e}, the reference {want:e}", row.name);
             }
         }
     }
 }
 
-/// Any two bit patterns: quotients up to 2^277, subnormals, infinities.
+/// Any two bit patterns: quotients up to 2^277, in f64 up to 2^2098, subnormals, infinities.
 #[test]
 fn float_remainders_are_exact() {
-    let (mut lanes, mut p) = (Eval::default(), LaneProgram::default());
-    let args = [p.arg(0, LaneTy::F32), p.arg(1, LaneTy::F32)];
-    let result = (Ew::Rem.spec().body)(&mut p, DType::F32, &args);
-    let mut r = Rand::new(11);
-    for n in 0..20_000 {
-        // Every fourth divisor is an ordinary number.
-        let b = if n % 4 == 0 { (r.real(-100.0, 100.0) as f32).to_bits() } else { r.bits() };
-        let bits = [r.bits(), b];
-        let [x, y] = bits.map(f32::from_bits);
-        let (got, want) = (f32::from_bits(lanes.run(&p, &bits, result)), x % y);
-        let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
-        assert!(same, "{x:e} rem {y:e}: lanes give {got:e}, it is {want:e}");
+    for d in [DType::F32, DType::F64] {
+        let (mut lanes, mut p) = (Eval::default(), LaneProgram::default());
+        let args = [p.arg(0, lane_ty(d)), p.arg(1, lane_ty(d))];
+        let result = (Ew::Rem.spec().body)(&mut p, d, &args);
+        let mut r = Rand::new(11);
+        let any = |r: &mut Rand| match d {
+            DType::F64 => u64::from(r.bits()) << 32 | u64::from(r.bits()),
+            _ => r.bits().into(),
+        };
+        for n in 0..10_000 {
+            // Every fourth divisor is an ordinary number.
+            let b = if n % 4 == 0 { bits_of(d, r.real(-100.0, 100.0)) } else { any(&mut r) };
+            let bits = [any(&mut r), b];
+            let [x, y] = bits.map(|b| number_of(d, b));
+            // An f32 remainder of f32 numbers is exact in f64.
+            let (got, want) = (number_of(d, lanes.run(&p, &bits, result)), x % y);
+            let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+            assert!(same, "{x:e} rem {y:e} in {d}: lanes give {got:e}, it is {want:e}");
+        }
     }
 }
 
@@ -137,12 +144,13 @@ fn lane_code_of_every_cast_agrees_with_its_reference() {
             let mut points = edges(from);
             points.extend((0..500).map(|_| match from {
                 DType::F32 => f64::from(r.real(-5e9, 5e9) as f32),
+                DType::F64 => r.real(-5e9, 5e9),
                 d => wrap(d, r.bits().into()),
             }));
             for x in points {
-                let got = from_bits(to, lanes.run(&p, &[to_bits(from, x)], result));
+                let got = number_of(to, lanes.run(&p, &[bits_of(from, x)], result));
                 let want = convert(from, to, x);
-                let fine = if to == DType::F32 { close(got, want, 0.5) } else { got == want };
+                let fine = if to.is_float() { close(to, got, want, 0.5) } else { got == want };
                 assert!(fine, "{from} to {to} of {x:e}: lanes give {got:e}, the reference {want:e}");
             }
         }

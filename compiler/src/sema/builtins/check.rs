@@ -156,7 +156,24 @@ fn descend(el: &mut Elab<'_>, a: Args) -> R<Value> {
     };
     let t = template(el, &opt, os, Role::Optimizer, "an optimizer")?;
     let site = el.fresh_site();
-    let m = el.instantiate(&t, &format!("descend.{site}"))?;
+    let outer = el.st.stored_float.replace(p.elem.dtype());
+    let done = steps(el, &t, site, &mut p, &grads, (span, os, gs), &env);
+    el.st.stored_float = outer;
+    done?;
+    Ok(Value::Tensor(p))
+}
+
+/// The updates of [`descend`].
+fn steps(
+    el: &mut Elab<'_>,
+    t: &Rc<ModelTemplate>,
+    site: u32,
+    p: &mut Tensor,
+    grads: &[Value],
+    (span, os, gs): (Span, Span, Span),
+    env: &Env,
+) -> R<()> {
+    let m = el.instantiate(t, &format!("descend.{site}"))?;
     if let TemplateKind::Item { def, .. } = &m.template.kind
         && let ModelBody::Members(list) = &def.body
     {
@@ -178,13 +195,13 @@ fn descend(el: &mut Elab<'_>, a: Args) -> R<Value> {
     for (i, g) in grads.iter().enumerate() {
         let g = el.as_tensor(g, Some(p.elem.dtype()), gs)?;
         let g = crate::sema::tensor::broadcast_to(el, &g, &p.dims.clone(), gs)?;
-        let step = el.b.scalar(crate::sema::tensor::FLOAT, (i + 1) as f64);
+        let step = el.b.scalar(p.elem.dtype(), (i + 1) as f64);
         let step = el.plain(step, vec![]);
         let args = [Value::Tensor(p.clone()), Value::Tensor(g), Value::Tensor(step)];
         let v = el.call_simple(&update, &args, span, &env)?;
-        p = Tensor { dims: p.dims, ..el.as_tensor(&v, None, span)? };
+        *p = Tensor { dims: p.dims.clone(), ..el.as_tensor(&v, None, span)? };
     }
-    Ok(Value::Tensor(p))
+    Ok(())
 }
 
 fn measure(el: &mut Elab<'_>, a: Args) -> R<Value> {

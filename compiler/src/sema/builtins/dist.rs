@@ -1,7 +1,8 @@
 //! Distributions, and draws from them.
 //!
 //! In: `normal(0.1)` and its like are values; `let x: T ~ normal(0.1)` gives one here with the type to fill. Out: ops over
-//! [`Op::Rng`] bits, so that a draw is part of the graph. A uniform number is `(bits >> 8) * 2^-24`, exactly.
+//! [`Op::Rng`] bits, so that a draw is part of the graph. A uniform number is a multiple of 2^-24 in f32, of 2^-53 in f64,
+//! exactly: 24 bits of one site, or 27 bits of one and 26 bits of another.
 
 use super::{Builtin, row};
 use crate::diag::Diagnostic;
@@ -145,36 +146,55 @@ pub fn draw(el: &mut Elab<'_>, dist: &Value, ty: &TensorType, span: Span) -> R<T
                     return el.err("E0202", d.span, format!("`{}` draws floats, the type says {t}", d.name));
                 }
             };
-            let id = real(el, d, &dims)?;
+            let float = if out == DType::F64 { DType::F64 } else { DType::F32 };
+            let id = real(el, d, float, &dims)?;
             let id = dtype::cast_id(el, id, out);
             Ok(Tensor { id, elem: Elem::Plain(out), dims })
         }
     }
 }
 
-/// 24 uniform bits of a site of its own, as `u32`.
-fn bits(el: &mut Elab<'_>, dims: &[Dim]) -> ValueId {
+/// The top `n` bits of a site of its own, as `u32`.
+fn bits(el: &mut Elab<'_>, n: u32, dims: &[Dim]) -> ValueId {
     let site = el.fresh_site();
     let raw = el.b.op(Op::Rng { site, shape: sizes(dims) }, &[]);
-    let eight = el.b.splat_like(raw, 8.0);
-    el.b.ew(Ew::Shr, &[raw, eight])
+    let rest = el.b.splat_like(raw, f64::from(32 - n));
+    el.b.ew(Ew::Shr, &[raw, rest])
 }
 
-/// Uniform in 0..1, a multiple of 2^-24.
-fn unit(el: &mut Elab<'_>, dims: &[Dim]) -> ValueId {
-    let u = bits(el, dims);
-    let u = el.b.cast(u, DType::F32);
-    let scale = el.full(DType::F32, dims, 1.0 / 16_777_216.0);
+/// What unit numbers of a float are multiples of.
+fn grain(float: DType) -> f64 {
+    if float == DType::F64 { 2f64.powi(-53) } else { 2f64.powi(-24) }
+}
+
+/// A whole number below 2^24 in f32, below 2^53 in f64, evenly.
+fn whole(el: &mut Elab<'_>, float: DType, dims: &[Dim]) -> ValueId {
+    if float != DType::F64 {
+        let u = bits(el, 24, dims);
+        return el.b.cast(u, float);
+    }
+    let high = bits(el, 27, dims);
+    let low = bits(el, 26, dims);
+    let (high, low) = (el.b.cast(high, float), el.b.cast(low, float));
+    let place = el.full(float, dims, 2f64.powi(26));
+    let high = el.b.ew(Ew::Mul, &[high, place]);
+    el.b.ew(Ew::Add, &[high, low])
+}
+
+/// Uniform in 0..1, a multiple of the float's grain.
+fn unit(el: &mut Elab<'_>, float: DType, dims: &[Dim]) -> ValueId {
+    let u = whole(el, float, dims);
+    let scale = el.full(float, dims, grain(float));
     el.b.ew(Ew::Mul, &[u, scale])
 }
 
 /// Standard normal by Box and Muller: `sqrt(-2 log(1 - u)) * cos(2 pi v)`.
-fn gauss(el: &mut Elab<'_>, dims: &[Dim]) -> ValueId {
-    let u = unit(el, dims);
-    let v = unit(el, dims);
-    let one = el.full(DType::F32, dims, 1.0);
-    let minus_two = el.full(DType::F32, dims, -2.0);
-    let tau = el.full(DType::F32, dims, std::f64::consts::TAU);
+fn gauss(el: &mut Elab<'_>, float: DType, dims: &[Dim]) -> ValueId {
+    let u = unit(el, float, dims);
+    let v = unit(el, float, dims);
+    let one = el.full(float, dims, 1.0);
+    let minus_two = el.full(float, dims, -2.0);
+    let tau = el.full(float, dims, std::f64::consts::TAU);
     let rest = el.b.sub(one, u);
     let log = el.b.ew(Ew::Log, &[rest]);
     let square = el.b.ew(Ew::Mul, &[minus_two, log]);
@@ -221,8 +241,8 @@ fn fans(el: &mut Elab<'_>, d: &Dist, dims: &[Dim]) -> R<(f64, f64)> {
     Ok(((inp.size * field) as f64, (out.size * field) as f64))
 }
 
-/// Draws of floats, in f32.
-fn real(el: &mut Elab<'_>, d: &Dist, dims: &[Dim]) -> R<ValueId> {
+/// Draws of floats, in f32 or f64.
+fn real(el: &mut Elab<'_>, d: &Dist, float: DType, dims: &[Dim]) -> R<ValueId> {
     let number = |el: &mut Elab<'_>, i: usize| -> R<f64> {
         let v = d.args.get(i).cloned().unwrap_or(Value::Float(0.0));
         el.as_float(&v, d.span, &format!("the argument of `{}`", d.name))
@@ -230,32 +250,32 @@ fn real(el: &mut Elab<'_>, d: &Dist, dims: &[Dim]) -> R<ValueId> {
     let zero = Value::Float(0.0);
     match d.name {
         "normal" => {
-            let z = gauss(el, dims);
+            let z = gauss(el, float, dims);
             affine(el, z, dims, &d.args[0], &d.args[1], d.span)
         }
         "uniform" => {
             let (lo, hi) = (number(el, 0)?, number(el, 1)?);
-            within(el, lo, hi, dims, d.span)
+            within(el, float, (lo, hi), dims, d.span)
         }
         "kaiming_uniform" => {
             let (a, (fan, _)) = (number(el, 0)?, fans(el, d, dims)?);
             let bound = (6.0 / ((1.0 + a * a) * fan)).sqrt();
-            within(el, -bound, bound, dims, d.span)
+            within(el, float, (-bound, bound), dims, d.span)
         }
         "kaiming_normal" => {
             let (a, (fan, _)) = (number(el, 0)?, fans(el, d, dims)?);
             let std = (2.0 / ((1.0 + a * a) * fan)).sqrt();
-            let z = gauss(el, dims);
+            let z = gauss(el, float, dims);
             affine(el, z, dims, &Value::Float(std), &zero, d.span)
         }
         "glorot" => {
             let (gain, (fan_in, fan_out)) = (number(el, 0)?, fans(el, d, dims)?);
             let bound = gain * (6.0 / (fan_in + fan_out)).sqrt();
-            within(el, -bound, bound, dims, d.span)
+            within(el, float, (-bound, bound), dims, d.span)
         }
         "trunc_normal" => {
             let (std, bound) = (number(el, 0)?, number(el, 1)?);
-            let z = truncated(el, bound, dims);
+            let z = truncated(el, float, bound, dims);
             affine(el, z, dims, &Value::Float(std), &zero, d.span)
         }
         name => Err(el.limit(d.span, &format!("the distribution `{name}`"))),
@@ -263,14 +283,15 @@ fn real(el: &mut Elab<'_>, d: &Dist, dims: &[Dim]) -> R<ValueId> {
 }
 
 /// Uniform over `lo .. hi`.
-fn within(el: &mut Elab<'_>, lo: f64, hi: f64, dims: &[Dim], span: Span) -> R<ValueId> {
-    let u = unit(el, dims);
+fn within(el: &mut Elab<'_>, float: DType, (lo, hi): (f64, f64), dims: &[Dim], span: Span) -> R<ValueId> {
+    let u = unit(el, float, dims);
     affine(el, u, dims, &Value::Float(hi - lo), &Value::Float(lo), span)
 }
 
 /// Standard normal held to `-bound .. bound` by inverting its distribution function: `sqrt(2) * erfinv(c * (2u - 1))` with
-/// `c = erf(bound / sqrt(2))`. The inverse is Giles's single-precision polynomial pair (GPU Computing Gems, 2012).
-fn truncated(el: &mut Elab<'_>, bound: f64, dims: &[Dim]) -> ValueId {
+/// `c = erf(bound / sqrt(2))`. The inverse is Giles's single-precision polynomial pair (GPU Computing Gems, 2012), in f64 with
+/// one step of Halley's method, whose cubic convergence takes an error of 1e-7 below that of f64.
+fn truncated(el: &mut Elab<'_>, float: DType, bound: f64, dims: &[Dim]) -> ValueId {
     const NEAR: [f64; 9] = [
         2.810_226_36e-8,
         3.432_739_39e-7,
@@ -294,10 +315,10 @@ fn truncated(el: &mut Elab<'_>, bound: f64, dims: &[Dim]) -> ValueId {
         2.832_976_82,
     ];
     let c = (Ew::Erf.spec().eval)(DType::F64, &[bound / std::f64::consts::SQRT_2]);
-    let k = |el: &mut Elab<'_>, x: f64| el.full(DType::F32, dims, x);
-    let u = unit(el, dims);
+    let k = |el: &mut Elab<'_>, x: f64| el.full(float, dims, x);
+    let u = unit(el, float, dims);
     // Centered, so that 0 and 1 are equally far.
-    let (scale, shift) = (k(el, 2.0 * c), k(el, c * (1.0 / 16_777_216.0 - 1.0)));
+    let (scale, shift) = (k(el, 2.0 * c), k(el, c * (grain(float) - 1.0)));
     let x = el.b.ew(Ew::Mul, &[u, scale]);
     let x = el.b.ew(Ew::Add, &[x, shift]);
     let (one, five, half, three) = (k(el, 1.0), k(el, 5.0), k(el, 2.5), k(el, 3.0));
@@ -311,10 +332,10 @@ fn truncated(el: &mut Elab<'_>, bound: f64, dims: &[Dim]) -> ValueId {
     let root = el.b.ew(Ew::Sqrt, &[w]);
     let f = el.b.sub(root, three);
     let horner = |el: &mut Elab<'_>, x: ValueId, table: &[f64]| {
-        let mut p = el.full(DType::F32, dims, table[0]);
+        let mut p = el.full(float, dims, table[0]);
         for &c in &table[1..] {
             let m = el.b.ew(Ew::Mul, &[p, x]);
-            let c = el.full(DType::F32, dims, c);
+            let c = el.full(float, dims, c);
             p = el.b.ew(Ew::Add, &[m, c]);
         }
         p
@@ -323,12 +344,30 @@ fn truncated(el: &mut Elab<'_>, bound: f64, dims: &[Dim]) -> ValueId {
     let pf = horner(el, f, &FAR);
     let p = el.b.ew(Ew::Select, &[near, pn, pf]);
     let z = el.b.ew(Ew::Mul, &[p, x]);
+    let z = if float == DType::F64 { refined(el, z, x, dims) } else { z };
     let root2 = k(el, std::f64::consts::SQRT_2);
     let z = el.b.ew(Ew::Mul, &[z, root2]);
     // Rounding must not carry a draw past the bound.
     let (lo, hi) = (k(el, -bound), k(el, bound));
     let z = el.b.ew(Ew::Max, &[z, lo]);
     el.b.ew(Ew::Min, &[z, hi])
+}
+
+/// A root `z` of `erf z = x` made more exact: with `d = (erf z - x) / erf' z`, Halley's step is `z - d / (1 + z d)`.
+fn refined(el: &mut Elab<'_>, z: ValueId, x: ValueId, dims: &[Dim]) -> ValueId {
+    let float = el.b.ty(z).dtype;
+    let e = el.b.ew(Ew::Erf, &[z]);
+    let off = el.b.sub(e, x);
+    let zz = el.b.ew(Ew::Mul, &[z, z]);
+    let growth = el.b.ew(Ew::Exp, &[zz]);
+    let half_root_pi = el.full(float, dims, 1.0 / std::f64::consts::FRAC_2_SQRT_PI);
+    let d = el.b.ew(Ew::Mul, &[off, growth]);
+    let d = el.b.ew(Ew::Mul, &[d, half_root_pi]);
+    let one = el.full(float, dims, 1.0);
+    let bend = el.b.ew(Ew::Mul, &[z, d]);
+    let bend = el.b.ew(Ew::Add, &[bend, one]);
+    let step = el.b.ew(Ew::Div, &[d, bend]);
+    el.b.sub(z, step)
 }
 
 /// True with probability p: 24 bits below `p * 2^24`.
@@ -339,15 +378,16 @@ fn bernoulli(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) ->
             if !(0.0..=1.0).contains(&p) {
                 return el.err("E0209", d.span, format!("a probability lies in 0 to 1, found {p}"));
             }
-            let k = bits(el, &dims);
+            let k = bits(el, 24, &dims);
             let limit = el.b.splat_like(k, (p * 16_777_216.0).ceil());
             el.b.ew(if nn_runtime::mutant!("draw.bernoulli") { Ew::Gt } else { Ew::Lt }, &[k, limit])
         }
         None => {
             let p = el.as_tensor(&d.args[0], None, d.span)?;
             let p = crate::sema::tensor::broadcast_to(el, &p, &dims, d.span)?;
-            let p = dtype::cast_id(el, p.id, DType::F32);
-            let u = unit(el, &dims);
+            let float = if p.elem.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            let p = dtype::cast_id(el, p.id, float);
+            let u = unit(el, float, &dims);
             el.b.ew(Ew::Lt, &[u, p])
         }
     };
@@ -379,7 +419,7 @@ fn integers(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> 
         let n = n.show();
         return el.err("E0111", d.span, format!("`randint` over {lo}..{hi} leaves idx<{n}>"));
     }
-    let u = unit(el, &dims);
+    let u = unit(el, DType::F32, &dims);
     let n = el.full(DType::F32, &dims, (hi - lo) as f64);
     let x = el.b.ew(Ew::Mul, &[u, n]);
     let i = el.b.cast(x, DType::I32);
@@ -390,7 +430,7 @@ fn integers(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> 
 }
 
 /// An index of the last axis with probability softmax(logits), by the Gumbel trick: the first maximum of
-/// `logits - log(-log(u))` with `u = (k + 1/2) * 2^-24`, which is neither 0 nor 1.
+/// `logits - log(-log(u))` with `u = (k + 1/2)` times the grain of the logits' float, which is neither 0 nor 1.
 fn categorical(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> R<Tensor> {
     let logits = el.as_tensor(&d.args[0], None, d.span)?;
     let logits = dtype::float(el, &Opd::new(logits, d.span));
@@ -419,18 +459,18 @@ fn categorical(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) 
         let (n, c) = (n.show(), classes.show());
         return el.err("E0111", d.span, format!("index space mismatch: a draw out of {c} as idx<{n}>"));
     }
-    let k = bits(el, &all);
-    let k = el.b.cast(k, DType::F32);
-    let half = el.full(DType::F32, &all, 0.5);
-    let scale = el.full(DType::F32, &all, 1.0 / 16_777_216.0);
-    // k + 1/2 rounds for large k in f32, to at most 2^24, so the product stays in 0..=1; 1 gives -log 1 = 0 and the
+    let float = if logits.elem.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    let k = whole(el, float, &all);
+    let half = el.full(float, &all, 0.5);
+    let scale = el.full(float, &all, grain(float));
+    // k + 1/2 rounds for large k, to at most one over the grain, so the product stays in 0..=1; 1 gives -log 1 = 0 and the
     // draw +inf, which is the limit of the distribution.
     let u = el.b.ew(Ew::Add, &[k, half]);
     let u = el.b.ew(Ew::Mul, &[u, scale]);
     let log = el.b.ew(Ew::Log, &[u]);
     let e = el.b.ew(Ew::Neg, &[log]);
     let log = el.b.ew(Ew::Log, &[e]);
-    let x = dtype::cast_id(el, logits.id, DType::F32);
+    let x = dtype::cast_id(el, logits.id, float);
     let x = broadcast::expand(el, x, &logits.dims, &all);
     let noisy = el.b.sub(x, log);
     let id = el.b.arg_reduce(ArgKind::Max, noisy, dims.len() as u32);

@@ -8,6 +8,7 @@ use crate::sema::cx::{Elab, R};
 use crate::sema::signature::{Brackets, Form, Kind, need, sig, sized};
 use crate::sema::tensor::{Num, Opd, make};
 use crate::sema::value::{Elem, Tensor, Type, Value};
+use nn_runtime::dtype::DType;
 
 const VALUE: &[Form] = &[&[need("value", Kind::Tensor)]];
 const NOTHING: &[Form] = &[&[]];
@@ -42,7 +43,7 @@ pub(super) const TABLE: &[Builtin] = &[
     ),
     row(
         sized("linspace", Brackets::One, &[&[need("lo", Kind::Number), need("hi", Kind::Number)]]),
-        "N evenly spaced numbers with both ends: f32[N]; N may come from the expected type.",
+        "N evenly spaced numbers with both ends: f32[N], or f64[N] where that is expected; N may come from the expected type.",
         "close(linspace[3](0, 1), [0.0, 0.5, 1.0], 1e-7)",
         linspace,
     ),
@@ -57,15 +58,20 @@ pub(super) const TABLE: &[Builtin] = &[
 /// Most elements of a table that the compiler computes and stores.
 const MAX_TABLE: u64 = 1 << 22;
 
-fn constant(el: &mut Elab<'_>, x: f64, a: Args) -> R<Value> {
-    let dims = a.dims(el)?;
-    let dtype = match &a.expect {
+/// The dtype of the expected type, f32 if nothing is expected.
+fn expected(a: &Args) -> DType {
+    match &a.expect {
         Some(Type::Tensor(t)) => match t.elem_or_f32() {
             Elem::Plain(d) => d,
-            Elem::Idx(_) => nn_runtime::dtype::DType::I32,
+            Elem::Idx(_) => DType::I32,
         },
         _ => crate::sema::tensor::FLOAT,
-    };
+    }
+}
+
+fn constant(el: &mut Elab<'_>, x: f64, a: Args) -> R<Value> {
+    let dims = a.dims(el)?;
+    let dtype = expected(&a);
     let id = el.full(dtype, &dims, x);
     Ok(Value::Tensor(Tensor { id, elem: Elem::Plain(dtype), dims }))
 }
@@ -103,7 +109,8 @@ fn linspace(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (lo, hi) = (a.float(el, "lo")?, a.float(el, "hi")?);
     let span = a.span;
     table_fits(el, n.size, span)?;
-    Ok(Value::Tensor(make::linspace(el, lo, hi, n)))
+    let dtype = if expected(&a) == DType::F64 { DType::F64 } else { DType::F32 };
+    Ok(Value::Tensor(make::linspace(el, dtype, lo, hi, n)))
 }
 
 fn randn(el: &mut Elab<'_>, a: Args) -> R<Value> {

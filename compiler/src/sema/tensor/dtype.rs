@@ -61,7 +61,7 @@ pub enum Want {
 }
 
 /// The wider of two floats; the two 16-bit formats meet at f32.
-fn wider(a: DType, b: DType) -> DType {
+pub fn wider(a: DType, b: DType) -> DType {
     use DType::*;
     match (a, b) {
         (F64, _) | (_, F64) => F64,

@@ -1,6 +1,7 @@
 //! Tensors from nothing: constants, counts, reproducible random tables.
 
 use super::{FLOAT, Num, Opd, Val, dtype};
+use crate::graph::tensor::round;
 use crate::graph::ty::TensorTy;
 use crate::sema::cx::Elab;
 use crate::sema::value::{Dim, Elem, Tensor};
@@ -28,11 +29,11 @@ pub fn iota(el: &mut Elab<'_>, n: Dim) -> Tensor {
     Tensor { id, elem: Elem::Idx(n.clone()), dims: vec![n] }
 }
 
-/// `n` values from `lo` to `hi`, both included, evenly spaced.
-pub fn linspace(el: &mut Elab<'_>, lo: f64, hi: f64, n: Dim) -> Tensor {
+/// `n` values of a float from `lo` to `hi`, both included, evenly spaced.
+pub fn linspace(el: &mut Elab<'_>, dtype: DType, lo: f64, hi: f64, n: Dim) -> Tensor {
     let last = (n.size.max(2) - 1) as f64;
-    let xs: Vec<f64> = (0..n.size).map(|i| f64::from((lo + (hi - lo) * (i as f64 / last)) as f32)).collect();
-    table(el, DType::F32, xs, vec![n])
+    let xs: Vec<f64> = (0..n.size).map(|i| round(dtype, lo + (hi - lo) * (i as f64 / last))).collect();
+    table(el, dtype, xs, vec![n])
 }
 
 /// A dense constant.

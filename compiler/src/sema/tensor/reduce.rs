@@ -106,7 +106,7 @@ fn finish(el: &mut Elab<'_>, id: ValueId, elem: Elem, from: &[Dim], axes: &[usiz
 pub fn sum(el: &mut Elab<'_>, v: ValueId, axes: &[u32]) -> ValueId {
     let ty = el.b.ty(v).clone();
     if let Some(x) = el.uniform(v)
-        && ty.dtype == DType::F32
+        && matches!(ty.dtype, DType::F32 | DType::F64)
     {
         let n: u64 = axes.iter().map(|&a| ty.shape[a as usize]).product();
         let shape: Vec<u64> = (0u32..).zip(&ty.shape).filter(|(i, _)| !axes.contains(i)).map(|(_, &s)| s).collect();
@@ -181,7 +181,8 @@ pub fn ratio(el: &mut Elab<'_>, x: &Opd, weight: Option<&Opd>, span: crate::sour
         }
         Some(w) => {
             let w = dtype::float(el, w);
-            let wt = dtype::cast(el, &w, x.elem.dtype());
+            let wide = dtype::wider(x.elem.dtype(), w.elem.dtype());
+            let (x, wt) = (dtype::cast(el, &x, wide), dtype::cast(el, &w, wide));
             let held = if el.uniform(wt.id).is_some() { wt.id } else { el.b.stop(wt.id) };
             let w = Tensor { id: held, ..wt };
             let dims = super::broadcast::common(

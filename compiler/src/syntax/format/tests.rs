@@ -83,7 +83,7 @@ fn mutated_layouts_keep_what_they_say() {
         "   # far\n",
         "\n\n  ## doc\n",
     ];
-    for round in 0..400 {
+    for round in 0..500 {
         let (name, text) = &programs[rng.next() as usize % programs.len()];
         let items: Vec<&str> = text.split("\n\n").collect();
         let item = items[rng.next() as usize % items.len()];

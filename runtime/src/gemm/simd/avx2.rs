@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 pub struct Avx2;
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs) {
+unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<f32>) {
     // SAFETY: the caller's contract is the same.
     unsafe { tile::run::<Avx2, MR, NV, UNIT_K>(t) }
 }
@@ -25,6 +25,7 @@ unsafe fn mask(n: usize) -> __m256i {
 
 // SAFETY: `fma` is the hardware's single-rounding instruction; loads and stores touch exactly the lanes they name.
 unsafe impl Simd for Avx2 {
+    type E = f32;
     type V = __m256;
     const LANES: usize = 8;
     const MAX_NV: usize = 2;

@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 pub struct Avx512;
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs) {
+unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<f32>) {
     // SAFETY: the caller's contract is the same.
     unsafe { tile::run::<Avx512, MR, NV, UNIT_K>(t) }
 }
@@ -21,6 +21,7 @@ fn mask(n: usize) -> __mmask16 {
 
 // SAFETY: `fma` is the hardware's single-rounding instruction; loads and stores touch exactly the lanes they name.
 unsafe impl Simd for Avx512 {
+    type E = f32;
     type V = __m512;
     const LANES: usize = 16;
     const MAX_NV: usize = 4;

@@ -9,13 +9,14 @@ use core::arch::aarch64::*;
 pub struct Neon;
 
 #[target_feature(enable = "neon")]
-unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs) {
+unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<f32>) {
     // SAFETY: the caller's contract is the same.
     unsafe { tile::run::<Neon, MR, NV, UNIT_K>(t) }
 }
 
 // SAFETY: `fma` is the hardware's single-rounding instruction; loads and stores touch exactly the lanes they name.
 unsafe impl Simd for Neon {
+    type E = f32;
     type V = float32x4_t;
     const LANES: usize = 4;
     const MAX_NV: usize = 4;
