@@ -483,4 +483,38 @@ train m: M on D {
         &["check", "model.nn", "--set", "train.optimizer.lr=0.01"],
         &["check", "model.nn", "--set", "train.optimizer.lr.peak=0.01"],
     ),
+    row(
+        "W0504",
+        0,
+        "a report is an average over batches",
+        "Reports are put together from batches: means, sums and scaled means exactly, and so their sqrt, exp or log. Another \
+         function of all rows, such as their maximum, is averaged over the batches, which depends on their size. Write a mean \
+         over rows, a `metric` item that keeps state, or `batch = full`.",
+        r#"
+data D {
+  train = rows(1000, seed: 1)
+  x: f32[2] ~ normal()
+}
+
+train m: Linear[2, 1] on D {
+  batch = 100;  epochs = 1
+  loss      = mean(m(x)**2)
+  metrics   = { top: max(m(x)) }
+  optimizer = Sgd(lr: 0.1)
+}
+"#,
+        r#"
+data D {
+  train = rows(1000, seed: 1)
+  x: f32[2] ~ normal()
+}
+
+train m: Linear[2, 1] on D {
+  batch = 100;  epochs = 1
+  loss      = mean(m(x)**2)
+  metrics   = { top: mean(max(m(x), axis: -1)) }
+  optimizer = Sgd(lr: 0.1)
+}
+"#,
+    ),
 ];
