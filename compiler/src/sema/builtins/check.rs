@@ -198,7 +198,7 @@ fn steps(
         let step = el.b.scalar(p.elem.dtype(), (i + 1) as f64);
         let step = el.plain(step, vec![]);
         let args = [Value::Tensor(p.clone()), Value::Tensor(g), Value::Tensor(step)];
-        let v = el.call_simple(&update, &args, span, &env)?;
+        let v = el.call_simple(&update, &args, span, env)?;
         *p = Tensor { dims: p.dims.clone(), ..el.as_tensor(&v, None, span)? };
     }
     Ok(())
