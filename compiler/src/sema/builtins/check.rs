@@ -10,7 +10,7 @@ use crate::sema::models::{ModelTemplate, Role, TemplateKind};
 use crate::sema::signature::{Kind, need, or, sig};
 use crate::sema::tensor::arith::{self, BinOp, UnFn};
 use crate::sema::tensor::reduce::{self, Red};
-use crate::sema::tensor::{Num, Opd, dtype, sizes};
+use crate::sema::tensor::{Num, Opd, Val, dtype, sizes};
 use crate::sema::value::{Tensor, Value};
 use crate::source::Span;
 use crate::syntax::ast::{MemberKind, ModelBody, ShapeItem, TyKind};
@@ -59,8 +59,14 @@ fn close(el: &mut Elab<'_>, a: Args) -> R<Value> {
 }
 
 fn near(el: &mut Elab<'_>, x: &Opd, y: &Opd, tol: f64, span: Span) -> R<Value> {
-    let x = Opd::new(dtype::float(el, x), x.span);
-    let y = Opd::new(dtype::float(el, y), y.span);
+    // A number beside a tensor and the numbers of a list stay as they are written: the other side may be f64.
+    let number = |o: &Opd| matches!(o.val, Val::Num(_));
+    let weak = number(x) != number(y);
+    let floats = |el: &mut Elab<'_>, o: &Opd| match o.val {
+        Val::Num(_) if weak => o.clone(),
+        _ => Opd { list: o.list.clone(), ..Opd::new(dtype::float(el, o), o.span) },
+    };
+    let (x, y) = (floats(el, x), floats(el, y));
     let equal = arith::binary(el, BinOp::Eq, &x, &y, span);
     let equal = el.failed(equal)?;
     let d = arith::binary(el, BinOp::Sub, &x, &y, span);
@@ -73,7 +79,9 @@ fn near(el: &mut Elab<'_>, x: &Opd, y: &Opd, tol: f64, span: Span) -> R<Value> {
     let both = el.plain(id, e.dims);
     let axes: Vec<usize> = (0..both.dims.len()).collect();
     let all = reduce::reduce(el, Red::All, &both, &axes, false);
-    let (left, right) = (dtype::tensor(el, &x).id, dtype::tensor(el, &y).id);
+    let at = dtype::meet(&x, &y, dtype::Want::Floats);
+    let at = el.failed(at)?;
+    let (left, right) = (dtype::to_dtype(el, &x, at).0, dtype::to_dtype(el, &y, at).0);
     el.st.compared = Some(Compared { result: all.id, left, right, tol });
     Ok(Value::Tensor(all))
 }

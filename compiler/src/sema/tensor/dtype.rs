@@ -131,7 +131,10 @@ pub fn meet(a: &Opd, b: &Opd, want: Want) -> TR<DType> {
 pub fn to_dtype(el: &mut Elab<'_>, o: &Opd, dtype: DType) -> (ValueId, Vec<Dim>) {
     match &o.val {
         Val::Num(n) => (el.constant(dtype, n.f64()), vec![]),
-        Val::Tensor(t) => (cast_id(el, t.id, dtype), t.dims.clone()),
+        Val::Tensor(t) => {
+            let exact = o.list.as_ref().filter(|_| dtype == DType::F64).and_then(|v| el.to_tensor(v, Some(dtype)));
+            (exact.map_or_else(|| cast_id(el, t.id, dtype), |x| x.id), t.dims.clone())
+        }
     }
 }
 

@@ -136,18 +136,20 @@ impl From<Val> for Value {
 }
 
 /// An operand: a value and where it was written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Opd {
     /// The value.
     pub val: Val,
     /// Its place.
     pub span: Span,
+    /// The numbers of a list, as written: beside an f64 tensor they are not rounded to f32 first.
+    pub list: Option<Value>,
 }
 
 impl Opd {
     /// An operand from its parts.
     pub fn new(val: impl Into<Val>, span: Span) -> Opd {
-        Opd { val: val.into(), span }
+        Opd { val: val.into(), span, list: None }
     }
 }
 
@@ -161,7 +163,10 @@ impl Elab<'_> {
     pub fn operand(&mut self, v: &Value, span: Span) -> R<Opd> {
         match Num::of(v) {
             Some(n) => Ok(Opd::new(n, span)),
-            None => Ok(Opd::new(self.as_tensor(v, None, span)?, span)),
+            None => {
+                let list = matches!(v, Value::List(_)).then(|| v.clone());
+                Ok(Opd { list, ..Opd::new(self.as_tensor(v, None, span)?, span) })
+            }
         }
     }
 

@@ -2,6 +2,10 @@
 
 /// What a character is called, and what to write instead; nothing for one that is not seen at all.
 pub(super) fn like(c: char) -> Option<(&'static str, &'static str)> {
+    // Nearly every character: the table has none of them.
+    if matches!(c, ' '..='~' | '\n' | '\r' | '\t') {
+        return None;
+    }
     LIKE.iter().find(|row| row.0.contains(c)).map(|row| (row.1, row.2))
 }
 
