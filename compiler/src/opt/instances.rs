@@ -247,6 +247,10 @@ impl Maker {
                 let x = self.make(&p[0], &from)?;
                 self.finish(Op::Cast(ty.dtype), &[x], ty)
             }
+            "variable" => {
+                let x = self.make(&p[0], ty)?;
+                self.finish(Op::Tag(Tag::Variable(7)), &[x], ty)
+            }
             "stop" => {
                 let x = self.make(&p[0], ty)?;
                 self.finish(Op::Tag(Tag::Stop), &[x], ty)

@@ -373,6 +373,7 @@ impl Elab<'_> {
                 }
                 None => v,
             };
+            let v = self.variable(&p.name, v);
             scope.bind(&p.name.text, v, false, p.name.span);
             places.push((p.name.text.clone(), span));
         }

@@ -44,4 +44,5 @@ pub mod units;
 mod unused;
 mod update;
 pub mod value;
+mod variables;
 pub mod vocabulary;

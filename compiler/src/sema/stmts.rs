@@ -11,7 +11,7 @@ use super::statics::is_static;
 use super::value::{Tensor, Type, Value};
 use crate::diag::{Diagnostic, Edit, operand, shown};
 use crate::source::Span;
-use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, Init, Pat, SetOp, Stmt, StmtKind, Ty};
+use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, Ident, Init, Pat, SetOp, Stmt, StmtKind, Ty};
 use nn_runtime::dtype::DType;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -128,6 +128,7 @@ impl Elab<'_> {
             let v = comprehension::comprehension(self, name, binders, ty, init.value, scope)?;
             self.note_let(&name.text, &v, name.span);
             self.rebind(scope, &name.text);
+            let v = self.variable(name, v);
             scope.bind(&name.text, v, mutable, name.span);
             return Ok(());
         }
@@ -184,6 +185,7 @@ impl Elab<'_> {
     pub fn bind_pat(&mut self, pat: &Pat, v: Value, mutable: bool, scope: &Env) -> R<()> {
         match pat {
             Pat::Name(n) => {
+                let v = self.variable(n, v);
                 if let Value::Tensor(t) = &v
                     && !self.is_std(n.span)
                 {
@@ -255,6 +257,7 @@ impl Elab<'_> {
                             Some(op) => self.binary(op, span, target, value, span, env)?,
                             None => self.eval(value, env)?,
                         };
+                        let new = self.variable(&Ident { text: name.clone(), span: t.span }, new);
                         env.set(name, new);
                         Ok(())
                     }
@@ -299,7 +302,9 @@ impl Elab<'_> {
                     match &self.ast.expr(*item).kind {
                         ExprKind::Wild => {}
                         ExprKind::Name(n) => {
-                            if !env.set(n, part.clone()) {
+                            let at = Ident { text: n.clone(), span: self.ast.span(*item) };
+                            let part = self.variable(&at, part.clone());
+                            if !env.set(n, part) {
                                 return Err(self.unknown(n, self.ast.span(*item), env));
                             }
                         }

@@ -230,6 +230,8 @@ pub struct State<'a> {
     pub entry: Option<Span>,
     /// The graph is going to be compiled, not interpreted.
     pub compiled: bool,
+    /// The names that derivatives are taken by.
+    pub(super) variables: super::variables::Variables,
     /// The last comparison by `close`.
     pub compared: Option<super::cx::Compared>,
     /// Sizes that the use of a result decides.
@@ -267,7 +269,7 @@ pub struct State<'a> {
 impl<'a> Elab<'a> {
     /// An elaborator over a program, its modules entered.
     pub fn over(p: &'a Program, training: bool) -> Elab<'a> {
-        let st = State { overrides: &p.overrides, ..State::default() };
+        let st = State { overrides: &p.overrides, variables: super::variables::of(p), ..State::default() };
         let mut el = Elab::new(&p.ast, &p.sources, st, training);
         for (i, file) in p.ast.files.iter().enumerate() {
             let name = p.sources.file(file.id).name.clone();

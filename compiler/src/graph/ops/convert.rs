@@ -81,8 +81,8 @@ pub static CAST: OpSpec = OpSpec {
 pub static TAG: OpSpec = OpSpec {
     name: "tag",
     class: Class::Elementwise,
-    doc: "The identity with a meaning: `stop` cuts the gradient, `probe` names a value for tools",
-    grad: "stop: none; probe: dy",
+    doc: "The identity with a meaning: `stop` cuts the gradient, `probe` names a value for tools, `variable` is no other value for derivatives",
+    grad: "stop: none; others: dy",
     infer: |op, x, _| {
         arity(op, x, 1)?;
         Ok(x[0].clone())
@@ -91,11 +91,13 @@ pub static TAG: OpSpec = OpSpec {
     vjp: Some(|_, op, a| vec![(*op != Op::Tag(Tag::Stop)).then_some(a.dy)]),
     attrs: |op| match op {
         Op::Tag(Tag::Probe(name)) => vec![("kind", Attr::Word("probe")), ("name", Attr::Text(name.to_string()))],
+        Op::Tag(Tag::Variable(n)) => vec![("kind", Attr::Word("variable")), ("number", Attr::Int(u64::from(*n)))],
         _ => vec![("kind", Attr::Word("stop"))],
     },
     make: |_, r| match r.word("kind")?.as_str() {
         "stop" => Ok(Op::Tag(Tag::Stop)),
         "probe" => Ok(Op::Tag(Tag::Probe(r.text("name")?.into()))),
+        "variable" => Ok(Op::Tag(Tag::Variable(r.int32("number")?))),
         other => Err(format!("the attribute `kind` cannot be `{other}`")),
     },
     samples: || {

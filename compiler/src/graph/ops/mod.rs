@@ -164,6 +164,8 @@ pub enum Tag {
     Stop,
     /// A named value that tools may read.
     Probe(Arc<str>),
+    /// A variable that derivatives are taken by, with a number of its own: equal values are not shared with it.
+    Variable(u32),
 }
 
 /// Axes of a contraction, pairwise.

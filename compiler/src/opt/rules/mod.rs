@@ -63,6 +63,7 @@ rules![
     arithmetic::reduce_constant(0): "reduce(k)",
     arithmetic::extreme_of_copies(0): "reduce(broadcast(x))",
     selection::stop_is_identity(0): "stop(x)",
+    selection::variable_is_identity(0): "variable(x)",
     selection::same_arms(0): "select(c, x, x)" "select(k, x, y)",
     selection::same_condition(0): "select(c, select(c, x, y), z)" "select(c, x, select(c, y, z))",
     selection::negated_condition(0): "select(not(c), x, y)",

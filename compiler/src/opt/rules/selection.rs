@@ -8,6 +8,11 @@ use crate::graph::ops::{Op, Tag};
 use crate::opt::view::splat;
 use nn_runtime::dtype::DType;
 
+/// After differentiation a variable is a value as any other.
+pub fn variable_is_identity(_: &mut Builder, at: &At) -> Option<ValueId> {
+    matches!(at.op, Op::Tag(Tag::Variable(_))).then(|| at.x[0])
+}
+
 /// After differentiation a stop is nothing.
 pub fn stop_is_identity(_: &mut Builder, at: &At) -> Option<ValueId> {
     (*at.op == Op::Tag(Tag::Stop)).then(|| at.x[0])
