@@ -260,7 +260,13 @@ fn divergence_leaves_good_weights_and_tells_what_to_do() {
             fs::read_to_string(dir.path().join("p.nn")).expect("a program").replace("Adam(lr: 1e-2)", "Sgd(lr: 1e30)");
         fs::write(dir.path().join("q.nn"), wild).expect("written");
         let ran = nnc(dir.path(), &["train", "q.nn", "--json"]);
-        let words = ["at step", "w.safetensors is as it was before this run", "Sgd(lr: 1e30)", "--check-finite"];
+        let words = [
+            "at step",
+            "w.safetensors is as it was before this run",
+            "the learning rate at step",
+            "lr = 1e30",
+            "--check-finite",
+        ];
         says(&ran, 5, &words);
         let found = ran.one("diagnostic");
         assert_eq!((&found["code"], &found["spans"][0]["file"]), (&"E0501".into(), &"q.nn".into()));

@@ -4,7 +4,7 @@
 //! for `--check-finite` also the first op whose value is not finite, found by the reference interpreter on the batch and
 //! the weights of that step.
 
-use super::{Failure, Project, Run, graph};
+use super::{Failure, Project, Rates, Run, graph};
 use crate::diag::{Diagnostic, Severity};
 use crate::graph::interp::{self, Feeds};
 use crate::graph::tensor::Tensor;
@@ -35,7 +35,13 @@ pub fn diverged(
     let RuntimeError::NonFinite { what, value, step, epoch, weights } = e else { return Ok(None) };
     let message = format!("{what} is {value} at step {step} (epoch {epoch})");
     let mut d = Diagnostic::new(codes::DIVERGED, Severity::Error, unit.optimizer_at, message);
-    d = d.here("the learning rate comes from here");
+    let rates: Vec<String> =
+        Rates::new(project, unit)?.at(*step).iter().map(|(n, x)| format!("{n} = {}", short(*x))).collect();
+    d = d.here(if rates.is_empty() {
+        "the updates come from here".to_owned()
+    } else {
+        format!("the learning rate at step {step}: {}", rates.join(", "))
+    });
     if look {
         d = match first_non_finite(project, unit, run, what, *step)? {
             Some(Culprit { text, span: Some(span) }) => d.label(span, format!("not finite first: {text}")),
@@ -46,6 +52,12 @@ pub fn diverged(
     d.notes.extend(weights.clone());
     d = d.help("a smaller learning rate, or `clip = 1.0` to bound the gradients");
     Ok(Some(if look { d } else { d.help("`--check-finite` finds the op that is not finite first") }))
+}
+
+/// A number to four digits.
+fn short(x: f64) -> String {
+    let text = format!("{:?}", format!("{x:.3e}").parse::<f64>().unwrap_or(x));
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 /// The first op whose value is not finite, or too large for f32, in the step or evaluation that went wrong.
