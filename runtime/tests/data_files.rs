@@ -404,6 +404,9 @@ fn bad_files() -> Vec<Case> {
         ("csv only a header", "t.csv", b"a,b\n".to_vec(), codes::EMPTY, "no rows"),
         ("csv only blank lines", "t.csv", b"\n\n\n".to_vec(), codes::EMPTY, "no rows"),
         ("csv short row", "t.csv", b"a,b\n1,2\n3\n".to_vec(), codes::RAGGED, "line 3 has 1 cells, expected 2"),
+        ("csv crlf", "t.csv", b"a,b\r\n1,2\r\n3\r\n".to_vec(), codes::RAGGED, "line 3 has 1 cells, expected 2"),
+        ("csv crlf blank", "t.csv", b"a,b\r\n\r\n\r\n1\r\n".to_vec(), codes::RAGGED, "line 4 has 1 cells"),
+        ("csv cr", "t.csv", b"a,b\r1,2\r\r\n3\r\n".to_vec(), codes::RAGGED, "has 1 cells, expected 2"),
         ("csv long row", "t.csv", b"a,b\n1,2,3\n".to_vec(), codes::RAGGED, "line 2 has 3 cells"),
         (
             "csv word",

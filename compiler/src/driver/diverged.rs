@@ -50,7 +50,11 @@ pub fn diverged(
         };
     }
     d.notes.extend(weights.clone());
-    d = d.help("a smaller learning rate, or `clip = 1.0` to bound the gradients");
+    d = d.help(if *step == 1 && what == "loss" {
+        "nothing was updated before: look at the data, the initial values and the loss (a log of 0, a division by 0)"
+    } else {
+        "a smaller learning rate, or `clip = 1.0` to bound the gradients"
+    });
     Ok(Some(if look { d } else { d.help("`--check-finite` finds the op that is not finite first") }))
 }
 

@@ -399,6 +399,8 @@ impl Elab<'_> {
         let text = format!("{}[{colons}, 0]", operand(self.text(*span)));
         if !self.is_std(*span)
             && let Some(d) = self.diags.get_mut(before)
+            // Wrong classes are not mended by another shape.
+            && d.code != "E0111"
         {
             let edits = vec![Edit::replace(*span, &text)];
             d.help.push(Help { message: format!("drop the extra axis: `{}`", shown(&text)), edits });

@@ -327,11 +327,14 @@ impl Elab<'_> {
         let a = self.args_at(args, span, self.ast.span(callee), env, places);
         let (f, mut a) = (f?, a?);
         if let Value::Fn(f) = &f
-            && &*f.def.name.text == "cross_entropy"
             && self.is_std(f.def.name.span)
             && let Some(first) = args.first()
         {
-            self.softmax_twice(first.value, callee, env);
+            match &*f.def.name.text {
+                "cross_entropy" => self.applied_twice(first.value, callee, env, &["softmax", "log_softmax"]),
+                "bce_with_logits" => self.applied_twice(first.value, callee, env, &["sigmoid"]),
+                _ => {}
+            }
         }
         a.expect = expect.cloned();
         if let ExprKind::Name(n) = &self.ast.expr(callee).kind
@@ -407,12 +410,15 @@ impl Elab<'_> {
         edits
     }
 
-    /// W0501: the scores given to `cross_entropy` went through softmax.
-    fn softmax_twice(&mut self, scores: ExprId, callee: ExprId, env: &Env) {
-        let ExprKind::Call { callee: inner, .. } = &self.ast.expr(scores).kind else { return };
-        let at = self.ast.span(scores);
-        let is_softmax =
-            |v: &Value| matches!(v, Value::Fn(f) if matches!(&*f.def.name.text, "softmax" | "log_softmax"));
+    /// W0501: the scores given to a loss went through what the loss applies itself.
+    fn applied_twice(&mut self, scores: ExprId, callee: ExprId, env: &Env, already: &[&str]) {
+        let mut call = scores;
+        while let ExprKind::Index { base, .. } = &self.ast.expr(call).kind {
+            call = *base;
+        }
+        let ExprKind::Call { callee: inner, .. } = &self.ast.expr(call).kind else { return };
+        let at = self.ast.span(call);
+        let is_softmax = |v: &Value| matches!(v, Value::Fn(f) if already.contains(&&*f.def.name.text));
         let last = match self.lookup_quietly(*inner, env) {
             Some(v) if is_softmax(&v) => Some(at),
             Some(Value::Instance(m)) if matches!(m.template.kind, TemplateKind::Seq(_)) => match m.members.last() {
@@ -424,9 +430,13 @@ impl Elab<'_> {
             _ => None,
         };
         if let Some(place) = last {
-            let d = Diagnostic::warning("W0501", place, "softmax is applied twice")
-                .here("remove this softmax")
-                .label(self.ast.span(callee), "expects raw scores and applies log_softmax itself");
+            let name = already[0];
+            let d = Diagnostic::warning("W0501", place, format!("{name} is applied twice"))
+                .here(format!("remove this {name}"))
+                .label(
+                    self.ast.span(callee),
+                    format!("expects raw scores and applies {} itself", already[already.len() - 1]),
+                );
             self.report(d);
         }
     }

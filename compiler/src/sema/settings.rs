@@ -210,9 +210,14 @@ pub(super) fn settings_known(el: &mut Elab<'_>, train: &ast::Train) -> R<()> {
             failed = Some(el.limit(s.span, &format!("the setting `{name}`")));
         } else if !is_setting(name) {
             let mut d = Diagnostic::error("E0212", s.name.span, format!("`train` has no setting `{name}`"));
-            if let Some(near) = nearest(name, names().chain(LATER.iter().copied())) {
-                d = d.rename(s.name.span, near);
-            }
+            let rate = ["lr", "learning_rate"].contains(&name);
+            let near =
+                if name == "batch_size" { Some("batch") } else { nearest(name, names().chain(LATER.iter().copied())) };
+            d = match near {
+                _ if rate => d.help("the optimizer has it: `optimizer = Adam(lr: 1e-3)`"),
+                Some(near) => d.rename(s.name.span, near),
+                None => d.note(format!("it has: {}", names().collect::<Vec<_>>().join(", "))),
+            };
             failed = Some(el.error(d));
         } else if SETTINGS.iter().any(|row| row.name == name && !row.many) {
             if let Some((_, first)) = seen.iter().find(|(n, _)| *n == name) {

@@ -286,6 +286,15 @@ impl Elab<'_> {
                             .fix(format!("write it with `<-`: `{}`", shown(&edit)), [Edit::replace(span, &edit)]);
                         Err(self.error(d))
                     }
+                    None if op == SetOp::Set => {
+                        let d = Diagnostic::error("E0100", t.span, format!("`{name}` is not bound yet"))
+                            .fix(format!("bind it: `let {name} = ..`"), [Edit::replace(t.span, format!("let {name}"))]);
+                        let told = self.error(d);
+                        // What follows may use it: that it is not bound is said once.
+                        let v = self.eval(value, env)?;
+                        env.bind(name, v, false, t.span);
+                        Err(told)
+                    }
                     None => Err(self.unknown(name, t.span, env)),
                 }
             }

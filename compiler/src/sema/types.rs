@@ -319,7 +319,9 @@ impl Elab<'_> {
     fn coerce_elem(&mut self, t: Tensor, ty: &TensorType, span: Span, what: &str) -> R<Tensor> {
         let (have, want, text) = (t.elem.dtype(), &ty.elem, self.text(span));
         // One axis more than is asked for, as long as there are classes.
-        let one_hot = |n: u64| t.dims.len() == ty.dims.len() + 1 && t.dims.last().is_some_and(|d| d.size == n);
+        let rows = |d: &Dim| d.name.as_deref() == Some("B");
+        let one_hot =
+            |n: u64| t.dims.len() == ty.dims.len() + 1 && t.dims.last().is_some_and(|d| d.size == n && !rows(d));
         let ok = match want {
             ElemType::Any => true,
             ElemType::Num => have != DType::Bool,
@@ -360,6 +362,17 @@ impl Elab<'_> {
                         let edit = Edit::replace(span, format!("argmax({text})"));
                         let d = d.note("a number for each class is no class number");
                         return Err(self.error(d.fix(format!("take the largest: `argmax({})`", shown(text)), [edit])));
+                    }
+                    if rows(outer) {
+                        return Err(self.error(d.note("the rows of the batch would be the classes").help(
+                            "scores have an axis of classes behind the rows; one score for each row is for `bce_with_logits`",
+                        )));
+                    }
+                    if n.size == 1 {
+                        return Err(self.error(d.note("with one class there is nothing to tell apart").help(
+                            "of one score for each row take `mean(bce_with_logits(scores[:, 0], y))`, or give the last layer an \
+                             output for each class",
+                        )));
                     }
                     let d = d
                         .fix(format!("`{{0}} as idx<{name}>`"), [Edit::replace(span, format!("{{0}} as idx<{name}>"))]);

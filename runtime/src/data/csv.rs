@@ -68,8 +68,14 @@ impl<'i> Lines<'i> {
     pub(super) fn open(input: &'i Input, skip: u64) -> Result<Lines<'i>, DataError> {
         let limit =
             if input.is_gz() { (input.size().saturating_mul(TEXT_RATIO)).max(FREE_EXPANSION) } else { u64::MAX };
-        let guard =
-            Guard { inner: input.reader()?, limit: limit.min(MAX_SOURCE_BYTES), total: 0, line: 0, last: b'\n' };
+        let guard = Guard {
+            inner: input.reader()?,
+            limit: limit.min(MAX_SOURCE_BYTES),
+            total: 0,
+            line: 0,
+            last: b'\n',
+            held: false,
+        };
         let mut text = BufReader::with_capacity(1 << 16, guard);
         if text.fill_buf().map_err(|e| failed(input, &e))?.starts_with(b"\xef\xbb\xbf") {
             text.consume(3);
@@ -312,11 +318,54 @@ pub(super) struct Guard<R> {
     total: u64,
     line: u64,
     last: u8,
+    /// A carriage return was read and not passed on yet.
+    held: bool,
+}
+
+impl<R: Read> Guard<R> {
+    /// Reads with `\n` for `\r\n`: the parser of records counts lines by the first character of the two.
+    fn lines(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Some((first, rest)) = buf.split_first_mut().filter(|(_, rest)| !rest.is_empty()) else {
+            return self.inner.read(buf);
+        };
+        loop {
+            let held = std::mem::take(&mut self.held);
+            *first = b'\r';
+            let n = self.inner.read(rest)?;
+            if n == 0 {
+                return Ok(usize::from(held));
+            }
+            // What is kept moves to the front; `from` is where the bytes begin, `first` being the one held.
+            let mut kept = 0;
+            let keep = |kept: &mut usize, c: u8, first: &mut u8, rest: &mut [u8]| {
+                match kept.checked_sub(1) {
+                    None => *first = c,
+                    Some(i) => rest[i] = c,
+                }
+                *kept += 1;
+            };
+            let mut before = held;
+            for i in 0..n {
+                let c = rest[i];
+                if before && c != b'\n' {
+                    keep(&mut kept, b'\r', first, rest);
+                }
+                before = c == b'\r';
+                if !before {
+                    keep(&mut kept, c, first, rest);
+                }
+            }
+            self.held = before;
+            if kept > 0 {
+                return Ok(kept);
+            }
+        }
+    }
 }
 
 impl<R: Read> Read for Guard<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut n = self.inner.read(buf)?;
+        let mut n = self.lines(buf)?;
         if let (0, true, Some(first)) = (n, self.last != b'\n', buf.first_mut()) {
             *first = b'\n';
             n = 1;
