@@ -431,3 +431,17 @@ fn the_page_names_every_command() {
     }
     assert!(fs::metadata(file("README.md")).is_ok());
 }
+
+#[test]
+fn predictions_of_several_results_say_that_they_are_of_the_first() {
+    let dir = folder();
+    let program = "data D { source = rows(40, seed: 1);  x: f32[3] ~ normal();  y: f32 = sum(x) }\n\
+                   model Two { a = Linear[3, 1];  b = Linear[3, 2]\n  fn forward(x: [B, 3]) -> ([B], [B, 2]) = (a(x)[:, 0], b(x)) }\n\
+                   train m: Two on D { batch = 8;  epochs = 1;  let (p, q) = m(x)\n  loss = mse(p, y) + mse(q, q)\n  \
+                   optimizer = Sgd(lr: 0.1);  save = last(\"w.safetensors\") }\n";
+    std::fs::write(dir.path().join("p.nn"), program).expect("written");
+    nnc(dir.path(), &["train", "p.nn", "-q"]).ok();
+    let ran = nnc(dir.path(), &["predict", "p.nn", "--limit", "2"]).ok();
+    assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
+    assert!(ran.err.contains("the model has 2 results; predictions are of the first"), "{}", ran.err);
+}

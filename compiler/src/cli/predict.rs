@@ -44,6 +44,9 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
     super::run::compiled(ui, &run);
     let path = weights_path(&run, args.weights.as_deref(), &unit.name)?;
     run.load_weights(&path)?;
+    if unit.results > 1 {
+        ui.note(&format!("the model has {} results; predictions are of the first", unit.results));
+    }
     let n = args.limit.map_or(rows.len(), |n| (n as usize).min(rows.len()));
     answer(&mut run, source, &rows[..n], sink, ui)
 }

@@ -147,7 +147,9 @@ impl Elab<'_> {
             && self.st.trained.contains(&m.uid)
             && let Ok(v) = &r
         {
-            self.st.predict = first_tensor(v).map(Value::Tensor);
+            let results = tensors(v);
+            self.st.results = results.len();
+            self.st.predict = results.into_iter().next().map(Value::Tensor);
         }
         r
     }
@@ -508,12 +510,12 @@ pub fn is_open(ty: &Type) -> bool {
     }
 }
 
-/// The first tensor of a result, which may be a tuple.
-fn first_tensor(v: &Value) -> Option<Tensor> {
+/// The tensors of a result, which may be a tuple.
+fn tensors(v: &Value) -> Vec<Tensor> {
     match v {
-        Value::Tensor(t) => Some(t.clone()),
-        Value::Tuple(items) | Value::List(items) => items.iter().find_map(first_tensor),
-        _ => None,
+        Value::Tensor(t) => vec![t.clone()],
+        Value::Tuple(items) | Value::List(items) => items.iter().flat_map(tensors).collect(),
+        _ => vec![],
     }
 }
 

@@ -350,6 +350,7 @@ pub(super) fn settings(
         params: vec![],
         states: vec![],
         predict: None,
+        results: 0,
         typed: String::new(),
         layers: vec![],
         seed_option: o.seed,

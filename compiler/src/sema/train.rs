@@ -88,6 +88,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             unit.metrics = eval.metrics;
             unit.eval_loss = eval.eval_loss;
             unit.predict = eval.predict;
+            unit.results = eval.results;
             unit.typed = eval.typed;
             unit.layers = eval.layers;
             unit.states.extend(eval.states.into_iter().filter(|s| s.role == StoredRole::Metric));
@@ -492,6 +493,7 @@ impl<'t> Unit<'t> {
             Some(Value::Tensor(t)) => Some(el.b.ty(t.id).clone()),
             _ => None,
         };
+        unit.results = el.st.results;
         let predict = el.st.predict.clone();
         match self.kind {
             Kind::Rates => return self.rates(el, &optimizers),

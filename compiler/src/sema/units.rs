@@ -246,6 +246,8 @@ pub struct State<'a> {
     pub trained: Vec<u32>,
     /// The first result of a trained model.
     pub predict: Option<Value>,
+    /// How many results it has.
+    pub results: usize,
     /// The name of the trained model, if there is one alone: the parameter tree has it for its root.
     pub only_model: Option<Arc<str>>,
     /// How overrides call what is evaluated now: `train.optimizer.lr`. A call takes it for its arguments.
@@ -448,6 +450,8 @@ pub struct TrainUnit {
     pub states: Vec<StoredInfo>,
     /// Type of the prediction, if there is one.
     pub predict: Option<TensorTy>,
+    /// How many results the model has, of which the prediction is the first.
+    pub results: usize,
     /// The typed view.
     pub typed: String,
     /// Its layers, called for one batch.
