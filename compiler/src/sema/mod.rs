@@ -24,6 +24,7 @@ pub mod overrides;
 mod overrides_tests;
 pub mod report;
 mod resolve;
+mod rows;
 pub mod selector;
 pub mod settings;
 mod shown;

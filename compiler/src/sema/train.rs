@@ -8,6 +8,7 @@ use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
 use super::models::{Instance, Role, TemplateKind};
 use super::overrides::Asked;
 use super::report::{self, Parts};
+use super::rows;
 use super::settings::{settings, settings_known};
 use super::tensor::classes;
 use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
@@ -554,6 +555,11 @@ impl<'t> Unit<'t> {
         }
     }
 
+    /// Do the totals of a mean over batches make the mean of all rows? One batch of all rows needs no totals.
+    fn adds_up(&self, el: &Elab<'_>, num: ValueId, den: ValueId) -> bool {
+        rows::add_up(el.b.graph(), num, den, self.rows.size)
+    }
+
     /// What is to be known of a loss or metric.
     fn ratio(&self, el: &mut Elab<'_>, v: &Value, span: Span, what: &str) -> R<Ratio> {
         let double = |t: &Tensor| t.elem.dtype() == DType::F64;
@@ -568,8 +574,9 @@ impl<'t> Unit<'t> {
         };
         match v {
             Value::Mean { num, den } => {
+                let exact = self.adds_up(el, num.id, den.id);
                 let (num, den) = (float(el, num.id), float(el, den.id));
-                Ok(Ratio { num, den, parts: None, exact: true })
+                Ok(Ratio { num, den, parts: None, exact })
             }
             Value::Tensor(t) if t.dims.is_empty() && t.elem.dtype() != DType::Bool => {
                 let depends = report::depends_on_batch(el.b.graph(), t.id);
@@ -577,14 +584,16 @@ impl<'t> Unit<'t> {
                 if let Some(Parts { means, then }) = &parts
                     && let ([(num, den)], []) = (&means[..], &then[..])
                 {
+                    let exact = self.adds_up(el, *num, *den);
                     let (num, den) = (float(el, *num), float(el, *den));
-                    return Ok(Ratio { num, den, parts: None, exact: true });
+                    return Ok(Ratio { num, den, parts: None, exact });
                 }
                 // A number of a batch weighs as much as the batch has rows.
                 let x = float(el, t.id);
                 let n = el.b.scalar(dtype, self.rows.size as f64);
                 let id = el.b.ew(Ew::Mul, &[x.id, n]);
-                let exact = !depends || parts.is_some();
+                let add = |p: &Parts| p.means.iter().all(|(num, den)| self.adds_up(el, *num, *den));
+                let exact = !depends || parts.as_ref().is_some_and(add);
                 Ok(Ratio { num: Tensor { id, ..x.clone() }, den: Tensor { id: n, ..x }, parts, exact })
             }
             Value::Tensor(t) => {
