@@ -24,28 +24,32 @@ enum Rows {
 pub(super) fn add_up(g: &Graph, num: ValueId, den: ValueId, batch: u64) -> bool {
     let all = rows(g, num.max(den), batch);
     let free = |v: ValueId| all[v.idx()] == Rows::Free;
-    (free(num) && free(den)) || matches(g, &all, num, den)
+    (free(num) && free(den)) || terms(g, &all, num, den) == Some(true)
 }
 
-/// Is every term of a numerator a sum over as many elements as its denominator counts?
-fn matches(g: &Graph, all: &[Rows], num: ValueId, den: ValueId) -> bool {
+/// Is every term of a numerator a sum over the rows? Then whether one of them is over as many elements as the denominator
+/// counts, which is what makes a number of elements grow with the rows.
+fn terms(g: &Graph, all: &[Rows], num: ValueId, den: ValueId) -> Option<bool> {
     let x = g.inputs(num);
     let free = |v: ValueId| all[v.idx()] == Rows::Free;
     match g.op(num) {
-        // What the batches share is a term of the mean as a multiple of the denominator; of a constant one it is folded.
-        _ if free(num) => constant(g, den).is_some(),
+        // What the batches share is a term as a multiple of the denominator; of a constant one it is folded.
+        _ if free(num) => constant(g, den).map(|_| false),
         Op::Reduce { kind: ReduceKind::Sum, .. } => {
             let n = g.ty(x[0]).numel();
             let counts = |v: ValueId| all[v.idx()] != Rows::Mixed && g.ty(v).numel() == n;
-            counts(x[0]) && (constant(g, den) == Some(n as f64) || summed(g, den).is_some_and(counts))
+            match constant(g, den) {
+                Some(d) => (all[x[0].idx()] != Rows::Mixed).then_some(d == n as f64),
+                None => (counts(x[0]) && summed(g, den).is_some_and(counts)).then_some(true),
+            }
         }
-        Op::Cast(_) | Op::Tag(_) | Op::Reshape(_) | Op::Ew(Ew::Neg) => matches(g, all, x[0], den),
-        Op::Ew(Ew::Add) => x.iter().all(|&x| matches(g, all, x, den)),
-        Op::Ew(Ew::Mul) if x.contains(&den) && x.iter().any(|&x| free(x)) => true,
-        Op::Ew(Ew::Mul) if free(x[1]) => matches(g, all, x[0], den),
-        Op::Ew(Ew::Mul) if free(x[0]) => matches(g, all, x[1], den),
-        Op::Ew(Ew::Div) if free(x[1]) => matches(g, all, x[0], den),
-        _ => false,
+        Op::Cast(_) | Op::Tag(_) | Op::Reshape(_) | Op::Ew(Ew::Neg) => terms(g, all, x[0], den),
+        Op::Ew(Ew::Add) => Some(terms(g, all, x[0], den)? | terms(g, all, x[1], den)?),
+        Op::Ew(Ew::Mul) if x.contains(&den) && x.iter().any(|&x| free(x)) => Some(false),
+        Op::Ew(Ew::Mul) if free(x[1]) => terms(g, all, x[0], den),
+        Op::Ew(Ew::Mul) if free(x[0]) => terms(g, all, x[1], den),
+        Op::Ew(Ew::Div) if free(x[1]) => terms(g, all, x[0], den),
+        _ => None,
     }
 }
 
