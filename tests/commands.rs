@@ -150,6 +150,9 @@ fn logs_grow_by_rows_and_resume_without_repeats() {
     named(dir.path());
     let before = fs::read(dir.path().join("d.csv")).expect("data");
     let ran = nnc(dir.path(), &["train", "p.nn", "--log", "d.csv"]);
+    assert!(ran.code == 3 && ran.err.contains("error[E0417]") && ran.err.contains("the program reads"), "{}", ran.err);
+    fs::write(dir.path().join("other.csv"), "a,b\n1,2\n").expect("written");
+    let ran = nnc(dir.path(), &["train", "p.nn", "--log", "other.csv"]);
     assert!(ran.code == 3 && ran.err.contains("error[E0417]") && ran.err.contains("no log of nnc"), "{}", ran.err);
     assert_eq!(fs::read(dir.path().join("d.csv")).expect("data"), before);
     assert_eq!(nnc(dir.path(), &["train", "p.nn", "--log", "log.txt"]).code, 2);
@@ -218,9 +221,9 @@ fn predictions_go_to_files_and_replace_nothing_else() {
     let cells: Vec<&str> = lines[1].split(',').collect();
     let whole = |i: usize| cells[i].parse::<u64>().ok();
     assert_eq!((whole(0), whole(1)), (old[0]["index"].as_u64(), old[0]["class"].as_u64()), "{}", lines[1]);
-    nnc(at, &["predict", "p.nn", "--output", "out.csv", "--limit", "1"]).ok();
-    assert_eq!(fs::read_to_string(at.join("out.csv")).expect("a table").lines().count(), 2, "ours is replaced");
-    for (name, code) in [("d.csv", 3), ("p.nn", 2), ("x.txt", 2)] {
+    nnc(at, &["predict", "p.nn", "--output", "out.csv", "--limit", "1", "--force"]).ok();
+    assert_eq!(fs::read_to_string(at.join("out.csv")).expect("a table").lines().count(), 2, "it is replaced");
+    for (name, code) in [("d.csv", 3), ("p.nn", 3), ("x.txt", 2)] {
         let ran = nnc(at, &["predict", "p.nn", "--output", name]);
         assert_eq!(ran.code, code, "{name}: {}", ran.err);
     }

@@ -14,6 +14,10 @@ use std::path::Path;
 
 const CHECKSUM: &str = "nnc.checksum";
 const STATE: &str = "nnc.train";
+/// The metadata entry of saved weights that names their run, and that of their epoch.
+pub const RUN: &str = "nnc.run";
+/// See [`RUN`].
+pub const EPOCH: &str = "nnc.epoch";
 
 /// An `f64` stored by its bits: every value, NaN too, comes back as it was.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -70,6 +74,8 @@ pub struct TrainState {
     pub best: Option<Bits>,
     /// Completed epochs when it was reached.
     pub best_epoch: u64,
+    /// The digest of the weights in the file when this was written, where only the best ones are saved.
+    pub best_weights: Option<String>,
     /// The best value of the metric that patience looks at.
     pub stop_best: Option<Bits>,
     /// Epochs since it improved.
@@ -142,6 +148,13 @@ pub fn read(path: &Path) -> Result<Checkpoint, DataError> {
     Checkpoint::parse(&name, bytes)
 }
 
+impl Identity {
+    /// A name of the run, which its weights carry.
+    pub fn digest(&self) -> String {
+        format!("{:08x}", crc(serde_json::to_string(self).unwrap_or_default().as_bytes()))
+    }
+}
+
 impl Checkpoint {
     /// Checks the bytes of a checkpoint.
     pub fn parse(name: &str, mut bytes: Vec<u8>) -> Result<Checkpoint, DataError> {
@@ -184,6 +197,32 @@ impl Checkpoint {
         Err(err.help("restore what has changed, or start again without `--resume`"))
     }
 
+    /// Holds the best weights so far, which the run has in a file of their own, against what was written here. They may be
+    /// of a later epoch of the same run, where this was the last that could be written; that epoch, else `None`.
+    pub fn check_best(&self, weights: &SafeTensors, tensors: &[Vec<u8>]) -> Result<Option<u64>, DataError> {
+        let state = &self.state;
+        if state.best_weights.as_deref() == Some(&digest(tensors)) {
+            return Ok(None);
+        }
+        let entry = |key: &str| weights.metadata.get(key).map(String::as_str);
+        let run = entry(RUN) == Some(&state.identity.digest());
+        let epoch = entry(EPOCH).and_then(|e| e.parse::<u64>().ok());
+        if let Some(later) = epoch.filter(|&e| run && e > state.best_epoch) {
+            return Ok(Some(later));
+        }
+        let best = state.best_epoch;
+        let what = format_args!("these are not the weights of epoch {best}, the best so far of the run to resume");
+        let e = DataError::new(codes::CHECKPOINT, &weights.file, what);
+        let whose = match (run, epoch) {
+            (true, Some(epoch)) => format!("they are of epoch {epoch} of this run"),
+            (true, None) => "they are of this run, and were changed".to_owned(),
+            (false, Some(_)) => "they are of another run".to_owned(),
+            (false, None) => "nothing says that they are of this run".to_owned(),
+        };
+        let e = e.note(format!("{whose}; {} was written with others", self.file.file));
+        Err(e.help("put the file of the interrupted run back, or start again without `--resume`"))
+    }
+
     /// The bytes of a weight or, with `training`, of a training state, if name, type and shape are the same.
     pub fn tensor(&self, name: &str, training: bool, dtype: DType, shape: &[u64]) -> Result<Vec<u8>, DataError> {
         let stored = if training { self.file.get(&format!("{STATE_PREFIX}{name}")) } else { self.file.get(name) };
@@ -202,6 +241,13 @@ impl Checkpoint {
             )),
         }
     }
+}
+
+/// Tells weights apart: a checksum of all their bytes, and their number.
+pub fn digest(tensors: &[Vec<u8>]) -> String {
+    let mut crc = flate2::Crc::new();
+    tensors.iter().for_each(|t| crc.update(t));
+    format!("{:08x}-{}", crc.sum(), tensors.iter().map(Vec::len).sum::<usize>())
 }
 
 /// Where the eight digits stand. The checksum is the first entry of the header.

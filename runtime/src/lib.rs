@@ -14,6 +14,7 @@ pub mod data;
 pub mod atomic;
 pub mod weights;
 pub mod checkpoint;
+pub mod claims;
 pub mod targets;
 pub mod train;
 pub mod philox_simd;

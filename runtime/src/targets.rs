@@ -7,6 +7,7 @@
 //! Invariant: an existing file is replaced only if [`weights::is_ours`] says so and the program does not read it.
 
 use crate::atomic;
+use crate::claims;
 use crate::error::{DataError, codes, reason, show_path};
 use crate::weights;
 use std::fs;
@@ -76,8 +77,7 @@ impl Targets {
     /// Holds the targets against what is there: the output folder, and the files that the program reads.
     pub fn check(&self, out: &Path, read: &[PathBuf]) -> Result<(), DataError> {
         let out = if out.as_os_str().is_empty() { Path::new(".") } else { out };
-        let read: Vec<PathBuf> = read.iter().filter_map(|p| fs::canonicalize(p).ok()).collect();
-        let taken = |t: &Targets| [&t.weights, &t.checkpoint].iter().find_map(|path| free(out, path, &read).err());
+        let taken = |t: &Targets| [&t.weights, &t.checkpoint].iter().find_map(|path| free(out, path, read).err());
         let Some(mut e) = taken(self) else { return Ok(()) };
         // Names that do not get in the way of anything, the nearest first.
         let stem = self.weights.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
@@ -134,7 +134,7 @@ fn free(out: &Path, target: &Path, read: &[PathBuf]) -> Result<(), DataError> {
     if !real.is_file() {
         return Err(refuse("cannot save: this is not a regular file").help(elsewhere));
     }
-    if read.contains(&real) {
+    if read.iter().any(|r| claims::same(r, &real)) {
         return Err(refuse("the program reads this file, so it is not replaced").help(elsewhere));
     }
     if !weights::is_ours(&real).map_err(|e| failed(&e))? {

@@ -179,7 +179,7 @@ pub struct TrainArgs {
     /// Continue from the checkpoint in the output folder.
     #[arg(long)]
     pub resume: bool,
-    /// A row for every epoch, in a .csv or .jsonl file; `--resume` goes on with it.
+    /// A row for every epoch, in a .csv or .jsonl file; `--resume` goes on with it. Only a log is ever replaced.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// On a non-finite loss, find the first op that produced a non-finite value.
@@ -217,9 +217,12 @@ pub struct PredictArgs {
     /// New rows: a .csv, .npz or .npy file; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "split")]
     pub input: Option<PathBuf>,
-    /// A .csv or .npy file for the predictions.
+    /// A .csv or .npy file for the predictions. One that is there already is left alone without `--force`.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Replace the file of `--output`, but never one that the program reads or saves.
+    #[arg(long, requires = "output")]
+    pub force: bool,
     /// The weights; by default what the program saves, in the output folder.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,

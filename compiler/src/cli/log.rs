@@ -28,7 +28,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Looks at what is there, before training begins.
+    /// Looks at what is there, before training begins. The path is none that the run reads or writes otherwise.
     pub fn open(path: &Path, resume: bool) -> Result<Log, Failure> {
         let kind = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         let json = match kind.as_deref() {
@@ -38,11 +38,7 @@ impl Log {
         };
         let log = Log { path: path.to_owned(), json, resume, file: None, header: false };
         match fs::symlink_metadata(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                // No hour of training for a log that cannot be begun.
-                let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                fs::read_dir(folder).map_err(|e| log.failed(&e))?;
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(log.failed(&e).into()),
             Ok(meta) if !meta.is_file() => return Err(log.foreign("this is no regular file").into()),
             Ok(meta) if meta.len() > MOST => return Err(log.foreign("this is no log of nnc").into()),

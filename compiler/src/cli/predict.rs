@@ -9,13 +9,14 @@ use super::run::{part, weights_path};
 use super::ui::{Ui, counted, short};
 use crate::driver::{self, Answers, Belief, Failure, Run, Use};
 use nn_runtime::atomic;
+use nn_runtime::claims;
 use nn_runtime::data::fresh::{self, Need};
 use nn_runtime::data::input::Input;
 use nn_runtime::error::{DataError, codes};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Predicts and prints or saves.
 pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
@@ -23,7 +24,12 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
     project.options.purpose = Use::Predict;
     let unit = super::unit(&project, ui)?;
     let threads = args.common.threads.map(usize::from);
-    let sink = args.output.as_deref().map(Sink::open).transpose()?;
+    if let Some(output) = &args.output {
+        let own = [&args.input, &args.weights].into_iter().flatten().cloned();
+        let read: Vec<PathBuf> = driver::files_read(&project, unit).into_iter().chain(own).collect();
+        claims::check("--output", output, &read, &driver::files_written(&project))?;
+    }
+    let sink = args.output.as_deref().map(|path| Sink::open(path, args.force)).transpose()?;
     let (mut run, source, rows) = match &args.input {
         Some(path) => {
             let input = input(path)?;
@@ -167,12 +173,10 @@ struct Sink {
     shape: Vec<u64>,
 }
 
-/// How the first line of our own tables begins.
-const FIRST: [&str; 2] = ["row,class", "row,output"];
-
 impl Sink {
-    /// Looks at what is there: only a table of predictions is replaced.
-    fn open(path: &Path) -> Result<Sink, Failure> {
+    /// Looks at what is there. A table has no place for a mark that every reader of tables passes over, so nothing tells
+    /// ours from anyone's: a file is replaced only if the command says so.
+    fn open(path: &Path, force: bool) -> Result<Sink, Failure> {
         let shown = path.to_string_lossy().into_owned();
         let kind = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         let npy = match kind.as_deref() {
@@ -180,12 +184,14 @@ impl Sink {
             Some("npy") => true,
             _ => return Err(Failure::Usage(format!("`--output {shown}`: predictions go to a .csv or a .npy file"))),
         };
-        let ours = |text: &[u8]| !npy && (text.is_empty() || FIRST.iter().any(|f| text.starts_with(f.as_bytes())));
-        if fs::symlink_metadata(path).is_ok() && !fs::read(path).is_ok_and(|text| ours(&text)) {
-            let why = "this is there already and no table of predictions, so it is not replaced";
-            return Err(DataError::new(codes::SAVE, &shown, why)
-                .help("choose another name, or move that one away")
-                .into());
+        let refuse = |why: &str| DataError::new(codes::SAVE, &shown, why).help("choose another name");
+        if fs::symlink_metadata(path).is_ok() {
+            if !fs::metadata(path).is_ok_and(|m| m.is_file()) {
+                return Err(refuse("this is no regular file, so it is not replaced").into());
+            }
+            if !force {
+                return Err(refuse("there is a file already").help("`--force` replaces it").into());
+            }
         }
         Ok(Sink { path: shown, npy, text: String::new(), values: vec![], rows: 0, shape: vec![] })
     }

@@ -6,6 +6,7 @@ use super::progress::{Progress, done, object};
 use super::ui::{Ui, bytes, counted, large, seconds, short};
 use crate::driver::{self, Failure, Rates, Run, Use};
 use nn_runtime::checkpoint;
+use nn_runtime::claims;
 use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::train;
 use serde_json::json;
@@ -16,6 +17,9 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
     let project = super::open(&args.file, &args.common, ui)?;
     let unit = super::unit(&project, ui)?;
     super::check_outputs(&project, unit, ui)?;
+    if let Some(path) = &args.log {
+        claims::check("--log", path, &driver::files_read(&project, unit), &driver::files_written(&project))?;
+    }
     let log = args.log.as_deref().map(|path| Log::open(path, args.resume)).transpose()?;
     let stop = super::stop_on_interrupt();
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;

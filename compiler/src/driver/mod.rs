@@ -12,7 +12,7 @@ mod run;
 
 pub use diverged::diverged;
 pub use fresh::{Answers, Belief, Needs, needs, prepare_rows};
-pub use outputs::{check_outputs, targets};
+pub use outputs::{check_outputs, files_read, files_written, targets};
 pub use parsed::{Parsed, parse_bytes, parse_file};
 pub use rates::Rates;
 pub use run::{Run, prepare};

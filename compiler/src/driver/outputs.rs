@@ -6,6 +6,7 @@
 use super::Project;
 use crate::diag::{Diagnostic, Severity};
 use crate::sema::units::TrainUnit;
+use nn_runtime::claims::Claim;
 use nn_runtime::data::SourceSpec;
 use nn_runtime::targets::Targets;
 use std::path::PathBuf;
@@ -30,8 +31,18 @@ pub fn check_outputs(project: &Project, unit: &TrainUnit) -> Vec<Diagnostic> {
     }
 }
 
+/// The files that a run of any unit writes by the program's text.
+pub fn files_written(project: &Project) -> Vec<Claim> {
+    let below = project.units.iter().filter_map(targets).map(|to| to.below(&project.options.out));
+    below
+        .flat_map(|to| {
+            [Claim { what: "the weights", path: to.weights }, Claim { what: "the checkpoints", path: to.checkpoint }]
+        })
+        .collect()
+}
+
 /// Every file that a run of the unit reads: the program's own, all data, weights that it loads.
-fn files_read(project: &Project, unit: &TrainUnit) -> Vec<PathBuf> {
+pub fn files_read(project: &Project, unit: &TrainUnit) -> Vec<PathBuf> {
     let sources = project.sources().files().skip(project.program.std_files).map(|(_, f)| PathBuf::from(&*f.name));
     let data = project.units.iter().flat_map(|u| &u.data.sources).flat_map(SourceSpec::files);
     let named = data.chain(unit.load.iter().cloned()).filter_map(|f| project.paths.resolve(&f).ok());

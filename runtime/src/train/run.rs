@@ -161,8 +161,15 @@ impl<'a> Run<'a> {
             let tensors = weights_of(self.stepper);
             let wanted: Vec<_> =
                 tensors.iter().map(|t| weights::Wanted { name: t.name, dtype: t.dtype, shape: t.shape }).collect();
-            self.keep = Some(Kept { tensors: file.fit(&self.plan.identity.program, &wanted)?, saved: true });
-            self.written_epoch = Some(self.state.best_epoch);
+            let tensors = file.fit(&self.plan.identity.program, &wanted)?;
+            let later = from.check_best(&file, &tensors)?;
+            self.written_epoch = Some(later.unwrap_or(self.state.best_epoch));
+            if later.is_some() {
+                // What their epoch came to is not known until it is trained again.
+                self.state.kept = None;
+                self.state.best_weights = Some(checkpoint::digest(&tensors));
+            }
+            self.keep = Some(Kept { tensors, saved: true });
         }
         Ok(())
     }
@@ -434,9 +441,18 @@ impl<'a> Run<'a> {
             let tensors = weights_of(self.stepper);
             let refs: Vec<TensorRef<'_>> =
                 tensors.iter().zip(&kept.tensors).map(|(t, bytes)| TensorRef { bytes, ..t.clone() }).collect();
-            weights::save(save.path(), &refs, &[(weights::MARK.0, weights::MARK.1.to_owned())])?;
+            let epoch = self.state.kept.as_ref().map_or(self.state.epoch, |row| row.epoch);
+            let marks = [
+                (weights::MARK.0, weights::MARK.1.to_owned()),
+                (checkpoint::RUN, self.state.identity.digest()),
+                (checkpoint::EPOCH, epoch.to_string()),
+            ];
+            weights::save(save.path(), &refs, &marks)?;
             kept.saved = true;
-            self.written_epoch = Some(self.state.kept.as_ref().map_or(self.state.epoch, |row| row.epoch));
+            self.written_epoch = Some(epoch);
+            if matches!(save, Save::Best(..)) {
+                self.state.best_weights = Some(checkpoint::digest(&kept.tensors));
+            }
             saved.push((save.path().to_owned(), false));
         }
         if let (Some(path), true) = (&self.plan.checkpoint, with_checkpoint) {
