@@ -8,6 +8,7 @@
 mod brackets;
 mod error;
 pub(in crate::syntax) mod expr;
+mod frameworks;
 mod habits;
 mod item;
 mod mend;
@@ -143,6 +144,9 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout, foreig
                     failed_at_end = Some(range.end + 1);
                 }
                 let (d, until) = error::explain(file, source, &layout.text, range, e);
+                if until > 0 {
+                    errors.retain(|e| !told_by(&d, until, e));
+                }
                 errors.push(d);
                 explained = explained.max(until);
             }
@@ -158,6 +162,19 @@ fn parse_items(ast: &mut Ast, file: FileId, source: &str, layout: Layout, foreig
         }
     }
     errors
+}
+
+/// Whether a finding lies in what another explains up to a place: in its edits or, where it has none, in all of it.
+fn told_by(d: &Diagnostic, until: usize, e: &Diagnostic) -> bool {
+    let (Some(from), Some(at)) = (d.labels.first().map(|l| l.span.start), e.labels.first().map(|l| l.span.start))
+    else {
+        return false;
+    };
+    let mut edits = d.help.iter().flat_map(|h| &h.edits).peekable();
+    match edits.peek() {
+        Some(_) => edits.any(|e| (e.span.start..e.span.end).contains(&at)),
+        None => (from..until as u32).contains(&at),
+    }
 }
 
 /// The place of the first expression above `mark` that is deeper than the limit. Children have smaller ids than their

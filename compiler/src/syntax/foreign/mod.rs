@@ -22,7 +22,16 @@ pub(super) struct Translated<'a> {
 
 /// Translates a text.
 pub(super) fn translate(file: FileId, source: &str) -> Translated<'_> {
-    let mut scan = Scan { src: source, out: vec![], finds: vec![], open: vec![], last: b'\n', line: true, unquoted: 0 };
+    let mut scan = Scan {
+        src: source,
+        out: vec![],
+        finds: vec![],
+        open: vec![],
+        last: b'\n',
+        line: true,
+        unquoted: 0,
+        named_self: None,
+    };
     scan.run();
     if scan.finds.is_empty() {
         return Translated { text: Cow::Borrowed(source), errors: vec![] };
@@ -72,6 +81,8 @@ struct Scan<'a> {
     line: bool,
     /// No quote closes another before this: it was looked for.
     unquoted: usize,
+    /// Nothing is declared as `self`, once that is looked for.
+    named_self: Option<bool>,
 }
 
 impl Scan<'_> {
@@ -87,7 +98,9 @@ impl Scan<'_> {
                 b' ' | b'\t' | b'\r' => i + 1,
                 b'#' => self.line_end(i),
                 b'/' if b.get(i + 1) == Some(&b'*') => self.block_comment(i),
-                b'/' if b.get(i + 1) == Some(&b'/') && self.line && self.cannot_go_on() => self.line_comment(i),
+                c @ (b'/' | b'-') if b.get(i + 1) == Some(&c) && self.line && self.cannot_go_on() => {
+                    self.line_comment(i)
+                }
                 b'\\' => self.joined_line(i),
                 _ => {
                     let end = self.token(i);
@@ -139,8 +152,10 @@ impl Scan<'_> {
     fn line_comment(&mut self, at: usize) -> usize {
         let end = self.line_end(at);
         self.put(at..end, "");
-        let message = "a comment starts with `#`, not with `//`".into();
-        self.find(at..at + 2, message, "this divides", "write `#`", vec![(at..at + 2, "#".into())]);
+        let mark = &self.src[at..at + 2];
+        let message = format!("a comment starts with `#`, not with `{mark}`");
+        let label = if mark == "//" { "this divides" } else { "this negates twice" };
+        self.find(at..at + 2, message, label, "write `#`", vec![(at..at + 2, "#".into())]);
         end
     }
 
@@ -233,11 +248,53 @@ impl Scan<'_> {
                 }
             };
         }
+        match text {
+            "self" if self.no_self() => return self.own(at),
+            "super" if self.line && self.src[end..].starts_with('(') => return self.parent(at),
+            _ => {}
+        }
         if !text.is_ascii() {
             self.foreign_name(at..end);
         }
         // Even a character that begins no word is passed over.
         end.max(at + self.src[at..].chars().next().map_or(1, char::len_utf8))
+    }
+
+    /// Whether `self` names nothing in the text: nothing of this name is declared.
+    fn no_self(&mut self) -> bool {
+        *self.named_self.get_or_insert_with(|| {
+            let words = self.src.match_indices("self");
+            !words.into_iter().any(|(i, w)| self.src[i + w.len()..].trim_start_matches(' ').starts_with([':', '=']))
+        })
+    }
+
+    /// `self.fc1`, `fn forward(self, x)`
+    fn own(&mut self, at: usize) -> usize {
+        let b = self.src.as_bytes();
+        let end = at + "self".len();
+        let blanks = self.src[end..].len() - self.src[end..].trim_start_matches([' ', ',']).len();
+        let first = self.last == b'(' && matches!(b.get(end), Some(b',' | b')'));
+        let place = match b.get(end) {
+            Some(b'.') if b.get(end + 1).is_some_and(|c| word(*c)) => at..end + 1,
+            _ if first => at..end + blanks,
+            _ => {
+                self.last = b'f';
+                return end;
+            }
+        };
+        self.put(place.clone(), "");
+        let message = "members of a model are named without `self`".into();
+        self.find(at..end, message, "a model has no `self`", "leave `self` out", vec![(place.clone(), String::new())]);
+        place.end
+    }
+
+    /// `super().__init__()`
+    fn parent(&mut self, at: usize) -> usize {
+        let end = at + self.src[at..self.line_end(at)].trim_end().len();
+        self.put(at..end, "");
+        let message = "a model extends nothing: there is no `super`".into();
+        self.find(at..end, message, "nothing is to be called", "remove the line", vec![(at..end, String::new())]);
+        end
     }
 
     fn foreign_name(&mut self, at: Range<usize>) {

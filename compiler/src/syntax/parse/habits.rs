@@ -4,7 +4,7 @@
 //! edit is tried first: where the parser does not come further with it, the mistake is another one.
 
 use super::mend::{Broken, LONGEST, Said};
-use super::{error, operators, python, words};
+use super::{error, frameworks, operators, python, words};
 use crate::syntax::tokens::Kind;
 
 type Habit = fn(&Broken) -> Option<Said>;
@@ -15,7 +15,19 @@ const HABITS: &[Habit] = &[
     words::begins,
     words::joins,
     operators::choice,
+    frameworks::training_loop,
+    frameworks::axis,
     named,
+    frameworks::setting,
+    frameworks::commas,
+    frameworks::keyword,
+    frameworks::case,
+    frameworks::header,
+    frameworks::base,
+    frameworks::entry,
+    frameworks::index,
+    frameworks::brackets,
+    frameworks::layers,
     operators::assigns,
     operators::other,
     comment,
@@ -49,6 +61,15 @@ fn named(b: &Broken) -> Option<Said> {
     let name = eq.checked_sub(1)?;
     let begins = name == open + 1 || b.breaks(name) || matches!(b.text(name.checked_sub(1)?), "," | ";");
     let arrow = b.text(eq + 1) == ">" && b.touch(eq + 1);
+    // Where a name is wanted, the parser stops before the reserved one that other frameworks have for an axis.
+    if b.text(b.at) == "dim" && b.text(b.at + 1) == "=" && b.text(open) == "(" {
+        let said = Said::new("named", b.range(b.at + 1), "an argument is named with `:`, not with `=`");
+        return Some(
+            said.label("and an axis is named `axis`")
+                .help(format!("write `axis: {}`", if b.text(b.at + 2) == "-" { ".." } else { b.text(b.at + 2) }))
+                .edit(b.range(b.at).start..b.range(b.at + 2).start, "axis: "),
+        );
+    }
     if b.text(eq) != "=" || arrow || b.kind(name) != Some(Kind::Word) || !begins {
         return None;
     }

@@ -1,0 +1,289 @@
+//! Mistakes of grammar that other frameworks teach: their words for items, settings and axes.
+//!
+//! In: an item and the place where the parser stopped. Out: what to say, as for all `habits`; words stand in tables. Names
+//! that are grammar but mean nothing are told later, by `sema`.
+
+use super::error::{CONTEXTUAL, RESERVED};
+use super::mend::{Broken, Edits, Outcome, Said};
+use crate::syntax::tokens::{Kind, tokens};
+use std::collections::BTreeSet;
+
+/// What else an item is called.
+const ITEMS: &[(&str, &str)] = &[
+    ("dataset", "data"),
+    ("dataloader", "data"),
+    ("network", "model"),
+    ("module", "model"),
+    ("layer", "model"),
+    ("training", "train"),
+    ("trainer", "train"),
+    ("fit", "train"),
+];
+
+/// What else an index type is called.
+const INDEX: &[&str] = &["index", "class", "classes", "label", "categorical"];
+
+/// Calls of a training loop that `train` makes by itself.
+const LOOP: &[&str] =
+    &["backward", "zero_grad", "step", "train", "eval", "to", "cuda", "cpu", "fit", "compile", "build", "summary"];
+
+/// `dim: 1`; with `=` it is told as an argument that is named with `=`.
+pub(super) fn axis(b: &Broken) -> Option<Said> {
+    let call = b.open(b.at).is_some_and(|o| b.text(o) == "(");
+    if b.text(b.at) != "dim" || b.text(b.at + 1) != ":" || !call {
+        return None;
+    }
+    let said = Said::new("axis", b.range(b.at), "an axis is named `axis`, `dim` begins a size");
+    Some(said.help("write `axis:`").edit(b.range(b.at), "axis"))
+}
+
+/// `epochs: 5`
+pub(super) fn setting(b: &Broken) -> Option<Said> {
+    let inside = b.open(b.at).is_some_and(|o| b.text(o) == "{");
+    if b.text(0) != "train" || b.text(b.at) != ":" || !inside || b.kind(b.at.checked_sub(1)?) != Some(Kind::Word) {
+        return None;
+    }
+    let name = b.before(1);
+    Some(
+        Said::new("setting", b.range(b.at), "a setting is given with `=`, not with `:`")
+            .label(format!("expected `=` after `{name}`"))
+            .help(format!("write `{name} = ..`"))
+            .edit(b.range(b.at - 1).end..b.range(b.at).end, " ="),
+    )
+}
+
+/// `epochs = 5,`, `Linear[8,, 16]`
+pub(super) fn commas(b: &Broken) -> Option<Said> {
+    if b.text(b.at) != "," {
+        return None;
+    }
+    let r = b.range(b.at);
+    if b.before(1) == "," {
+        let said = Said::new("commas", r.clone(), "a `,` too many").label("after a `,` something follows");
+        return Some(said.help("remove it").edit(r, ""));
+    }
+    if !matches!(b.text(0), "train" | "data" | "model" | "export") || b.text(b.open(b.at)?) != "{" {
+        return None;
+    }
+    let ends = b.breaks(b.at + 1) || b.text(b.at + 1) == "}";
+    let (help, new) = if ends { ("remove it", "") } else { ("write `;`", ";") };
+    Some(
+        Said::new("end", r.clone(), "what stands here ends with its line or with `;`, not with `,`")
+            .label("this `,` separates nothing")
+            .help(help)
+            .edit(r, new),
+    )
+}
+
+/// `Model Net = ..`, `dataset D {`, `Let z = h`
+pub(super) fn keyword(b: &Broken) -> Option<Said> {
+    let places = [b.at, b.at.wrapping_sub(1), b.at.wrapping_sub(2)];
+    places.into_iter().filter(|i| b.kind(*i) == Some(Kind::Word)).find_map(|i| {
+        let (text, at) = (b.text(i), b.range(i));
+        let lower = text.to_ascii_lowercase();
+        let known = |t: &str| CONTEXTUAL.contains(&t) || RESERVED.contains(&t);
+        let other = ITEMS.iter().find(|(theirs, _)| i == 0 && *theirs == lower).map(|(_, ours)| *ours);
+        let ours = if known(&lower) { &*lower } else { other? };
+        if text == ours || known(text) {
+            return None;
+        }
+        let message = if lower == ours {
+            format!("`{ours}` is written in lower case")
+        } else {
+            format!("there is no `{text}`: this is `{ours}`")
+        };
+        let said = Said::new("keyword", at.clone(), message).help(format!("write `{ours}`")).edit(at, ours);
+        b.helps(&said.edits).then_some(said)
+    })
+}
+
+/// `model net = ..`, `data digits {`, `dim h = 16`, `const H = 16`
+pub(super) fn case(b: &Broken) -> Option<Said> {
+    let word = if b.text(b.at) == "=" || b.kind(b.at) != Some(Kind::Word) { b.at.checked_sub(1)? } else { b.at };
+    let keyword = word.checked_sub(1)?;
+    let (name, at) = (b.text(word), b.range(word));
+    let first = name.chars().next()?;
+    let kind = b.text(keyword);
+    if matches!(kind, "const" | "let") && first.is_ascii_uppercase() {
+        let said = Said::new("case", at, "names of values begin with a lower-case letter; upper-case names are dims")
+            .help(format!("write `dim {name}`"))
+            .edit(b.range(keyword), "dim");
+        return b.helps(&said.edits).then_some(said);
+    }
+    let item = matches!(kind, "model" | "data" | "optimizer" | "metric") && keyword == 0 || kind == "dim";
+    if !item || !first.is_ascii_lowercase() || RESERVED.contains(&name) {
+        return None;
+    }
+    let new: String = name
+        .split('_')
+        .map(|part| part[..part.len().min(1)].to_ascii_uppercase() + part.get(1..).unwrap_or_default())
+        .collect();
+    let new = if kind == "dim" { new } else { new.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned() };
+    let what = if kind == "dim" { "dims" } else { "models, data, optimizers and metrics" };
+    let said = Said::new("case", at.clone(), format!("names of {what} begin with an upper-case letter"))
+        .help(format!("write `{new}`, here and where it is used"))
+        .edit(at.clone(), &*new);
+    if !b.helps(&said.edits) {
+        return None;
+    }
+    let all = tokens(b.source, &BTreeSet::new());
+    let uses = all.iter().enumerate().filter(|(i, t)| {
+        let field = *i > 0 && &b.source[all[i - 1].start..all[i - 1].end] == ".";
+        t.kind == Kind::Word && t.start != at.start && !field && &b.source[t.start..t.end] == name
+    });
+    let said = uses.take(100).fold(said, |said, (_, t)| said.edit(t.start..t.end, &*new));
+    // The item is whole with the edit, and its other places may lie outside of it.
+    Some(Said { until: b.item.end, ..said })
+}
+
+/// `seq [a, b]`, `seq(a, b)`, `f32(8)`, `idx(3)`, `Linear{8, 16}`
+pub(super) fn brackets(b: &Broken) -> Option<Said> {
+    let (open, callee) = (b.text(b.at), b.before(1));
+    let end = (b.at + 1..b.toks.len()).find(|i| b.kind(*i) == Some(Kind::Close) && b.open(*i) == Some(b.at))?;
+    let upper = callee.starts_with(|c: char| c.is_ascii_uppercase());
+    let (message, want) = match (callee, open) {
+        ("seq", "(" | "[") => ("the layers of a `seq` stand in braces", [" {", "}"]),
+        ("idx", "(" | "[") => ("the number of classes stands in `< >`", ["<", ">"]),
+        ("f64" | "f32" | "f16" | "bf16" | "i32" | "i64" | "u8" | "bool", "(") => {
+            ("the shape of a type stands in square brackets", ["[", "]"])
+        }
+        (_, "{") if upper && b.touch(b.at) => ("sizes stand in square brackets", ["[", "]"]),
+        _ => return None,
+    };
+    let blank = if b.touch(b.at) || want[0] != " {" { b.range(b.at) } else { b.range(b.at - 1).end..b.range(b.at).end };
+    let said = Said::new("brackets", b.range(b.at), message).help(format!("write `{callee}{}..{}`", want[0], want[1]));
+    let said = said.edit(blank, want[0]).edit(b.range(end), want[1]);
+    b.helps(&said.edits).then_some(said)
+}
+
+/// `Idx<3>`, `class<3>`
+pub(super) fn index(b: &Broken) -> Option<Said> {
+    let (word, at) = (b.before(1).to_ascii_lowercase(), b.at.checked_sub(1)?);
+    if b.text(b.at) != "<" || !(word == "idx" || INDEX.contains(&&*word)) || b.before(1) == "idx" {
+        return None;
+    }
+    let said = Said::new("index", b.range(at), "a type of class numbers is `idx<N>`");
+    Some(said.help("write `idx`").edit(b.range(at), "idx"))
+}
+
+/// `model Net(nn.Module) {`, `model Net: nn.Module {`
+pub(super) fn base(b: &Broken) -> Option<Said> {
+    if b.text(0) != "model" || !matches!(b.text(2), "(" | ":") {
+        return None;
+    }
+    let body = (3..b.toks.len().min(12)).find(|i| matches!(b.text(*i), "{" | "="))?;
+    let last = b.range(body - 1).end;
+    let said = Said::new("base", b.range(2).start..last, "a model extends nothing")
+        .help(format!("leave `{}` out", &b.source[b.range(2).start..last]))
+        .edit(b.range(1).end..last, "");
+    b.helps(&said.edits).then_some(said)
+}
+
+/// `model Net { Linear[8, 16], relu }`
+pub(super) fn layers(b: &Broken) -> Option<Said> {
+    let open = b.open(b.at)?;
+    if b.text(0) != "model" || b.text(open) != "{" || b.open(open).is_some() {
+        return None;
+    }
+    let start = b.range(open).start;
+    let said = Said::new("layers", b.range(b.at), "layers one after another are a `seq`")
+        .label("not a member such as `fc = Linear[8, 4]`")
+        .help(format!("write `model {} = seq {{ .. }}`", b.text(1)))
+        .edit(start..start, "= seq ");
+    // What stops elsewhere is another mistake.
+    (b.outcome(&said.edits) == Outcome::Parses).then_some(said)
+}
+
+/// `train Net on D`, `train m = Net on D`, `train m: Net with D`, `train m: Net {`, `train(m: Net on D) {`
+pub(super) fn header(b: &Broken) -> Option<Said> {
+    let brace = (1..b.toks.len()).find(|i| b.text(*i) == "{")?;
+    if b.text(0) != "train" || b.at > brace {
+        return None;
+    }
+    let (start, end) = (b.range(0).start, b.range(brace - 1).end);
+    let model = b.text(if b.text(1) == "(" { 2 } else { 1 });
+    let at = b.range(b.at);
+    // What the settings call: `m(x)`.
+    let calls = |i: &usize| b.text(*i) == "(" && b.kind(i - 1) == Some(Kind::Word) && b.text(i - 1).len() == 1;
+    let name = (brace..b.toks.len()).find(calls).map_or("m", |i| b.text(i - 1));
+    let word = b.kind(b.at) == Some(Kind::Word);
+    let mut tries: Vec<Edits> = vec![];
+    if b.before(1) == "," {
+        tries.push(vec![(b.range(b.at - 1), " on".into())]);
+    } else if word {
+        tries.push(vec![(at.clone(), "on".into())]);
+    }
+    if b.text(b.at) == "=" {
+        tries.push(vec![(b.range(b.at - 1).end..at.end, ":".into())]);
+    }
+    if model.starts_with(|c: char| c.is_ascii_uppercase()) {
+        tries.push(vec![(b.range(1).start..b.range(1).start, format!("{name}: "))]);
+    }
+    if b.text(1) == "(" && b.text(brace - 1) == ")" {
+        tries.push(vec![(b.range(0).end..b.range(1).end, " ".into()), (b.range(brace - 1), String::new())]);
+    }
+    if let Some(d) = data_name(b) {
+        tries.push(vec![(end..end, format!(" on {d}"))]);
+    }
+    // The header is right if the parser comes past it.
+    let right = |e: &Edits| match b.outcome(e) {
+        Outcome::Parses => true,
+        Outcome::Further(place) => place > b.range(brace).start,
+        Outcome::Same => false,
+    };
+    let edits = tries.into_iter().find(right)?;
+    let (mut header, mut from) = (String::new(), start);
+    for (at, text) in &edits {
+        header += &b.source[from..at.start];
+        header += text;
+        from = at.end;
+    }
+    header += &b.source[from..end.max(from)];
+    let said = Said::new("header", start..end, "`train` reads `train m: Model on Data { .. }`");
+    Some(Said { edits, ..said.help(format!("write `{}`", header.trim_end())) })
+}
+
+/// The only data item of the file.
+fn data_name<'a>(b: &Broken<'a>) -> Option<&'a str> {
+    let mut names = b.source.lines().filter_map(|l| l.strip_prefix("data ")).map(|l| {
+        let end = l.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(l.len());
+        &l[..end]
+    });
+    let one = names.next()?;
+    names.next().is_none().then_some(one)
+}
+
+/// `{ accuracy(m(x), y) }`
+pub(super) fn entry(b: &Broken) -> Option<Said> {
+    let open = b.open(b.at)?;
+    let begins = b.at == open + 1 || matches!(b.before(1), ",");
+    let value = matches!(b.before(1), "=" | "{" | ",") && b.text(open.checked_sub(1)?) == "=";
+    if b.text(open) != "{" || !begins || !value || b.kind(b.at) != Some(Kind::Word) {
+        return None;
+    }
+    let (name, start) = (b.text(b.at), b.range(b.at).start);
+    let named = name.to_ascii_lowercase();
+    Some(
+        Said::new("entry", b.range(b.at), "an entry of `{ }` has a name: `name: value`")
+            .label("expected `name:` before this")
+            .help(format!("write `{named}: {name}`"))
+            .edit(start..start, format!("{named}: ")),
+    )
+}
+
+/// `loss.backward()` in `train`
+pub(super) fn training_loop(b: &Broken) -> Option<Said> {
+    let line = b.line_start(b.at.saturating_sub(1));
+    let call = b.text(line + 1) == "." && LOOP.contains(&b.text(line + 2)) && b.text(line + 3) == "(";
+    if b.text(0) != "train" || !call || b.at > line + 3 {
+        return None;
+    }
+    let end = (line + 1..b.toks.len()).find(|i| b.breaks(*i)).map_or(b.range(b.toks.len()).end, |i| b.range(i - 1).end);
+    let (r, what) = (b.range(line).start..end, b.text(line + 2));
+    Some(
+        Said::new("loop", r.clone(), format!("`train` is the whole loop: it has no `{what}`"))
+            .label("gradients, updates and evaluation are made by themselves")
+            .help("remove the line")
+            .edit(r, ""),
+    )
+}
