@@ -142,6 +142,7 @@ fn limits_table() -> String {
     let program = [
         of("axes", crate::graph::ty::MAX_RANK as u64, "axes of a tensor"),
         of("elements", crate::graph::ty::MAX_NUMEL, "elements of a tensor"),
+        of("list", crate::sema::lists::MAX_LIST as u64, "elements of a list or range, those of lists in it counted"),
         of("operations", cx::MAX_OPS as u64, "tensor operations of a program"),
         of("calls", cx::MAX_CALLS as u64, "calls inside calls"),
         of("work", cx::MAX_STEPS, "steps of putting a program together"),

@@ -437,8 +437,14 @@ impl Elab<'_> {
         match v {
             Value::Tensor(t) => Value::Tensor(self.leave_tensor(t)),
             Value::Mean { num, den } => Value::Mean { num: self.leave_tensor(num), den: self.leave_tensor(den) },
-            Value::Tuple(l) => Value::Tuple(Rc::new(l.iter().map(|v| self.leave(v.clone())).collect())),
-            Value::List(l) => Value::List(Rc::new(l.iter().map(|v| self.leave(v.clone())).collect())),
+            Value::Tuple(l) => {
+                self.work(l.len());
+                Value::Tuple(Rc::new(l.iter().map(|v| self.leave(v.clone())).collect()))
+            }
+            Value::List(l) => {
+                self.work(l.len());
+                Value::List(Rc::new(l.iter().map(|v| self.leave(v.clone())).collect()))
+            }
             Value::Dim(d) => Value::Dim(self.leave_dim(d)),
             v => v,
         }

@@ -314,6 +314,7 @@ impl<'a> Elab<'a> {
             Value::Mean { num, den } => super::tensor::quotient(self, num, den),
             Value::List(_) => {
                 let (shape, xs, float, boolean) = nested(v)?;
+                self.work(xs.len());
                 let d = dtype.unwrap_or(if float {
                     DType::F32
                 } else if boolean {
@@ -336,11 +337,10 @@ impl<'a> Elab<'a> {
 
     /// [`Elab::to_tensor`], or an error.
     pub fn as_tensor(&mut self, v: &Value, dtype: Option<DType>, span: Span) -> R<Tensor> {
-        let int = dtype.unwrap_or(DType::I32);
-        if let (Some(n), true) = (beyond(v, int), int.is_int()) {
-            let (lo, hi) = crate::graph::tensor::range(int);
-            let d = Diagnostic::error("E0208", span, format!("{n} does not fit {int}"));
-            return Err(self.error(d.note(format!("{int} holds {lo} to {hi}"))));
+        match dtype {
+            Some(d) => self.fits(v, d, span)?,
+            None if numbers(v).is_some_and(|(.., float)| !float) => self.fits(v, DType::I32, span)?,
+            None => {}
         }
         match self.to_tensor(v, dtype) {
             Some(t) => Ok(t),
@@ -388,19 +388,6 @@ impl<'a> Elab<'a> {
     }
 }
 
-/// The first of the whole numbers in a value that an int dtype cannot hold.
-fn beyond(v: &Value, d: DType) -> Option<f64> {
-    let (lo, hi) = crate::graph::tensor::range(d);
-    match v {
-        Value::Int(n) => Some(*n as f64).filter(|x| !(lo..=hi).contains(x)),
-        Value::List(_) => match numbers(v) {
-            Some((_, xs, false)) => xs.into_iter().find(|x| !(lo..=hi).contains(x)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 /// Adds a finding that is not there yet. Of each severity there are [`MAX_FINDINGS`], then a note that there are more.
 pub(super) fn add(diags: &mut Vec<Diagnostic>, d: Diagnostic) {
     if diags.iter().filter(|x| x.severity == d.severity).count() < MAX_FINDINGS {
@@ -420,6 +407,11 @@ pub(super) fn add(diags: &mut Vec<Diagnostic>, d: Diagnostic) {
 /// Shape and elements of (nested lists of) numbers, and whether any is a float; `None` for anything else.
 pub fn numbers(v: &Value) -> Option<(Vec<u64>, Vec<f64>, bool)> {
     nested(v).map(|(shape, xs, float, _)| (shape, xs, float))
+}
+
+/// Is it a list of bools, and of nothing else?
+pub fn all_bools(v: &Value) -> bool {
+    matches!(v, Value::List(_)) && nested(v).is_some_and(|(_, xs, _, bools)| bools && !xs.is_empty())
 }
 
 /// Shape and elements of nested lists of numbers of one length each; whether any is a float, and whether all are bools.

@@ -5,7 +5,7 @@
 
 use super::comprehension;
 use super::cx::{CallArgs, Elab, Env, R, Scope};
-use super::models::{HyperArgs, ModelTemplate, TemplateKind};
+use super::models::{HyperArgs, ModelTemplate, TemplateKind, callable};
 use super::statics::is_static;
 use super::tensor::{self, OpSpans};
 use super::value::{Closure, Elem, ElemType, Tensor, TensorType, Type, Value};
@@ -124,6 +124,7 @@ impl Elab<'_> {
                     }
                     out.push((name.text.clone(), v));
                 }
+                self.tuple(out.iter().map(|(_, v)| v.clone()).collect(), span)?;
                 Ok(Value::Record(Rc::new(out)))
             }
             ExprKind::List(items) => {
@@ -143,7 +144,7 @@ impl Elab<'_> {
                         }
                     }
                 }
-                Ok(Value::List(Rc::new(out)))
+                self.list(out, span)
             }
             ExprKind::ListFor { item, pat, iter, .. } => {
                 let mut out = vec![];
@@ -152,7 +153,7 @@ impl Elab<'_> {
                     self.bind_pat(pat, v, false, &inner)?;
                     out.push(self.eval(*item, &inner)?);
                 }
-                Ok(Value::List(Rc::new(out)))
+                self.list(out, span)
             }
             ExprKind::Tuple(items) => {
                 let expected = match expect {
@@ -163,7 +164,7 @@ impl Elab<'_> {
                 for (i, e) in items.iter().enumerate() {
                     out.push(self.eval_as(*e, env, expected.map(|t| &t[i]))?);
                 }
-                Ok(Value::Tuple(Rc::new(out)))
+                self.tuple(out, span)
             }
         }
     }
@@ -181,7 +182,8 @@ impl Elab<'_> {
             (_, Value::Tensor(_) | Value::Mean { .. }) => tensor::unary(self, op, &v, self.ast.span(a), span),
             _ => {
                 let word = if op == UnaryOp::Neg { "-" } else { "not" };
-                self.err("E0207", span, format!("`{word}` does not apply to {}", v.show()))
+                let d = Diagnostic::error("E0207", span, format!("`{word}` does not apply to {}", v.show()));
+                Err(self.error(super::statics::untyped_list(&[&v], d)))
             }
         }
     }
@@ -208,9 +210,12 @@ impl Elab<'_> {
         if let (BinaryOp::And | BinaryOp::Or, Value::Bool(_), Value::Bool(_)) = (op, &a, &b) {
             return Ok(b);
         }
-        if op == BinaryOp::Mul
-            && let (Value::Model(_) | Value::List(_), Value::Int(_) | Value::Dim(_)) = (&a, &b)
-        {
+        let layers = |v: &Value| match v {
+            Value::Model(_) => true,
+            Value::List(l) => !l.is_empty() && l.iter().all(|v| matches!(v, Value::Model(_)) || callable(v)),
+            _ => false,
+        };
+        if op == BinaryOp::Mul && layers(&a) && matches!(b, Value::Int(_) | Value::Dim(_)) {
             let n = self.as_int(&b, rs, "the number of layers")?;
             if !(0..=10_000).contains(&n) {
                 return self.err("E0902", rs, format!("{n} layers; 0 to 10000 are possible"));
@@ -227,7 +232,7 @@ impl Elab<'_> {
         if op == BinaryOp::Add
             && let (Value::List(x), Value::List(y)) = (&a, &b)
         {
-            return Ok(Value::List(Rc::new(x.iter().chain(y.iter()).cloned().collect())));
+            return self.list(x.iter().chain(y.iter()).cloned().collect(), span);
         }
         let runtime = |v: &Value| matches!(v, Value::Tensor(_) | Value::Mean { .. });
         if runtime(&a) || runtime(&b) {
@@ -273,24 +278,27 @@ impl Elab<'_> {
                 _ => Elem::Plain(DType::F32),
             },
             Type::Tensor(t) if t.dims.is_empty() => t.elem_or_f32(),
+            // A static int has 64 bits, a tensor of ints 32.
+            Type::Int if is_static(&v) => Elem::Plain(DType::I64),
             Type::Int => Elem::Plain(DType::I32),
             _ => return self.err("E0207", ty.span, "`as` takes an element type, such as `f32` or `idx<N>`"),
         };
+        if let Elem::Plain(d) = to {
+            self.fits(&v, d, span)?;
+        }
         let n = match &v {
             Value::Dim(d) => Value::Int(d.size as i64),
             Value::Bool(b) => Value::Int(i64::from(*b)),
             Value::Int(_) | Value::Float(_) => v.clone(),
             _ => return tensor::cast(self, &v, &to, span),
         };
-        // As tensors are converted: ints wrap, floats truncate and saturate.
         Ok(match (to, n) {
             (Elem::Plain(DType::Bool), Value::Int(n)) => Value::Bool(n != 0),
             (Elem::Plain(DType::Bool), Value::Float(x)) => Value::Bool(x != 0.0),
             (Elem::Plain(d), Value::Int(n)) if d.is_float() => Value::Float(n as f64),
             (Elem::Plain(d), v @ Value::Float(_)) if d.is_float() => v,
-            (Elem::Plain(DType::I64), Value::Int(n)) => Value::Int(n),
-            (Elem::Plain(d), Value::Int(n)) => Value::Int(crate::graph::tensor::wrap(d, n) as i64),
-            (Elem::Plain(d), Value::Float(x)) => Value::Int(crate::graph::tensor::convert(DType::F64, d, x) as i64),
+            (Elem::Plain(_), Value::Int(n)) => Value::Int(n),
+            (Elem::Plain(_), Value::Float(x)) => Value::Int(x.trunc() as i64),
             (Elem::Idx(n), v) => {
                 let whole = match v {
                     Value::Int(i) => Some(i),
@@ -609,7 +617,7 @@ impl Elab<'_> {
                 };
                 let (lo, hi, step) = (bound(lo, 0)?, bound(hi, n)?, bound(step, 1)?.max(1));
                 let part = (lo..hi).step_by(step as usize).map(|i| list[i as usize].clone()).collect();
-                Ok(Value::List(Rc::new(part)))
+                self.list(part, span)
             }
             _ => self.err("E0207", span, "a list takes one index or slice"),
         }

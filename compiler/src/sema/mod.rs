@@ -17,6 +17,7 @@ pub mod foreign;
 mod guess;
 mod initial;
 pub mod layers;
+pub mod lists;
 pub mod models;
 pub mod names;
 pub mod overrides;

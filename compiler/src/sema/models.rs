@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Models inside models, before elaboration gives up.
 const MAX_NESTING: usize = 64;
+/// Members of models, before elaboration gives up.
+const MAX_MEMBERS: usize = 200_000;
 
 /// What a template is made of.
 #[derive(Clone)]
@@ -253,6 +255,11 @@ impl Elab<'_> {
                     members.push(cell(&name, None, t.span, MemberSource::Value(l.clone())));
                 }
             }
+        }
+        self.st.members += members.len();
+        if self.st.members > MAX_MEMBERS {
+            self.st.given_up = true;
+            return self.err("E0902", t.span, format!("the program has more than {MAX_MEMBERS} layers and parameters"));
         }
         Ok(Rc::new_cyclic(|me| Instance {
             path: path.into(),

@@ -12,6 +12,9 @@ use crate::syntax::ast::BinaryOp;
 #[cfg(test)]
 mod tests;
 
+/// Letters of a dim's name; a longer expression has none, so that a sum that grows in a loop stays cheap.
+const MAX_NAME: usize = 80;
+
 /// The text of an operator.
 pub fn op_text(op: BinaryOp) -> &'static str {
     match op {
@@ -88,7 +91,8 @@ impl Elab<'_> {
         }
         let (Some(x), Some(y)) = (Num::of(a), Num::of(b)) else {
             let message = format!("`{}` does not apply to {} and {}", op_text(op), a.show(), b.show());
-            return self.err("E0207", span, message);
+            let d = Diagnostic::error("E0207", span, message);
+            return Err(self.error(untyped_list(&[a, b], d)));
         };
         match (op, x, y) {
             (B::Pipe | B::MatMul, ..) => {
@@ -170,7 +174,8 @@ impl Elab<'_> {
                 id
             }
         };
-        Dim { size, id, name: Some(name.into()), origin: Some(span), stretches: false }
+        let name = Some(name).filter(|n| n.len() <= MAX_NAME).map(Into::into);
+        Dim { size, id, name, origin: Some(span), stretches: false }
     }
 
     fn inexact(&mut self, a: &Value, x: i64, b: &Value, y: i64, span: Span) -> super::cx::Reported {
@@ -267,6 +272,16 @@ impl Elab<'_> {
             _ => d,
         }))
     }
+}
+
+/// Adds to a finding about operands why a list of numbers among them is no tensor.
+pub fn untyped_list(operands: &[&Value], d: Diagnostic) -> Diagnostic {
+    if operands.iter().any(|v| matches!(v, Value::List(_)) && super::cx::numbers(v).is_some()) {
+        return d
+            .note("a list is a tensor beside a tensor, or where a type asks for one")
+            .help("bind it by a `let` with the type of a tensor first");
+    }
+    d
 }
 
 /// The remainder of division rounded down: it has the sign of the divisor, a zero too.

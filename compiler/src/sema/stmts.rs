@@ -22,11 +22,11 @@ impl Elab<'_> {
         let span = self.ast.span(iter);
         let v = self.eval(iter, env)?;
         match &v {
-            Value::List(l) | Value::Tuple(l) => Ok(l.to_vec()),
-            Value::Range(a, b) if b.saturating_sub(*a) > 1_000_000 => {
-                self.err("E0902", span, "a range of more than 1000000")
+            Value::List(l) | Value::Tuple(l) => {
+                self.work(l.len());
+                Ok(l.to_vec())
             }
-            Value::Range(a, b) => Ok((*a..*b).map(Value::Int).collect()),
+            Value::Range(a, b) => self.range(*a, *b, span),
             Value::Instance(m) if !matches!(m.template.kind, TemplateKind::Item { .. }) => {
                 let m = m.clone();
                 (0..m.members.len()).map(|i| self.member_at(&m, i, span)).collect()
@@ -94,6 +94,7 @@ impl Elab<'_> {
             }
             StmtKind::For { pat, iter, body } => {
                 for v in self.iterate(*iter, scope)? {
+                    self.tick(stmt.span)?;
                     let inner = Scope::inside(scope);
                     self.bind_pat(pat, v, false, &inner)?;
                     self.eval_block(body, &inner, None)?;

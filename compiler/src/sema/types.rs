@@ -241,6 +241,12 @@ impl Elab<'_> {
             ElemType::Float => Some(DType::F32),
             _ => None,
         };
+        if let ElemType::Exact(Elem::Plain(d)) = &ty.elem {
+            self.fits(&v, *d, span)?;
+        }
+        // Bools are no numbers, nor numbers bools: such a list gets the type that it has by itself.
+        let bools = |d: DType| d == DType::Bool;
+        let hint = hint.filter(|d| bools(*d) == super::cx::all_bools(&v));
         let t = match &v {
             Value::Tensor(t) => t.clone(),
             v => match self.to_tensor(v, hint) {
@@ -287,6 +293,9 @@ impl Elab<'_> {
             && u64::try_from(i).map_or(true, |i| i >= n.size)
         {
             return self.err("E0111", span, format!("{i} is outside idx<{}>", n.show()));
+        }
+        if let ElemType::Exact(Elem::Plain(d)) = &ty.elem {
+            self.fits(&v, *d, span)?;
         }
         let v = match (&ty.elem, v) {
             (ElemType::Float, Value::Int(n)) => Value::Float(n as f64),

@@ -206,6 +206,8 @@ pub struct State<'a> {
     pub later: BTreeSet<Arc<str>>,
     /// Instances made.
     pub instances: u32,
+    /// Members of all of them.
+    pub members: usize,
     /// The layer whose arguments are checked, for messages.
     pub callee: Option<Rc<Instance>>,
     /// Means that were used as numbers in the graph under construction: their quotient to numerator and denominator.

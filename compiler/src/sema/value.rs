@@ -242,9 +242,8 @@ impl Value {
             Value::Tensor(t) => t.show(),
             Value::Mean { .. } => "a mean".into(),
             Value::Tuple(t) if t.is_empty() => "nothing".into(),
-            Value::Tuple(t) => format!("({})", t.iter().map(Value::show).collect::<Vec<_>>().join(", ")),
-            Value::List(t) if t.len() > 8 => format!("a list of {}", t.len()),
-            Value::List(t) => format!("[{}]", t.iter().map(Value::show).collect::<Vec<_>>().join(", ")),
+            Value::Tuple(t) => show_items(t, "a tuple", ["(", ")"]),
+            Value::List(t) => show_items(t, "a list", ["[", "]"]),
             Value::Range(a, b) => format!("{a}..{b}"),
             Value::Record(_) => "a record".into(),
             Value::Closure(_) => "a function".into(),
@@ -262,6 +261,13 @@ impl Value {
             Value::Hole(v) => format!("the undecided dim `{}`", v.name),
         }
     }
+}
+
+/// The items of a list or tuple, or only how many there are where they would be long to read.
+fn show_items(items: &[Value], what: &str, [open, close]: [&str; 2]) -> String {
+    let short = items.len() <= 8;
+    let text = if short { items.iter().map(Value::show).collect::<Vec<_>>().join(", ") } else { String::new() };
+    if short && text.len() <= 80 { format!("{open}{text}{close}") } else { format!("{what} of {}", items.len()) }
 }
 
 /// A tensor type as written, with the names in it looked up and rows expanded where they are known.

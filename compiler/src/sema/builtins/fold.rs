@@ -162,8 +162,12 @@ fn extreme(el: &mut Elab<'_>, red: Red, op: BinOp, a: Args) -> R<Value> {
 /// Is it a dim that the tensor carries, or a list of such?
 fn names_axes(t: &Tensor, v: &Value) -> bool {
     match v {
-        Value::Dim(d) => !axes::carried(t, d).is_empty(),
-        Value::List(items) => !items.is_empty() && items.iter().all(|v| names_axes(t, v)),
+        Value::Dim(d) => d.name.is_some() && !axes::carried(t, d).is_empty(),
+        // Axes of a row, `[B, ..S]`, need no names.
+        Value::List(items) => {
+            let carried = |v: &Value| matches!(v, Value::Dim(d) if !axes::carried(t, d).is_empty());
+            !items.is_empty() && items.iter().all(carried)
+        }
         _ => false,
     }
 }

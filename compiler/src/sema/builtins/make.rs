@@ -97,6 +97,9 @@ fn arange(el: &mut Elab<'_>, a: Args) -> R<Value> {
         None => return el.err("E0209", span, format!("`arange` from {lo} to {hi} is empty")),
     };
     el.check_shape(std::slice::from_ref(&n), span)?;
+    for end in [lo, hi.saturating_sub(1).max(lo)] {
+        el.fits(&Value::Int(end), DType::I32, span)?;
+    }
     let t = make::iota(el, n);
     let x = Opd::new(t, span);
     let y = Opd::new(Num::Int(lo), span);

@@ -198,6 +198,7 @@ fn split(el: &mut Elab<'_>, a: Args) -> R<Value> {
                 return Err(el.error(d));
             }
             let part = if n == 1 { dim.clone() } else { el.nameless(dim.size / n) };
+            el.room(usize::try_from(n).unwrap_or(usize::MAX), "a tuple", s)?;
             vec![part; n as usize]
         }
     };
@@ -307,8 +308,11 @@ fn rev(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (v, s) = a.value(el, "x")?;
     let axis = a.get("axis");
     let out = match &v {
-        Value::Range(lo, hi) => Value::List((*lo..*hi).rev().map(Value::Int).collect::<Vec<_>>().into()),
-        Value::List(items) if axis.is_none() => Value::List(items.iter().rev().cloned().collect::<Vec<_>>().into()),
+        Value::Range(lo, hi) => {
+            let items = el.range(*lo, *hi, s)?;
+            el.list(items.into_iter().rev().collect(), s)?
+        }
+        Value::List(items) if axis.is_none() => el.list(items.iter().rev().cloned().collect(), s)?,
         v => {
             let t = el.as_tensor(v, None, s)?;
             let (ax, s) = axis.unwrap_or((Value::Int(0), s));

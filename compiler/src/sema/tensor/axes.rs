@@ -13,7 +13,8 @@ pub fn axes(el: &mut Elab<'_>, t: &Tensor, arg: &Value, span: Span, what: &str) 
         Value::List(items) | Value::Tuple(items) => {
             let mut out = vec![];
             for item in items.iter() {
-                out.push(axis(el, t, item, span, what)?);
+                // Axes of a row, `[B, ..S]`, need no names.
+                out.push(either(el, t, item, span, what)?);
             }
             out
         }
@@ -26,8 +27,20 @@ pub fn axes(el: &mut Elab<'_>, t: &Tensor, arg: &Value, span: Span, what: &str) 
     Ok(out)
 }
 
-/// The one axis that an argument names.
+/// The one axis that an argument names. A size without a name could be its number, or the axis that it was measured on.
 pub fn axis(el: &mut Elab<'_>, t: &Tensor, arg: &Value, span: Span, what: &str) -> R<usize> {
+    if let Value::Dim(d) = arg
+        && d.name.is_none()
+    {
+        let message = format!("`{what}`: a size of {}, which has no name, is no axis", d.size);
+        let d = Diagnostic::error("E0109", span, message)
+            .help("give the number of the axis, or the name of a dim that a type has");
+        return Err(el.error(d));
+    }
+    either(el, t, arg, span, what)
+}
+
+fn either(el: &mut Elab<'_>, t: &Tensor, arg: &Value, span: Span, what: &str) -> R<usize> {
     match arg {
         Value::Int(i) => number(el, t, *i, span, what),
         Value::Dim(d) => named(el, t, d, span, what),

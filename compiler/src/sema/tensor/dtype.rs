@@ -6,6 +6,7 @@ use super::{FLOAT, Fail, Num, Opd, TR, Val};
 use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::sema::cx::Elab;
+use crate::sema::lists::{first_unfit, holds, unfit};
 use crate::sema::value::{Dim, Elem, Tensor};
 use nn_runtime::dtype::DType;
 
@@ -104,14 +105,13 @@ pub fn meet(a: &Opd, b: &Opd, want: Want) -> TR<DType> {
         },
     };
     for o in [a, b] {
-        if let (Val::Num(Num::Int(i)), Some(d)) = (&o.val, dtype)
-            && d.is_int()
-        {
-            let (lo, hi) = crate::graph::tensor::range(d);
-            if (*i as f64) < lo || *i as f64 > hi {
-                return super::fail("E0208", o.span, format!("{i} does not fit {d}"))
-                    .map_err(|x: Fail| Box::new(x.note(format!("{d} holds {lo} to {hi}"))));
-            }
+        let Some(d) = dtype else { continue };
+        let beyond = match &o.val {
+            Val::Num(n) => Some(*n).filter(|n| !holds(d, *n)),
+            Val::Tensor(_) => o.list.as_ref().and_then(|v| first_unfit(v, d)),
+        };
+        if let Some(n) = beyond {
+            return Err(unfit(n, d, o.span));
         }
     }
     match (dtype, want) {

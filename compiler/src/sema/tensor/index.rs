@@ -212,12 +212,23 @@ fn window(el: &mut Elab<'_>, t: &mut Tensor, axis: usize, start: ExprId, len: Ex
     let o = el.operand(&from, ss)?;
     let r = scalar_index(el, &o);
     let at = el.failed(r)?;
-    let zero = el.b.scalar(DType::I32, 0.0);
-    let mut shape = sizes(&t.dims);
-    shape[axis] = n as u64;
-    let mut inputs = vec![t.id];
-    inputs.extend((0..t.dims.len()).map(|a| if a == axis { at } else { zero }));
-    t.id = el.b.op(Op::DynSlice { sizes: shape }, &inputs);
+    let last = t.dims[axis].size as f64 - n as f64;
+    let inside = super::bounds::bounds(el.b.graph(), at).is_some_and(|(lo, hi)| lo >= 0.0 && hi <= last);
+    t.id = if inside {
+        let zero = el.b.scalar(DType::I32, 0.0);
+        let mut shape = sizes(&t.dims);
+        shape[axis] = n as u64;
+        let mut inputs = vec![t.id];
+        inputs.extend((0..t.dims.len()).map(|a| if a == axis { at } else { zero }));
+        el.b.op(Op::DynSlice { sizes: shape }, &inputs)
+    } else {
+        // Outside it reads 0, as one index does. A sum that wraps is negative, which is outside.
+        let shape = [n as u64];
+        let count = el.b.iota(&shape, 0);
+        let from = el.b.broadcast(at, &shape, &[]);
+        let ids = el.b.ew(Ew::Add, &[from, count]);
+        el.b.gather(t.id, ids, axis as u32)
+    };
     t.dims[axis] = named.unwrap_or_else(|| el.nameless(n as u64));
     Ok(())
 }
