@@ -1,7 +1,7 @@
 //! Which groups of one iteration space are worth joining side by side.
 //!
 //! In: groups with equal iteration variables. Out: pairs to try, in order. A group's partners are those that read a value
-//! that it reads too, or all if the space is small; found through the readers of each value, since a deep program has
+//! that it reads too, or those near it if the space is small; found through the readers of each value, since a deep program has
 //! thousands of groups alike of which few belong together.
 
 use super::cost;
@@ -10,6 +10,10 @@ use super::legality::{self, Place, Reads};
 use super::nodes::Nodes;
 use crate::graph::graph::ValueId;
 use std::collections::BTreeMap;
+
+/// How far apart small groups may stand: what runs side by side is near in a program, and a deep one has thousands of them
+/// that depend on each other.
+const NEAR: usize = 64;
 
 /// The candidates of one space, by position.
 pub struct Beside {
@@ -51,7 +55,7 @@ impl Beside {
     fn next(&self, k: usize, last: usize) -> Option<usize> {
         let reads = self.reads[k].as_ref().filter(|_| self.buffers[k] < cost::MAX_ARGS)?;
         if self.small {
-            return Some(last + 1).filter(|&j| j < self.reads.len());
+            return Some(last + 1).filter(|&j| j < self.reads.len() && j - k <= NEAR);
         }
         let after = |v: &ValueId| {
             let readers = &self.readers[v];

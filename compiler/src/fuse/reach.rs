@@ -4,6 +4,8 @@
 //! groups may become one kernel only if no way between them leads through a third, and a deep program asks that thousands
 //! of times; so most answers come from orders that are kept, and a search looks only at what stands between the two.
 
+use std::ops::Range;
+
 /// Groups of items in a graph without cycles, and the ways between them.
 ///
 /// Invariant: a group ranks above every group that it depends on.
@@ -12,7 +14,7 @@ pub struct Reach {
     edges: [Vec<Vec<u32>>; 2],
     /// The group of each item.
     group: Vec<u32>,
-    /// The items of each group.
+    /// The items of each group, by `pre`.
     items: Vec<Vec<u32>>,
     /// A topological position of each group.
     rank: Vec<u32>,
@@ -20,8 +22,8 @@ pub struct Reach {
     /// connected, though not the other way round.
     pre: Vec<u32>,
     end: Vec<u32>,
-    /// The search that saw each group last.
-    seen: Vec<u32>,
+    /// The search that saw each group last, in each direction.
+    seen: [Vec<u32>; 2],
     searches: u32,
 }
 
@@ -46,14 +48,14 @@ impl Reach {
             rank: all().collect(),
             pre,
             end,
-            seen: vec![0; n],
+            seen: [vec![0; n], vec![0; n]],
             searches: 0,
         }
     }
 
     /// Is there a way from `a` to `b` through a third group?
     pub fn detour(&mut self, a: u32, b: u32) -> bool {
-        self.rank[a as usize] < self.rank[b as usize] && (self.tree_detour(a, b) || self.walk(a, b, AFTER).is_none())
+        self.rank[a as usize] < self.rank[b as usize] && (self.tree_detour(a, b) || self.meet(a, b))
     }
 
     /// Is there any way from `a` to `b`?
@@ -64,20 +66,35 @@ impl Reach {
 
     /// Makes `b` part of `a`; there must be no detour between them, either way.
     pub fn merge(&mut self, a: u32, b: u32) {
-        // Within the ranks between the two, what leads to them moves below and what they lead to above.
         let (low, high) = if self.rank[a as usize] < self.rank[b as usize] { (a, b) } else { (b, a) };
-        let mut above = self.walk(low, high, AFTER).unwrap_or_default();
-        let mut below = self.walk(high, low, BEFORE).unwrap_or_default();
-        for part in [&mut above, &mut below] {
-            part.sort_unstable_by_key(|&g| self.rank[g as usize]);
-        }
-        let order: Vec<u32> = below.into_iter().chain([low, high]).chain(above).collect();
-        let mut ranks: Vec<u32> = order.iter().map(|&g| self.rank[g as usize]).collect();
-        ranks.sort_unstable();
-        order.into_iter().zip(ranks).for_each(|(g, r)| self.rank[g as usize] = r);
+        let between = self.rank[low as usize] + 1..self.rank[high as usize];
+        let leads = |r: &Reach, g, way| r.next(g, way).any(|n| between.contains(&r.rank[n as usize]));
+        self.rank[a as usize] = if !leads(self, low, AFTER) {
+            self.rank[high as usize]
+        } else if !leads(self, high, BEFORE) {
+            self.rank[low as usize]
+        } else {
+            self.part(low, high)
+        };
         let moved = std::mem::take(&mut self.items[b as usize]);
         moved.iter().for_each(|&x| self.group[x as usize] = a);
         self.items[a as usize].extend(moved);
+        self.items[a as usize].sort_by_key(|&x| self.pre[x as usize]);
+    }
+
+    /// Makes two groups neighbors: within the ranks between them, what leads to them moves below and what they lead to
+    /// above. Returns a rank between these parts.
+    fn part(&mut self, low: u32, high: u32) -> u32 {
+        let (mut above, mut below) = (self.walk(low, high, AFTER), self.walk(high, low, BEFORE));
+        for part in [&mut above, &mut below] {
+            part.sort_unstable_by_key(|&g| self.rank[g as usize]);
+        }
+        let at = below.len();
+        let order: Vec<u32> = below.into_iter().chain([low, high]).chain(above).collect();
+        let mut ranks: Vec<u32> = order.iter().map(|&g| self.rank[g as usize]).collect();
+        ranks.sort_unstable();
+        order.into_iter().zip(&ranks).for_each(|(g, &r)| self.rank[g as usize] = r);
+        ranks[at]
     }
 
     /// Groups on the other end of a group's edges, itself included.
@@ -87,38 +104,61 @@ impl Reach {
 
     /// Does the tree show a way through a third group?
     fn tree_detour(&self, a: u32, b: u32) -> bool {
-        let mut ends: Vec<u32> = self.items[b as usize].iter().map(|&x| self.pre[x as usize]).collect();
-        ends.sort_unstable();
+        let (ends, pre) = (&self.items[b as usize], |x: u32| self.pre[x as usize]);
         self.items[a as usize].iter().flat_map(|&x| &self.edges[AFTER][x as usize]).any(|&u| {
-            let (g, from, to) = (self.group[u as usize], self.pre[u as usize], self.end[u as usize]);
-            g != a && g != b && ends.get(ends.partition_point(|&p| p < from)).is_some_and(|&p| p < to)
+            let (g, from, to) = (self.group[u as usize], pre(u), self.end[u as usize]);
+            g != a && g != b && ends.get(ends.partition_point(|&x| pre(x) < from)).is_some_and(|&x| pre(x) < to)
         })
     }
 
-    /// The groups that `from` leads to, ranked between the two; nothing if one of them leads on to `to`. A group is
-    /// crossed as a whole: entering one item means that all of it must wait.
-    fn walk(&mut self, from: u32, to: u32, way: usize) -> Option<Vec<u32>> {
+    /// Does what `a` leads to meet what leads to `b`? The two searches take turns, so that the shorter one decides.
+    fn meet(&mut self, a: u32, b: u32) -> bool {
+        self.searches += 1;
+        let between = self.rank[a as usize] + 1..self.rank[b as usize];
+        let mut found = [vec![b], vec![a]];
+        let mut at = 0;
+        loop {
+            for way in [BEFORE, AFTER] {
+                let Some(&g) = found[way].get(at) else { return false };
+                if self.step(g, way, &between, &mut found[way]) {
+                    return true;
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// The groups that `from` leads to, ranked between the two.
+    fn walk(&mut self, from: u32, to: u32, way: usize) -> Vec<u32> {
         self.searches += 1;
         let (x, y) = (self.rank[from as usize], self.rank[to as usize]);
         let between = x.min(y) + 1..x.max(y);
         let (mut found, mut at) = (vec![from], 0);
         while let Some(&g) = found.get(at) {
             at += 1;
-            for x in 0..self.items[g as usize].len() {
-                for &u in &self.edges[way][self.items[g as usize][x] as usize] {
-                    let n = self.group[u as usize];
-                    if n == to && g != from {
-                        return None;
-                    }
-                    if between.contains(&self.rank[n as usize]) && self.seen[n as usize] != self.searches {
-                        self.seen[n as usize] = self.searches;
-                        found.push(n);
-                    }
-                }
-            }
+            self.step(g, way, &between, &mut found);
         }
         found.remove(0);
-        Some(found)
+        found
+    }
+
+    /// Adds the neighbors of a group, and says whether this search saw one of them from the other end. A group is crossed
+    /// as a whole: entering one item means that all of it must wait.
+    fn step(&mut self, g: u32, way: usize, between: &Range<u32>, found: &mut Vec<u32>) -> bool {
+        for &x in &self.items[g as usize] {
+            for &u in &self.edges[way][x as usize] {
+                let n = self.group[u as usize];
+                if !between.contains(&self.rank[n as usize]) || self.seen[way][n as usize] == self.searches {
+                    continue;
+                }
+                if self.seen[1 - way][n as usize] == self.searches {
+                    return true;
+                }
+                self.seen[way][n as usize] = self.searches;
+                found.push(n);
+            }
+        }
+        false
     }
 }
 
