@@ -74,6 +74,7 @@ fn session((m, n, k, stored): (u64, u64, u64, Stored), threads: usize) -> Sessio
         name: "product".into(),
         params: vec![],
         state: vec![],
+        classes: vec![],
         model_state: 0,
         param_bytes: b.offset + b.bytes,
         state_bytes: 0,

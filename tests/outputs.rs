@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{command, folder, nnc};
+use common::{command, folder, nnc, npy, npz};
 use serde_json::Value;
 use std::fs;
 use std::process::Stdio;
@@ -157,55 +157,6 @@ fn steps_entries_and_limits_of_commands() {
         let eval = nnc(dir.path(), &["eval", "p.nn", "--json", "--split", split, "--limit", "7"]).ok().one("eval");
         assert_eq!((&eval["split"], &eval["rows"]), (&split.into(), &7.into()));
     }
-}
-
-/// An `.npy` file of a vector.
-fn npy(descr: &str, rows: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows},), }}");
-    while !(header.len() + 11).is_multiple_of(64) {
-        header.push(' ');
-    }
-    header.push('\n');
-    let mut out = b"\x93NUMPY\x01\x00".to_vec();
-    out.extend((header.len() as u16).to_le_bytes());
-    out.extend(header.as_bytes());
-    out.extend(bytes);
-    out
-}
-
-/// An archive of stored files.
-fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let (mut out, mut directory) = (vec![], vec![]);
-    for (name, bytes) in arrays {
-        let name = format!("{name}.npy");
-        let at = out.len() as u32;
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
-        let size = (bytes.len() as u32).to_le_bytes();
-        let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        common.extend(crc.sum().to_le_bytes());
-        common.extend([size, size].concat());
-        common.extend((name.len() as u16).to_le_bytes());
-        common.extend([0, 0]);
-        out.extend(b"PK\x03\x04");
-        out.extend(&common);
-        out.extend(name.as_bytes());
-        out.extend(bytes);
-        directory.extend(b"PK\x01\x02\x14\x00");
-        directory.extend(&common);
-        directory.extend([0; 10]);
-        directory.extend(at.to_le_bytes());
-        directory.extend(name.as_bytes());
-    }
-    let start = out.len() as u32;
-    out.extend(&directory);
-    out.extend(b"PK\x05\x06\0\0\0\0");
-    let n = (arrays.len() as u16).to_le_bytes();
-    out.extend([n, n].concat());
-    out.extend((directory.len() as u32).to_le_bytes());
-    out.extend(start.to_le_bytes());
-    out.extend([0, 0]);
-    out
 }
 
 #[test]

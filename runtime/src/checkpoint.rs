@@ -174,6 +174,11 @@ impl Checkpoint {
         Ok(Checkpoint { state, file })
     }
 
+    /// The file as messages call it.
+    pub fn file(&self) -> &str {
+        &self.file.file
+    }
+
     /// Refuses a checkpoint of another run.
     pub fn check(&self, now: &Identity) -> Result<(), DataError> {
         let was = &self.state.identity;

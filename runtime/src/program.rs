@@ -16,6 +16,8 @@ pub struct Program {
     pub state: Vec<TensorSpec>,
     /// How many of `state`, the first ones, belong to the model (running statistics): they are saved with its parameters.
     pub model_state: usize,
+    /// Parameters and states that hold class numbers, with the number of classes: what is loaded is held against it.
+    pub classes: Vec<(String, u64)>,
     /// Bytes of the param arena.
     pub param_bytes: u64,
     /// Bytes of the state arena.

@@ -321,6 +321,10 @@ impl Stepper for ProgramStepper {
         self.read(e, sums, |i| self.own_state.get(i).copied().unwrap_or(false))
     }
 
+    fn classes(&self, name: &str) -> Option<u64> {
+        self.session.program().classes.iter().find(|(n, _)| n == name).map(|(_, size)| *size)
+    }
+
     fn tensors(&self, part: Part) -> Vec<TensorRef<'_>> {
         let program = self.session.program();
         let bytes = match part {

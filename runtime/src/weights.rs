@@ -142,6 +142,22 @@ pub fn first_non_finite<'a>(tensors: impl IntoIterator<Item = &'a TensorRef<'a>>
     })
 }
 
+/// Holds a tensor that was read against the number of classes whose numbers it should hold, if any.
+pub fn check_classes(file: &str, t: &TensorRef<'_>, classes: Option<u64>) -> Result<(), DataError> {
+    let Some(n) = classes else { return Ok(()) };
+    let values = convert::values(t.dtype, t.bytes);
+    let wrong = |v: &f64| !(0.0..n as f64).contains(v) || v.fract() != 0.0;
+    let Some(first) = values.iter().position(wrong) else { return Ok(()) };
+    let name = printable(t.name);
+    let row = first as u64 / t.shape.iter().skip(1).product::<u64>().max(1) + 1;
+    let at = if t.shape.is_empty() { String::new() } else { format!(" in row {row}") };
+    let what = format_args!("`{name}`{at} has value {}, outside idx<{n}>", values[first]);
+    let others = values.iter().filter(|v| wrong(v)).count() - 1;
+    let e = DataError::new(codes::OUT_OF_RANGE, file, what).at(Some(row), Some(t.name.to_owned()));
+    let e = if others > 0 { e.note(format!("and {others} more outside")) } else { e };
+    Err(e.help(format!("class numbers are whole, 0 to {}", n.saturating_sub(1))))
+}
+
 impl SafeTensors {
     /// Checks the bytes of a file.
     pub fn parse(file: &str, bytes: Vec<u8>) -> Result<SafeTensors, DataError> {

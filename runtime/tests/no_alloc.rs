@@ -78,6 +78,7 @@ fn a_step_allocates_nothing() {
         name: "p".into(),
         params: vec![tensor("w", &[100, 600])],
         state: vec![],
+        classes: vec![],
         model_state: 0,
         param_bytes: w.bytes,
         state_bytes: 0,

@@ -24,5 +24,5 @@ pub fn header(spec: &SourceSpec) -> Result<Header, DataError> {
         SourceSpec::Rows { n, .. } => (*n, vec![]),
         _ => return Err(DataError::new("E0403", spec.name(), "there is no such file")),
     };
-    Ok(Header { rows, columns })
+    Ok(Header { rows, columns, unread: vec![] })
 }

@@ -10,12 +10,12 @@ use serde_json::json;
 use std::io::Read;
 use std::path::Path;
 
-/// Formats files. All are looked at; the exit code is that of the first that failed.
+/// Formats files. All are looked at; where several fail, the exit code is that of the gravest.
 pub fn fmt(args: &FmtArgs, ui: &Ui) -> Result<(), Failure> {
     if args.write && args.files.iter().any(|f| f == Path::new("-")) {
         return Err(Failure::Usage("standard input (`-`) cannot be written back; leave `--write` out".to_owned()));
     }
-    let mut failed = None;
+    let mut failed = vec![];
     for path in &args.files {
         let code = match file(path, args, ui) {
             Ok(true) => continue,
@@ -23,9 +23,9 @@ pub fn fmt(args: &FmtArgs, ui: &Ui) -> Result<(), Failure> {
             Err(Failure::Diagnostics(code)) => code,
             Err(other) => super::fail(ui, other),
         };
-        failed = failed.or(Some(code));
+        failed.push(code);
     }
-    failed.map_or(Ok(()), |code| Err(Failure::Diagnostics(code)))
+    crate::codes::first(failed).map_or(Ok(()), |code| Err(Failure::Diagnostics(code)))
 }
 
 /// Formats one file; false if `--check` found a difference.

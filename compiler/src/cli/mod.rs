@@ -42,6 +42,9 @@ fn start() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
+            if std::env::args_os().any(|a| a == "--json") {
+                Ui::plain(Color::Never, true).usage(&e.to_string());
+            }
             let _ = e.print();
             return 2;
         }

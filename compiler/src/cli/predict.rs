@@ -35,7 +35,7 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
             let input = input(path)?;
             let name = input.name().to_owned();
             let needs = driver::needs(&project, unit)?;
-            let need = Need { wanted: &needs.wanted, all: &needs.all, named: needs.named };
+            let need = Need { wanted: &needs.wanted, all: &needs.all, named: needs.named, skip: needs.skip };
             let columns = fresh::read(input, &need)?;
             let run = driver::prepare_rows(&project, unit, &name, columns, threads)?;
             let rows = run.plan.train.rows.to_vec();

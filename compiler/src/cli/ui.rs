@@ -122,6 +122,17 @@ impl Ui {
         self.point(code);
     }
 
+    /// The event of what is wrong with the command line; its text is the parser's.
+    pub fn usage(&self, text: &str) {
+        let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+        let message: Vec<&str> = message.strip_prefix("error: ").unwrap_or(message).split_whitespace().collect();
+        let help: Vec<&str> = rest.lines().filter_map(|l| l.trim().strip_prefix("tip: ")).collect();
+        self.event(&json!({
+            "event": "diagnostic", "severity": "error", "code": "", "message": message.join(" "), "spans": [],
+            "help": help,
+        }));
+    }
+
     /// An error about a file.
     pub fn data_error(&self, e: &DataError) {
         self.event(&json!({

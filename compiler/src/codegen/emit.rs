@@ -84,7 +84,17 @@ pub fn emit_by(
     }
     let code: Vec<Arc<dyn Code>> = vec![compiled.code];
     let (param_bytes, state_bytes) = (end_of_specs(&params), end_of_specs(&state));
-    Ok(Program { name: name.into(), params, state, model_state: 0, param_bytes, state_bytes, entries, code })
+    Ok(Program {
+        name: name.into(),
+        params,
+        state,
+        model_state: 0,
+        classes: vec![],
+        param_bytes,
+        state_bytes,
+        entries,
+        code,
+    })
 }
 
 /// The tensors of an arena, ordered by offset; shapes by buffer name, flat where absent.

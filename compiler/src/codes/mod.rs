@@ -103,9 +103,13 @@ pub fn nearest(code: &str) -> Option<&'static Code> {
 /// The exit code of a command that ends with these findings: of files and data before numerics, before the program,
 /// before a limit.
 pub fn exit(found: &[Diagnostic]) -> u8 {
-    let codes = found.iter().filter(|d| d.severity == Severity::Error).map(|d| find(d.code).map_or(1, |c| c.exit));
-    let order = |e: &u8| [3, 5, 1, 4].iter().position(|x| x == e);
-    codes.min_by_key(order).unwrap_or(1)
+    first(found.iter().filter(|d| d.severity == Severity::Error).map(|d| find(d.code).map_or(1, |c| c.exit)))
+        .unwrap_or(1)
+}
+
+/// Of several exit codes that of the command.
+pub fn first(codes: impl IntoIterator<Item = u8>) -> Option<u8> {
+    codes.into_iter().min_by_key(|e| [3, 5, 1, 4].iter().position(|x| x == e))
 }
 
 /// The text of `nnc explain CODE`.

@@ -12,6 +12,7 @@ use crate::sema::units::{BatchSize, TrainUnit};
 use nn_runtime::data::check::check_range;
 use nn_runtime::data::split::{Dataset, RowSet, Split};
 use nn_runtime::data::{Column, ColumnSpec, SourceSpec};
+use nn_runtime::dtype::DType;
 use nn_runtime::error::{DataError, codes};
 
 /// What a prediction needs.
@@ -22,6 +23,8 @@ pub struct Needs {
     pub all: Vec<ColumnSpec>,
     /// Does the program know columns by the names that a file gives them?
     pub named: bool,
+    /// Lines that the program's file has before its rows.
+    pub skip: u64,
 }
 
 /// What the prediction of a unit needs of a row.
@@ -34,14 +37,24 @@ pub fn needs(project: &super::Project, unit: &TrainUnit) -> Result<Needs, Failur
     let slots = g.slots.iter().filter(|s| s.kind == SlotKind::Data);
     let mut wanted: Vec<ColumnSpec> =
         slots.map(|s| column(&s.name, s.ty.dtype, s.ty.shape.get(1..).unwrap_or_default())).collect();
+    let source = unit.data.sources.first().map(SourceSpec::plain);
     let all = match unit.data.headers.first() {
+        // What lies beside a column that cannot be read counts by its place as well.
+        Some(h) if let Some(SourceSpec::Csv { columns: Some(groups), .. }) = source => {
+            let known = |name: &str| h.columns.iter().find(|c| c.name == name).cloned();
+            let unread = |name: &str, width: u64| {
+                column(name, DType::F32, if width == 1 { &[] } else { std::slice::from_ref(&width) })
+            };
+            groups.iter().map(|(name, width)| known(name).unwrap_or_else(|| unread(name, *width))).collect()
+        }
         Some(h) if !unit.data.drawn => h.columns.clone(),
         _ => wanted.clone(),
     };
     // In the order of the file, which a table without names goes by.
     wanted.sort_by_key(|w| all.iter().position(|c| c.name == w.name));
-    let named = matches!(unit.data.sources.first(), Some(SourceSpec::Csv { columns: None, .. }));
-    Ok(Needs { wanted, all, named })
+    let named = matches!(source, Some(SourceSpec::Csv { columns: None, .. }));
+    let skip = if let Some(SourceSpec::Csv { skip, .. }) = source { *skip } else { 0 };
+    Ok(Needs { wanted, all, named, skip })
 }
 
 pub(super) fn nothing() -> Failure {

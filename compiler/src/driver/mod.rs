@@ -324,6 +324,8 @@ fn compile_entries(
     let before = Instant::now();
     let mut program = emit::emit(&unit.name, params, state, &sources).map_err(codegen_failure)?;
     program.model_state = unit.states.iter().take_while(|s| s.role == StoredRole::Model).count();
+    let stored = unit.params.iter().chain(&unit.states);
+    program.classes = stored.filter_map(|s| Some((s.name.to_string(), s.classes?))).collect();
     let code_ms = before.elapsed().as_secs_f64() * 1e3;
     let first = program.entries.first();
     let stage = |i: usize| all.iter().map(|s| s.ms[i]).sum::<f64>();

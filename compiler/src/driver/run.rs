@@ -191,7 +191,7 @@ pub(super) fn check_ids(source: &str, ids: &ComputedIds, made: Column) -> Result
     check_range(source, &ids.what, &Column { name: ids.text.clone(), ..made }, ids.size)
 }
 
-/// An output of the fields of all rows of a source, by the reference interpreter, as a column of `f32` or `i32`. Nothing
+/// An output of the fields of all rows of a source, by the reference interpreter, as a column of `f32` or `f64`. Nothing
 /// where it reads a column that is not there.
 pub(super) fn computed(
     project: &Project,
@@ -202,7 +202,7 @@ pub(super) fn computed(
     let rows = columns.first().map_or(0, |c| c.rows);
     let all: Vec<u32> = (0..rows as u32).collect();
     let mut bytes = vec![];
-    let (mut dtype, mut shape) = (DType::I32, vec![]);
+    let (mut dtype, mut shape) = (DType::F64, vec![]);
     for chunk in all.chunks(CHECKED_ROWS) {
         let g = graph(project, unit, Kind::Fields, chunk.len() as u64)?;
         let Some(out) = g.outputs.iter().find(|o| *o.name == *output) else {
@@ -227,12 +227,17 @@ pub(super) fn computed(
             slots.push(Tensor::new(slot.ty.clone(), data::convert::values(c.dtype, &part)));
         }
         let ty = g.ty(out.value);
-        dtype = if ty.dtype.is_float() { DType::F32 } else { DType::I32 };
+        // Integers as they come out, also those that fit no i32.
+        dtype = if ty.dtype == DType::F32 { DType::F32 } else { DType::F64 };
         shape = ty.shape.get(1..).unwrap_or_default().to_vec();
         let feeds = Feeds { slots, seed: unit.seed, step: 0 };
         let values = interp::run_values(&g, &feeds, &[out.value]).map_err(Failure::Bug)?;
         for x in values.iter().flat_map(|t| t.data.iter()) {
-            bytes.extend(if dtype == DType::F32 { (*x as f32).to_ne_bytes() } else { (*x as i32).to_ne_bytes() });
+            bytes.extend(if dtype == DType::F32 {
+                (*x as f32).to_ne_bytes().to_vec()
+            } else {
+                x.to_ne_bytes().to_vec()
+            });
         }
     }
     Ok(Some(Column { name: output.to_owned(), dtype, shape, rows, bytes, inexact: None }))
@@ -273,6 +278,7 @@ impl Run {
                     .help("these are weights of a run that diverged: train again, with a smaller learning rate");
                 return Err(RuntimeError::NotFinite(e));
             }
+            weights::check_classes(&path.to_string_lossy(), &loaded, train::Stepper::classes(&self.stepper, &t.name))?;
             train::Stepper::set(&mut self.stepper, part, i, bytes);
         }
         Ok(())

@@ -15,10 +15,12 @@ use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
 use crate::syntax::ast::{self, DataEntry, DtypeName, ExprId, ExprKind, Ty, TyKind};
+use crate::syntax::visit;
 use nn_runtime::data::check::RangeCheck;
 use nn_runtime::data::split::{SplitFrom, counts};
-use nn_runtime::data::{ColumnSpec, Header, SourceSpec};
+use nn_runtime::data::{ColumnSpec, Header, SourceSpec, Unread};
 use nn_runtime::dtype::DType;
+use nn_runtime::error::DataError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -188,23 +190,45 @@ impl Elab<'_> {
         let mut failed = None;
         for (spec, span) in parts.sources.iter().zip(&parts.spans) {
             match (o.header)(spec) {
-                Ok(h) => {
-                    if let Some(first) = out.first()
-                        && let Some(why) = misfit(&first.columns, &h.columns)
-                    {
-                        let d = Diagnostic::error("E0415", *span, format!("the parts' files differ: {why}"))
-                            .label(parts.spans[0], "compared with this");
-                        failed = Some(self.error(d));
-                    }
-                    out.push(h);
-                }
+                Ok(h) => out.push(h),
                 Err(e) => failed = Some(self.data_error::<()>(e, *span).err().unwrap_or(Reported)),
+            }
+        }
+        // A column that one part's file holds no numbers in is one that no part has.
+        let unread: Vec<Unread> = out.iter().flat_map(|h| h.unread.iter().cloned()).collect();
+        for h in &mut out {
+            h.columns.retain(|c| unread.iter().all(|u| u.name != c.name));
+            h.unread.clone_from(&unread);
+        }
+        if let Some(first) = out.first().filter(|_| failed.is_none()) {
+            for (h, span) in out.iter().zip(&parts.spans).skip(1) {
+                if let Some(why) = misfit(&first.columns, &h.columns) {
+                    let d = Diagnostic::error("E0415", *span, format!("the parts' files differ: {why}"))
+                        .label(parts.spans[0], "compared with this");
+                    failed = Some(self.error(d));
+                }
             }
         }
         failed.map_or(Ok(out), Err)
     }
 
-    fn data_error<T>(&mut self, e: nn_runtime::error::DataError, span: Span) -> R<T> {
+    /// A column that an expression reads by its name and that cannot be read.
+    fn unread(&self, e: ExprId, before: &[Field], info: &DataInfo) -> Option<(DataError, Span)> {
+        let unread = &info.headers.first()?.unread;
+        let mut todo = vec![e];
+        while let Some(e) = todo.pop() {
+            let own = |n: &str| before.iter().any(|f| *f.name == *n);
+            if let ExprKind::Name(n) = &self.ast.expr(e).kind
+                && let Some(u) = unread.iter().find(|u| u.name == **n && !own(n))
+            {
+                return Some((u.why.clone(), self.ast.span(e)));
+            }
+            visit::children(self.ast.expr(e), &mut |c| todo.push(c));
+        }
+        None
+    }
+
+    fn data_error<T>(&mut self, e: DataError, span: Span) -> R<T> {
         let mut d = Diagnostic::error(e.code, span, e.message.clone());
         d.notes.extend(e.notes.iter().cloned());
         d.help.extend(e.help.iter().map(|h| Help::from(&**h)));
@@ -277,6 +301,11 @@ impl Elab<'_> {
         }
         let span = self.ast.span(init.value);
         let what = format!("field `{}`", name.text);
+        if let Some((why, at)) = self.unread(init.value, before, info) {
+            // Fields that read the same column have one thing wrong.
+            let said = self.diags.iter().any(|d| d.message == why.message);
+            return if said { Err(Reported) } else { self.data_error(why, at) };
+        }
         let v = if init.draw {
             self.init_value(Some(ty), init, &scope, &what)?
         } else {

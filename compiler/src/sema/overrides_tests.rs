@@ -45,7 +45,7 @@ fn header(spec: &SourceSpec) -> Result<Header, DataError> {
         dtype: DType::I32,
         shape: c.shape[1..].to_vec(),
     };
-    Ok(Header { rows: columns[0].shape[0], columns: columns.iter().map(column).collect() })
+    Ok(Header { rows: columns[0].shape[0], columns: columns.iter().map(column).collect(), unread: vec![] })
 }
 
 /// The training graph of a program with overrides, its settings, and what was said.

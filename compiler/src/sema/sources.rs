@@ -287,6 +287,10 @@ fn table(el: &mut Elab<'_>, a: &Args, parts: &mut Parts) -> R<SplitFrom> {
             let message = "a column of `table` is a list of numbers, or of lists of one length";
             return refuse(el, a, "E0212", at, message.into());
         };
+        if let Some(n) = inexact(&v) {
+            let message = format!("{n} is an integer that no number of a column holds exactly");
+            return refuse(el, a, "E0111", at, message);
+        }
         if shape.is_empty() {
             return refuse(el, a, "E0212", at, "a column of `table` is a list, one entry for each row".into());
         }
@@ -299,6 +303,15 @@ fn table(el: &mut Elab<'_>, a: &Args, parts: &mut Parts) -> R<SplitFrom> {
         return Err(el.error(d));
     }
     Ok(parts.enter(SourceSpec::Table { columns }, a.span))
+}
+
+/// An integer that no `f64` is equal to.
+fn inexact(v: &Value) -> Option<i64> {
+    match v {
+        Value::Int(n) => Some(*n).filter(|&n| n as f64 as i128 != i128::from(n)),
+        Value::List(items) => items.iter().find_map(inexact),
+        _ => None,
+    }
 }
 
 fn rows(el: &mut Elab<'_>, a: &Args, parts: &mut Parts) -> R<SplitFrom> {

@@ -18,6 +18,7 @@ fn header(spec: &SourceSpec) -> Result<Header, DataError> {
         SourceSpec::Idx { .. } => Header {
             rows: 60_000,
             columns: vec![column("image", DType::U8, &[28, 28]), column("label", DType::U8, &[])],
+            ..Header::default()
         },
         SourceSpec::Csv { columns: Some(c), .. } => Header {
             rows: 1000,
@@ -25,12 +26,14 @@ fn header(spec: &SourceSpec) -> Result<Header, DataError> {
                 .iter()
                 .map(|(n, w)| column(n, DType::I32, if *w == 1 { &[] } else { std::slice::from_ref(w) }))
                 .collect(),
+            ..Header::default()
         },
         SourceSpec::Table { columns } => Header {
             rows: columns[0].shape[0],
             columns: columns.iter().map(|c| column(&c.name, c.dtype, &c.shape[1..])).collect(),
+            ..Header::default()
         },
-        _ => Header { rows: 100, columns: vec![] },
+        _ => Header { rows: 100, ..Header::default() },
     })
 }
 
@@ -301,7 +304,7 @@ train m: M[G.F, 4] on G {
             column("edges", DType::I32, &[2, 50]),
             column("y", DType::I32, &[20]),
         ];
-        Ok(Header { rows: 1, columns })
+        Ok(Header { rows: 1, columns, unread: vec![] })
     };
     let o = Options { seed: None, header: &header };
     let (units, diags) = check(&p, &o);

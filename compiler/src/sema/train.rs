@@ -715,6 +715,7 @@ impl<'t> Unit<'t> {
         let stored = |(n, s): (&Arc<str>, &super::units::StateEntry)| StoredInfo {
             name: n.clone(),
             ty: el.b.ty(s.slot.id).clone(),
+            classes: classes_of(&s.slot),
             role: role(&el.st, n),
             trainable: false,
         };
@@ -825,7 +826,12 @@ fn role(st: &super::units::State<'_>, name: &str) -> StoredRole {
 fn stored(el: &Elab<'_>, name: &Arc<str>) -> Option<StoredInfo> {
     let p = el.st.params.get(name)?;
     let ty = el.b.ty(p.tensor.id).clone();
-    Some(StoredInfo { name: name.clone(), ty, role: StoredRole::Param, trainable: !el.st.frozen.contains(name) })
+    let (role, trainable) = (StoredRole::Param, !el.st.frozen.contains(name));
+    Some(StoredInfo { name: name.clone(), ty, classes: classes_of(&p.tensor), role, trainable })
+}
+
+fn classes_of(t: &Tensor) -> Option<u64> {
+    if let Elem::Idx(n) = &t.elem { Some(n.size) } else { None }
 }
 
 impl Elab<'_> {

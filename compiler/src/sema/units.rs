@@ -306,6 +306,8 @@ pub struct StoredInfo {
     pub name: Arc<str>,
     /// Its type.
     pub ty: TensorTy,
+    /// The number of classes, where its values are numbers of classes.
+    pub classes: Option<u64>,
     /// What has it.
     pub role: StoredRole,
     /// Is it updated by the optimizer?

@@ -19,6 +19,8 @@ pub struct RangeCheck {
     pub size: u64,
 }
 
+/// More classes than this are nobody's.
+const MOST_CLASSES: f64 = 1e9;
 /// Up to here an `f32` holds every integer.
 const EXACT: f64 = 16_777_216.0;
 
@@ -27,13 +29,14 @@ pub fn check_range(file: &str, what: &str, column: &Column, size: u64) -> Result
     let mut first: Option<(u64, String)> = None;
     let (mut bad, mut lowest, mut highest) = (0u64, f64::INFINITY, f64::NEG_INFINITY);
     let mut whole = true;
+    let rounds = column.dtype == DType::F32;
     let mut look = |i: usize, value: f64, ok: bool| {
         lowest = lowest.min(value);
         highest = highest.max(value);
         whole &= value.fract() == 0.0;
         if !ok {
             bad += 1;
-            first.get_or_insert_with(|| (i as u64, shown(value)));
+            first.get_or_insert_with(|| (i as u64, shown(value, rounds)));
         }
     };
     match column.dtype {
@@ -77,14 +80,18 @@ pub fn check_range(file: &str, what: &str, column: &Column, size: u64) -> Result
     let err = DataError::new(codes::OUT_OF_RANGE, file, format_args!("{what} has value {value}, outside idx<{size}>"))
         .at(Some(row), Some(column.name.clone()))
         .note(match inexact {
-            None => format!("row {row}{others}; the values run from {} to {}", shown(lowest), shown(highest)),
+            None => format!(
+                "row {row}{others}; the values run from {} to {}",
+                shown(lowest, rounds),
+                shown(highest, rounds)
+            ),
             Some(_) => format!("row {row}{others}"),
         });
     Err(if !whole {
         err.help(format!("class numbers are whole, 0 to {}: `floor({name})` rounds down", size.saturating_sub(1)))
     } else if lowest == 1.0 && highest == size as f64 {
         err.help(format!("labels start at 1? `{name} - 1`, or `idx<{}>`", size.saturating_add(1)))
-    } else if inexact.is_none() && lowest >= 0.0 && highest.fract() == 0.0 && highest < 1e9 {
+    } else if inexact.is_none() && lowest >= 0.0 && highest.fract() == 0.0 && highest < MOST_CLASSES {
         err.help(format!("`idx<{}>` would hold them all", highest as u64 + 1))
     } else {
         err.help(format!("class numbers are 0 to {}", size.saturating_sub(1)))
@@ -108,7 +115,8 @@ pub fn outside(check: &IndexCheck, first: u64, value: f64, row: Option<(&str, u6
     if !index.is_empty() {
         at += &format!(" at {index:?}");
     }
-    let message = format_args!("`{text}`{at}: {} is outside idx<{size}>", shown(value));
+    let message =
+        format_args!("`{text}`{at}: {} is outside idx<{size}>", shown(value, value.abs() > f64::from(i32::MAX)));
     let mut e = DataError::new(codes::OUT_OF_RANGE, &check.place, message);
     if let Some((file, row)) = row {
         e.place.file = file.to_owned();
@@ -118,6 +126,8 @@ pub fn outside(check: &IndexCheck, first: u64, value: f64, row: Option<(&str, u6
     e = e.note(format!("class numbers of idx<{size}> are whole, 0 to {}", size.saturating_sub(1)));
     e.help(if value.is_nan() {
         format!("fill in what is missing: `where({operand} == {operand}, {operand}, 0) as idx<{size}>`")
+    } else if value.is_infinite() || value >= MOST_CLASSES {
+        format!("scale it: a number of a class is at most {}", size.saturating_sub(1))
     } else if value.fract() != 0.0 {
         format!("round it: `floor({operand}) as idx<{size}>`")
     } else if value < 0.0 {
@@ -129,9 +139,13 @@ pub fn outside(check: &IndexCheck, first: u64, value: f64, row: Option<(&str, u6
     })
 }
 
-/// A whole number in full, any other in the digits of an `f32`.
-fn shown(value: f64) -> String {
-    if value.fract() == 0.0 { value.to_string() } else { (value as f32).to_string() }
+/// A whole number in full, any other in the digits of an `f32`, and as about what it is where `f32` rounds integers.
+fn shown(value: f64, rounds: bool) -> String {
+    match value.fract() == 0.0 {
+        true if rounds && value.abs() > EXACT => format!("about {:e}", value as f32),
+        true => value.to_string(),
+        false => (value as f32).to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +199,12 @@ mod tests {
         let e = outside(&check(&[2, 4], Some(0)), 6, 0.5, Some(("d.csv", 2)));
         assert!(e.message.contains("row 2 of d.csv at [2]: 0.5 is outside"), "{e}");
         assert!(e.help[0].contains("floor((a + b))"), "{e}");
+        for (value, says) in [(1e30, "about 1e30 is"), (99_999_997_952.0, "about 1e11 is"), (f64::INFINITY, "inf is")] {
+            let e = outside(&check(&[8], Some(0)), 5, value, Some(("d.csv", 17)));
+            assert!(e.message.contains(says) && e.help[0].contains("at most 2"), "{e}");
+        }
+        let e = outside(&check(&[8], Some(0)), 5, 2_147_483_647.0, Some(("d.csv", 17)));
+        assert!(e.message.contains("2147483647 is outside"), "{e}");
         let e = outside(&check(&[2, 4], None), 6, -1.0, None);
         assert!(e.message.contains("` at [1, 2]: -1 is outside"), "{e}");
     }

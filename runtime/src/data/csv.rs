@@ -1,16 +1,19 @@
 //! CSV files of numbers, plain or gzip.
 //!
 //! In: an input, lines to skip, and either groups of columns or a first line that names them. Out: columns, `i32` where
-//! every value is an integer in range and `f32` (`f64` where asked for) otherwise. A wrong cell is told by line and column. The whole file is
+//! every value is an integer in range and `f32` (`f64` where asked for) otherwise. A wrong cell is told by line and column to who
+//! reads its column. The whole file is
 //! read at once, since the types depend on every value; a value takes four bytes, or eight.
 
 use super::input::Input;
-use super::{Column, MAX_COLUMNS, MAX_ROWS, MAX_SOURCE_BYTES, identifier};
+use super::{Column, MAX_COLUMNS, MAX_ROWS, MAX_SOURCE_BYTES, Unread, identifier};
 use crate::dtype::DType;
 use crate::error::{DataError, codes, printable};
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 
+/// From here on an `f64` does not hold every integer.
+const TWO_53: f64 = 9_007_199_254_740_992.0;
 /// Longest line.
 const MAX_LINE: u64 = 16 << 20;
 /// A compressed file may expand this much before the ratio is looked at.
@@ -18,8 +21,13 @@ const FREE_EXPANSION: u64 = 32 << 20;
 /// The most it may expand beyond that.
 const TEXT_RATIO: u64 = 500;
 
-/// Reads a file.
-pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>, wide: bool) -> Result<Vec<Column>, DataError> {
+/// Reads a file: its columns, and those that hold something else than numbers with their first such cell.
+pub fn read(
+    input: &Input,
+    skip: u64,
+    groups: Option<&[(String, u64)]>,
+    wide: bool,
+) -> Result<(Vec<Column>, Vec<Unread>), DataError> {
     let mut lines = Lines::open(input, skip)?;
     let mut record = csv::ByteRecord::new();
     let mut named = match groups {
@@ -46,14 +54,28 @@ pub fn read(input: &Input, skip: u64, groups: Option<&[(String, u64)]>, wide: bo
         let mut cells = record.iter().enumerate();
         for group in &mut named.groups {
             for (i, cell) in cells.by_ref().take(group.width as usize) {
-                group.push(cell).map_err(|why| not_a_number(input, line(), i as u64 + 1, &group.name, cell, why))?;
+                if group.failed.is_none()
+                    && let Err(why) = group.push(cell)
+                {
+                    group.failed = Some(not_a_number(input, line(), i as u64 + 1, &group.name, cell, why));
+                }
             }
         }
     }
     if rows == 0 {
         return Err(empty(input));
     }
-    Ok(named.groups.into_iter().map(|g| g.column(rows)).collect())
+    let (mut columns, mut unread) = (vec![], vec![]);
+    for mut group in named.groups {
+        match group.failed.take() {
+            None => columns.push(group.column(rows)),
+            Some(why) => unread.push(Unread { name: group.name, why }),
+        }
+    }
+    match unread.iter().min_by_key(|u| u.why.place.row) {
+        Some(first) if columns.is_empty() => Err(first.why.clone()),
+        _ => Ok((columns, unread)),
+    }
 }
 
 /// The records of a file.
@@ -119,6 +141,8 @@ pub(super) struct Group {
     inexact: Option<(u64, String)>,
     /// Floats are `f64`.
     wide: bool,
+    /// The first cell that is no number.
+    failed: Option<DataError>,
 }
 
 /// Integers until the first value that is none.
@@ -185,7 +209,7 @@ impl Groups {
 
 impl Group {
     pub(super) fn new(name: String, width: u64) -> Group {
-        Group { name, width, values: Values::I32(vec![]), inexact: None, wide: false }
+        Group { name, width, values: Values::I32(vec![]), inexact: None, wide: false, failed: None }
     }
 
     /// The same with floats of `f64`.
@@ -254,10 +278,19 @@ pub(super) fn parse(cell: &[u8], wide: bool) -> Result<Number, &'static str> {
     // Text to f32 in one rounding, not by way of f64.
     let number = if wide { text.parse::<f64>() } else { text.parse::<f32>().map(f64::from) };
     match number {
+        Ok(v) if wide && v.abs() >= TWO_53 && is_other_integer(text, v) => {
+            Err("is an integer that no f64 holds exactly")
+        }
         Ok(v) if v.is_finite() => Ok(Number::Float(v)),
         Ok(_) => Err(if wide { "is not a finite f64" } else { "is not a finite f32" }),
         Err(_) => Err("is not a number"),
     }
+}
+
+/// Is the text an integer, and another one than this? Numbers with a point or an exponent are taken as measured.
+fn is_other_integer(text: &str, v: f64) -> bool {
+    let digits = text.trim_start_matches(['+', '-']).trim_start_matches('0');
+    !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()) && format!("{:.0}", v.abs()) != digits
 }
 
 /// An integer of eight digits or more: beyond 2^24, where `f32` rounds integers.

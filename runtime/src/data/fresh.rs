@@ -18,6 +18,8 @@ pub struct Need<'a> {
     pub all: &'a [ColumnSpec],
     /// Does the program know its columns by the names in the first line of a file? Then their order means nothing.
     pub named: bool,
+    /// So many lines at the start of the program's file are no rows: a new file may have such lines too.
+    pub skip: u64,
 }
 
 /// Reads rows: an `.npz` archive, an `.npy` array or CSV text, told apart by their first bytes.
@@ -29,8 +31,7 @@ pub fn read(input: Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
         b"\x93NUMPY" => array(&input, npy::NpyFile::open(input.clone(), wide)?.decode()?, need)?,
         [b'P', b'K', 3 | 5, 4 | 6, ..] => {
             let file = npz::NpzFile::open(input.clone(), wide)?;
-            let header = file.header()?;
-            arrays(&input, file.decode(&header)?, need)?
+            arrays(&input, file, need)?
         }
         _ => text(&input, need)?,
     };
@@ -45,25 +46,37 @@ pub fn read(input: Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
 }
 
 /// Arrays by name; one that is left over may have another name if its shape is right.
-fn arrays(input: &Input, mut have: Vec<Column>, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
-    let mut out: Vec<Option<Column>> = vec![];
-    for w in need.wanted {
-        out.push(have.iter().position(|c| c.name == w.name).map(|i| have.remove(i)));
+fn arrays(input: &Input, mut file: npz::NpzFile, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
+    let mut header = file.header()?;
+    let named = |name: &str| need.wanted.iter().any(|w| w.name == name);
+    if let Some(u) = header.unread.iter().find(|u| named(&u.name)) {
+        return Err(u.why.clone());
     }
-    let missing: Vec<usize> = (0..out.len()).filter(|&i| out[i].is_none()).collect();
+    let have: Vec<&ColumnSpec> = header.columns.iter().filter(|c| !named(&c.name)).collect();
+    let mut names: Vec<Option<String>> = vec![];
+    for w in need.wanted {
+        names.push(header.columns.iter().find(|c| c.name == w.name).map(|c| c.name.clone()));
+    }
+    let missing: Vec<usize> = (0..names.len()).filter(|&i| names[i].is_none()).collect();
     if let [i] = missing[..] {
-        let mut fitting = (0..have.len()).filter(|&k| same_shape(&have[k].shape, &need.wanted[i].shape));
-        if let (Some(k), None) = (fitting.next(), fitting.next()) {
-            out[i] = Some(have.remove(k));
+        let mut fitting = have.iter().filter(|c| same_shape(&c.shape, &need.wanted[i].shape));
+        if let (Some(c), None) = (fitting.next(), fitting.next()) {
+            names[i] = Some(c.name.clone());
         }
     }
-    if let Some(i) = out.iter().position(Option::is_none) {
-        let rest: Vec<String> = have.iter().map(|c| show(&c.spec())).collect();
+    if let Some(i) = names.iter().position(Option::is_none) {
+        let rest: Vec<String> = have.iter().map(|c| show(c)).collect();
         let e = input.error(codes::COLUMNS, format_args!("there is no array `{}`", need.wanted[i].name));
         let e = e.note(format!("the prediction needs {}", list(need.wanted)));
         return Err(if rest.is_empty() { e } else { e.note(format!("of other arrays there are {}", rest.join(", "))) });
     }
-    out.into_iter().flatten().zip(need.wanted).map(|(c, w)| shaped(input, c, w)).collect()
+    let read = |name: &str| names.iter().flatten().any(|n| n == name);
+    file.only(&read);
+    header.columns.retain(|c| read(&c.name));
+    let mut have = file.decode(&header)?;
+    let taken = names.iter().flatten().filter_map(|n| have.iter().position(|c| c.name == *n).map(|i| have.remove(i)));
+    let taken: Vec<Column> = taken.collect();
+    taken.into_iter().zip(need.wanted).map(|(c, w)| shaped(input, c, w)).collect()
 }
 
 /// One array is the one column that is needed.
@@ -101,12 +114,18 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
     let mut lines = Lines::open(input, 0)?;
     let mut record = Default::default();
     let mut line = lines.next(&mut record)?;
+    // Of the lines that the program's file has before its rows, those that could not be rows or name the columns.
+    let mut skipped = 0;
+    while line.is_some() && skipped < need.skip && !begins(&record, need) {
+        skipped += 1;
+        line = lines.next(&mut record)?;
+    }
     if line.is_none() {
         return Err(input.error(codes::EMPTY, "there are no rows to predict"));
     }
     let width = record.len();
     // A first line with words in it names the columns.
-    let words = record.iter().any(|c| !c.is_empty() && csv::parse(c, true).is_err());
+    let words = record.iter().any(|c| !c.is_empty() && csv::parse(c, true).is_err()) && !is_row(&record, need);
     let names: Option<Vec<String>> =
         words.then(|| record.iter().map(|c| identifier(&String::from_utf8_lossy(c))).collect());
     let places = places(input, need, width, names.as_deref())?;
@@ -141,6 +160,31 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
         line = lines.next(&mut record)?;
     }
     cells.into_iter().zip(need.wanted).map(|(c, w)| shaped(input, c.group.column(rows), w)).collect()
+}
+
+/// Is a line with words in it a row all the same? So it is where the cells that are needed, by their place, are numbers.
+fn is_row(record: &::csv::ByteRecord, need: &Need<'_>) -> bool {
+    if need.named || record.len() != need.all.iter().map(size).sum::<usize>() {
+        return false;
+    }
+    let mut at = 0;
+    need.all.iter().all(|c| {
+        let cells = at..at + size(c);
+        at = cells.end;
+        let number = |i| record.get(i).is_some_and(|c| csv::parse(c, true).is_ok());
+        !need.wanted.iter().any(|w| w.name == c.name) || cells.into_iter().all(number)
+    })
+}
+
+/// Could a line be the first that counts: one with the names of what is needed, or a row?
+fn begins(record: &::csv::ByteRecord, need: &Need<'_>) -> bool {
+    let names: Vec<String> = record.iter().map(|c| identifier(&String::from_utf8_lossy(c))).collect();
+    if need.wanted.iter().all(|w| names.contains(&w.name)) {
+        return true;
+    }
+    let width = |specs: &[ColumnSpec]| specs.iter().map(size).sum::<usize>();
+    let fits = record.len() == width(need.wanted) || record.len() == width(need.all);
+    !need.named && fits && (is_row(record, need) || record.iter().all(|c| csv::parse(c, true).is_ok()))
 }
 
 /// The cells of each wanted column: by name where the first line has names that fit, else by place.

@@ -108,7 +108,7 @@ pub fn header(files: &[IdxFile]) -> Result<Header, DataError> {
         let name = if *count == 1 { kind.to_owned() } else { format!("{kind}{count}") };
         columns.push(ColumnSpec { name, dtype: f.format.column_dtype(), shape });
     }
-    Ok(Header { rows, columns })
+    Ok(Header { rows, columns, unread: vec![] })
 }
 
 /// Decodes the files.

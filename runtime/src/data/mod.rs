@@ -93,12 +93,23 @@ pub struct TableColumn {
 }
 
 /// What is known of a source before it is decoded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Header {
     /// Rows.
     pub rows: u64,
     /// Columns.
     pub columns: Vec<ColumnSpec>,
+    /// Columns that cannot be read: text, dates, objects. They are in nobody's way who does not ask for them.
+    pub unread: Vec<Unread>,
+}
+
+/// A column that cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unread {
+    /// Its name.
+    pub name: String,
+    /// What is to be said to who asks for it.
+    pub why: DataError,
 }
 
 /// Name and type of a column.
@@ -179,15 +190,15 @@ fn open_as(
             (f.header()?, Inner::Npz(f))
         }
         SourceSpec::Csv { file, skip, columns } => {
-            let columns = csv::read(&input(file)?, *skip, columns.as_deref(), wide)?;
-            (header_of(&columns), Inner::Ready(columns))
+            let (columns, unread) = csv::read(&input(file)?, *skip, columns.as_deref(), wide)?;
+            (Header { unread, ..header_of(&columns) }, Inner::Ready(columns))
         }
         SourceSpec::Table { columns } => {
             let columns = table(columns, wide)?;
             (header_of(&columns), Inner::Ready(columns))
         }
         SourceSpec::Wide(spec) => return open_as(spec, true, input),
-        SourceSpec::Rows { n, .. } => (Header { rows: *n, columns: vec![] }, Inner::Ready(vec![])),
+        SourceSpec::Rows { n, .. } => (Header { rows: *n, ..Header::default() }, Inner::Ready(vec![])),
     };
     let name = spec.name();
     if header.rows == 0 {
@@ -249,11 +260,15 @@ impl Opened {
             Inner::Idx(_) | Inner::Npy(_) => return self,
         }
         self.header.columns.retain(|c| read(&c.name));
+        self.header.unread.retain(|c| read(&c.name));
         self
     }
 
-    /// Decodes every column, in the order of the header.
+    /// Decodes every column, in the order of the header; an error if one of them cannot be read.
     pub fn decode(self) -> Result<Vec<Column>, DataError> {
+        if let Some(c) = self.header.unread.first() {
+            return Err(c.why.clone());
+        }
         match self.inner {
             Inner::Idx(files) => idx::decode(files, &self.header),
             Inner::Npy(file) => Ok(vec![file.decode()?]),
@@ -322,7 +337,8 @@ pub fn identifier(name: &str) -> String {
 }
 
 fn header_of(columns: &[Column]) -> Header {
-    Header { rows: columns.first().map_or(0, |c| c.rows), columns: columns.iter().map(Column::spec).collect() }
+    let rows = columns.first().map_or(0, |c| c.rows);
+    Header { rows, columns: columns.iter().map(Column::spec).collect(), unread: vec![] }
 }
 
 fn table(columns: &[TableColumn], wide: bool) -> Result<Vec<Column>, DataError> {

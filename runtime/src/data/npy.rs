@@ -126,7 +126,7 @@ impl NpyFile {
             dtype: self.header.format.column_dtype(),
             shape: self.header.shape.get(1..).unwrap_or_default().to_vec(),
         };
-        Header { rows: self.header.shape.first().copied().unwrap_or(0), columns: vec![column] }
+        Header { rows: self.header.shape.first().copied().unwrap_or(0), columns: vec![column], unread: vec![] }
     }
 
     /// Decodes the column.
@@ -134,7 +134,7 @@ impl NpyFile {
         let mut r = self.input.reader()?;
         self.input.read_bytes(&mut r, self.header.head)?;
         let bytes = self.header.values(&self.input, "", &mut r)?;
-        let Header { rows, columns } = self.header();
+        let Header { rows, columns, .. } = self.header();
         let ColumnSpec { name, dtype, shape } =
             columns.into_iter().next().unwrap_or(ColumnSpec { name: String::new(), dtype: DType::U8, shape: vec![] });
         Ok(Column { name, dtype, shape, rows, bytes, inexact: None })

@@ -7,7 +7,7 @@
 
 use super::input::{Input, MAX_RATIO};
 use super::npy::NpyHeader;
-use super::{Column, ColumnSpec, Header, MAX_COLUMNS, MAX_SOURCE_BYTES, identifier};
+use super::{Column, ColumnSpec, Header, MAX_COLUMNS, MAX_SOURCE_BYTES, Unread, identifier};
 use crate::error::{DataError, codes, printable};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
@@ -19,6 +19,7 @@ use std::io::{self, BufReader, Read};
 pub struct NpzFile {
     input: Input,
     arrays: Vec<Array>,
+    unread: Vec<Unread>,
 }
 
 #[derive(Debug)]
@@ -40,9 +41,11 @@ struct Member {
 }
 
 impl NpzFile {
-    /// Reads the directory and the header of every array; `wide` keeps `f64`.
+    /// Reads the directory and the header of every array; `wide` keeps `f64`. An array whose header is not one of numbers is
+    /// no error before someone asks for it.
     pub fn open(input: Input, wide: bool) -> Result<NpzFile, DataError> {
         let mut arrays: Vec<Array> = vec![];
+        let mut unread: Vec<Unread> = vec![];
         let mut names = BTreeSet::new();
         let mut total = 0u64;
         for member in directory(&input)? {
@@ -52,17 +55,26 @@ impl NpzFile {
                 return Err(input.error(codes::FORMAT, format_args!("two arrays are named `{name}`")));
             }
             total = total.saturating_add(member.unpacked);
-            if total > MAX_SOURCE_BYTES || arrays.len() >= MAX_COLUMNS {
+            if total > MAX_SOURCE_BYTES || names.len() > MAX_COLUMNS {
                 return Err(input.error(codes::TOO_LARGE, "the archive unpacks to more than any data"));
             }
-            let mut header = NpyHeader::read(&input, &name, &mut member.reader(&input)?, member.unpacked)?;
-            header.format.wide = wide;
-            arrays.push(Array { name, member, header });
+            let header =
+                member.reader(&input).and_then(|mut r| NpyHeader::read(&input, &name, &mut r, member.unpacked));
+            match header {
+                Ok(mut header) => {
+                    header.format.wide = wide;
+                    arrays.push(Array { name, member, header });
+                }
+                Err(why) => unread.push(Unread { name, why }),
+            }
+        }
+        if let (true, Some(first)) = (arrays.is_empty(), unread.first()) {
+            return Err(first.why.clone());
         }
         if arrays.is_empty() {
             return Err(input.error(codes::EMPTY, "the archive has no arrays").help("save them with `numpy.savez`"));
         }
-        Ok(NpzFile { input, arrays })
+        Ok(NpzFile { input, arrays, unread })
     }
 
     /// Rows and columns: by the first axis if all arrays share it, otherwise one row that holds the arrays whole.
@@ -78,12 +90,13 @@ impl NpzFile {
                 shape: a.header.shape.get(usize::from(shared.is_some())..).unwrap_or_default().to_vec(),
             })
             .collect();
-        Ok(Header { rows: shared.unwrap_or(1), columns })
+        Ok(Header { rows: shared.unwrap_or(1), columns, unread: self.unread.clone() })
     }
 
     /// Leaves out arrays that nobody reads.
     pub fn only(&mut self, read: &dyn Fn(&str) -> bool) {
         self.arrays.retain(|a| read(&a.name));
+        self.unread.retain(|a| read(&a.name));
     }
 
     /// Decodes every array.

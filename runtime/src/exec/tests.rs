@@ -107,6 +107,7 @@ fn program(forward: Split) -> Program {
         name: "hand-made".into(),
         params: vec![spec("w", &[OUT, IN], 0), spec("b", &[OUT], b.offset)],
         state: vec![],
+        classes: vec![],
         model_state: 0,
         param_bytes: b.offset + bytes(OUT),
         state_bytes: 0,

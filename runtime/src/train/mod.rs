@@ -88,6 +88,11 @@ pub trait Stepper {
         Ok(())
     }
 
+    /// Of how many classes a parameter's or state's values are numbers, if they are.
+    fn classes(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
     /// Tensors in a fixed order.
     fn tensors(&self, part: Part) -> Vec<TensorRef<'_>>;
 

@@ -145,7 +145,10 @@ impl<'a> Run<'a> {
         for part in [Part::Params, Part::Model, training] {
             let mut loaded = vec![];
             for t in self.stepper.tensors(part) {
-                loaded.push(from.tensor(t.name, part == Part::Training, t.dtype, t.shape)?);
+                let bytes = from.tensor(t.name, part == Part::Training, t.dtype, t.shape)?;
+                let read = TensorRef { bytes: &bytes, ..t };
+                weights::check_classes(from.file(), &read, self.stepper.classes(t.name))?;
+                loaded.push(bytes);
             }
             for (i, bytes) in loaded.iter().enumerate() {
                 self.stepper.set(part, i, bytes);
@@ -163,6 +166,10 @@ impl<'a> Run<'a> {
                 tensors.iter().map(|t| weights::Wanted { name: t.name, dtype: t.dtype, shape: t.shape }).collect();
             let tensors = file.fit(&self.plan.identity.program, &wanted)?;
             let later = from.check_best(&file, &tensors)?;
+            for (t, bytes) in weights_of(self.stepper).into_iter().zip(&tensors) {
+                let read = TensorRef { bytes, ..t };
+                weights::check_classes(&file.file, &read, self.stepper.classes(t.name))?;
+            }
             self.written_epoch = Some(later.unwrap_or(self.state.best_epoch));
             if later.is_some() {
                 // What their epoch came to is not known until it is trained again.
