@@ -143,3 +143,34 @@ train m: M on Two {
     );
     assert_eq!(all.len(), 3);
 }
+
+/// Of a window that starts where the data say: what lies outside of the table reads 0 and learns nothing.
+#[test]
+fn a_window_reads_0_outside_and_its_derivative_adds_nowhere() {
+    let losses = |start: i64| {
+        let program = format!(
+            "data One {{
+  train = table(j: [{start}])
+  j: i32 = j
+}}
+model M {{
+  param w: [4] = [1.0, 2.0, 4.0, 8.0]
+  fn forward(j: i32[B]) -> [2] = w[j[0] +: 2]
+}}
+train m: M on One {{
+  batch = 1;  epochs = 2
+  loss = mean(m(j))
+  optimizer = Sgd(lr: 1.0)
+}}
+"
+        );
+        epochs(&program).iter().map(|e| number(e, "train", "loss")).collect::<Vec<f64>>()
+    };
+    // A step takes half of the window's length from each parameter inside.
+    assert_eq!(losses(1), [3.0, 2.5]);
+    assert_eq!(losses(3), [4.0, 3.75]);
+    assert_eq!(losses(-1), [0.5, 0.25]);
+    assert_eq!(losses(4), [0.0, 0.0]);
+    assert_eq!(losses(-2147483648), [0.0, 0.0]);
+    assert_eq!(losses(2147483647), [0.0, 0.0]);
+}

@@ -12,6 +12,7 @@ mod made_up;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nn_compiler::diag::{Diagnostic, Severity, edited};
 use nn_compiler::report;
+use nn_compiler::sema::suite;
 use nn_compiler::sema::train;
 use nn_compiler::sema::units::{Options, Program};
 use nn_compiler::source::SourceMap;
@@ -60,6 +61,9 @@ fn elaborate(text: &str) -> (SourceMap, Vec<Diagnostic>) {
     let (program, mut found) = Program::load("main.nn", text, &|path, _| Err(format!("no file `{path}`")));
     if !report::any_error(&found) {
         found.extend(train::check(&program, &Options { seed: None, header: &made_up::header }).1);
+    }
+    if !report::any_error(&found) {
+        found.extend(suite::check(&program));
     }
     (program.sources, found)
 }

@@ -21,7 +21,7 @@ pub enum Command {
     /// Begin a project: a folder with a program that trains at once.
     #[command(after_help = "Example:\n  nnc new wine --template tabular")]
     New(NewArgs),
-    /// Check a program: names, types, dims, data headers.
+    /// Check a program and its tests: names, types, dims, data headers.
     #[command(after_help = "Example:\n  nnc check examples/mnist_mlp.nn --data ~/data")]
     Check(CheckArgs),
     /// Train the model of a program and save its weights.

@@ -1,4 +1,4 @@
-//! `nnc check`: names, types, dims and data headers of a program, and what its files would replace.
+//! `nnc check`: names, types, dims and data headers of a program and its tests, and what its files would replace.
 
 use super::args::CheckArgs;
 use super::ui::{Ui, counted};
@@ -13,7 +13,10 @@ pub fn check(args: &CheckArgs, ui: &Ui) -> Result<(), Failure> {
 /// Checks a program; also says which files it is made of.
 pub fn once(args: &CheckArgs, ui: &Ui) -> (Vec<PathBuf>, Result<(), Failure>) {
     let project = match crate::driver::open(&args.file, super::options(&args.common)) {
-        Ok(project) => project,
+        Ok(mut project) => {
+            project.check_tests();
+            project
+        }
         Err(e) => return (vec![args.file.clone()], Err(e.into())),
     };
     let program = &project.program;

@@ -517,4 +517,75 @@ train m: Linear[2, 1] on D {
 }
 "#,
     ),
+    row(
+        "W0505",
+        0,
+        "parameters in f32 beside f64",
+        "Layers of the library keep their parameters in f32. Beside f64 they are widened, so results are f64, but what is \
+         learned has the digits of f32. Parameters of the program's own models are what they are declared as.",
+        r#"
+data D {
+  train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
+  x: f64[2] = x
+  y: idx<2> = y
+}
+
+train m: Linear[2, 2] on D {
+  batch = 4;  epochs = 1
+  loss      = cross_entropy(m(x), y)
+  optimizer = Adam(lr: 1e-3)
+}
+"#,
+        r#"
+data D {
+  train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
+  x: f64[2] = x
+  y: idx<2> = y
+}
+
+model Scores {
+  param w: f64[2, 2] ~ glorot()
+  fn forward(x: f64[B, 2]) -> f64[B, 2] = x @ w
+}
+
+train m: Scores on D {
+  batch = 4;  epochs = 1
+  loss      = cross_entropy(m(x), y)
+  optimizer = Adam(lr: 1e-3)
+}
+"#,
+    ),
+    row(
+        "W0506",
+        0,
+        "class numbers take rows of a batch",
+        "`p[y]` takes a row of `p` for each number in `y`. Where the rows of `p` are those of `y`, the class numbers would choose \
+         among the examples; `pick(p, y)` takes from each row the element of its class.",
+        r#"
+data D {
+  train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
+  x: f32[2] = x
+  y: idx<2> = y
+}
+
+train m: Linear[2, 2] on D {
+  batch = 4;  epochs = 1
+  loss      = mean(-log_softmax(m(x))[y])
+  optimizer = Adam(lr: 1e-3)
+}
+"#,
+        r#"
+data D {
+  train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
+  x: f32[2] = x
+  y: idx<2> = y
+}
+
+train m: Linear[2, 2] on D {
+  batch = 4;  epochs = 1
+  loss      = mean(-pick(log_softmax(m(x)), y))
+  optimizer = Adam(lr: 1e-3)
+}
+"#,
+    ),
 ];

@@ -26,6 +26,7 @@ use crate::kernel::ir::KernelProgram;
 use crate::opt;
 use crate::pass::{self, PassOptions, Ran};
 use crate::sched;
+use crate::sema::suite;
 use crate::sema::train::{self, Kind};
 use crate::sema::units::{self, Batches, StoredRole, TrainUnit};
 use crate::source::SourceMap;
@@ -117,6 +118,13 @@ pub struct Project {
 }
 
 impl Project {
+    /// Checks the program's tests as well, unless something is wrong already.
+    pub fn check_tests(&mut self) {
+        if self.diags.iter().all(|d| d.severity != Severity::Error) {
+            self.diags.extend(suite::check(&self.program));
+        }
+    }
+
     /// All text, for messages.
     pub fn sources(&self) -> &SourceMap {
         &self.program.sources

@@ -249,10 +249,10 @@ impl Elab<'_> {
         self.st.graphs += 1;
         let generation = std::mem::replace(&mut self.st.generation, self.st.graphs);
         let checks = std::mem::take(&mut self.st.checks);
-        let means = std::mem::take(&mut self.st.means);
+        let (means, exact) = (std::mem::take(&mut self.st.means), std::mem::take(&mut self.st.exact));
         let made = self.field_here(name, ty, init, env, before, info);
         let checks = std::mem::replace(&mut self.st.checks, checks);
-        self.st.means = means;
+        (self.st.means, self.st.exact) = (means, exact);
         self.st.generation = generation;
         let graph = std::mem::replace(&mut self.b, outer).finish();
         Ok(Field { name: name.text.clone(), graph, value: made?, checks, span: name.span })

@@ -87,6 +87,7 @@ impl Elab<'_> {
                 None => self.field_of(*base, name, None, span, span, env),
             },
             ExprKind::Lambda { params, body } => {
+                self.distinct(params)?;
                 Ok(Value::Closure(Rc::new(Closure { params: params.clone(), body: *body, env: env.clone(), span })))
             }
             ExprKind::If { cond, then, otherwise } => self.if_expr(span, *cond, then, *otherwise, env, expect),

@@ -88,6 +88,7 @@ fn begin(el: &mut Elab<'_>) {
     el.b = Builder::new("");
     el.st.checks.clear();
     el.st.means.clear();
+    el.st.exact.clear();
     el.st.graphs += 1;
     el.st.generation = el.st.graphs;
 }

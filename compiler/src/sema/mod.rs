@@ -40,6 +40,7 @@ pub mod tensor;
 #[cfg(test)]
 mod tests;
 pub mod train;
+mod twice;
 pub mod typed;
 pub mod types;
 pub mod units;

@@ -766,7 +766,7 @@ fn cell(name: &Ident, segment: Option<Arc<str>>, span: Span, source: MemberSourc
 }
 
 /// The names that a member defines; methods are found by `Elab::member`.
-fn member_names(m: &MemberKind) -> Vec<&Ident> {
+pub fn member_names(m: &MemberKind) -> Vec<&Ident> {
     match m {
         MemberKind::Param { name, .. }
         | MemberKind::State { name, .. }

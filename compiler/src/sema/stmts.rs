@@ -197,6 +197,7 @@ impl Elab<'_> {
             }
             Pat::Wild(_) => Ok(()),
             Pat::Tuple(pats, span) => {
+                self.distinct(pats)?;
                 let items = match &v {
                     Value::Tuple(l) | Value::List(l) if l.len() == pats.len() => l.clone(),
                     Value::Tensor(t) if t.dims.first().is_some_and(|d| d.size == pats.len() as u64) => {
@@ -215,6 +216,19 @@ impl Elab<'_> {
             }
             Pat::Comp { span, .. } => self.err("E0208", *span, "an index is not possible in this place"),
         }
+    }
+
+    /// Patterns that stand together bind different names.
+    pub fn distinct(&mut self, pats: &[Pat]) -> R<()> {
+        let mut names = vec![];
+        pats.iter().for_each(|p| super::names::idents(p, &mut names));
+        for (i, n) in names.iter().enumerate() {
+            if let Some(first) = names[..i].iter().find(|f| f.text == n.text) {
+                let d = Diagnostic::error("E0208", n.span, format!("`{}` is bound twice", n.text));
+                return Err(self.error(d.label(first.span, "first bound here")));
+            }
+        }
+        Ok(())
     }
 
     /// `t[i]`

@@ -89,6 +89,12 @@ pub fn tests(p: &Program, file: usize) -> Vec<TestUnit> {
     with_stack(|| tests_here(p, file))
 }
 
+/// Why tests of the program's own file cannot be run.
+pub fn check(p: &Program) -> Vec<Diagnostic> {
+    let found = tests(p, p.main()).into_iter().filter_map(|t| t.graph.err());
+    super::train::in_order(found.flatten().collect())
+}
+
 fn tests_here(p: &Program, file: usize) -> Vec<TestUnit> {
     let Some(items) = p.ast.files.get(file).map(|f| &f.items) else { return vec![] };
     let mut out = vec![];

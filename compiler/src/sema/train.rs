@@ -77,6 +77,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
     let mut diags: Vec<Diagnostic> = vec![];
     let mut add = |more: Vec<Diagnostic>| more.into_iter().for_each(|d| super::cx::add(&mut diags, d));
     add(named_twice(p));
+    add(super::twice::check(p));
     for item in train_items(p) {
         let (made, found) = run(p, o, item, Kind::Init, None, (&mut asked, &mut reached));
         let wrong = found.iter().any(|d| d.severity == Severity::Error);
@@ -142,7 +143,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
 
 /// In the order of the text, each once; what has no place, and that something was left out, last. Batches of different
 /// sizes can find one mistake in different words.
-fn in_order(mut diags: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub(super) fn in_order(mut diags: Vec<Diagnostic>) -> Vec<Diagnostic> {
     diags.sort_by_key(|d| d.labels.first().map_or((1, None), |l| (0, Some((l.span.file, l.span.start)))));
     let mut out: Vec<Diagnostic> = vec![];
     for d in diags {

@@ -335,7 +335,11 @@ impl Elab<'_> {
             ElemType::Any => true,
             ElemType::Num => have != DType::Bool,
             ElemType::Float => have.is_float(),
-            ElemType::Exact(Elem::Plain(d)) if *d == have => true,
+            ElemType::Exact(Elem::Plain(d)) if *d == have => {
+                // Declared as f32 is f32, however well its numbers were known.
+                self.st.exact.remove(&t.id);
+                true
+            }
             ElemType::Exact(Elem::Plain(d)) if d.is_float() && have.is_float() => {
                 return match tensor::cast(self, &Value::Tensor(t), &Elem::Plain(*d), span)? {
                     Value::Tensor(t) => Ok(t),

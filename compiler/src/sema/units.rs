@@ -212,6 +212,9 @@ pub struct State<'a> {
     pub callee: Option<Rc<Instance>>,
     /// Means that were used as numbers in the graph under construction: their quotient to numerator and denominator.
     pub means: HashMap<ValueId, (ValueId, ValueId)>,
+    /// Tensors of the graph under construction that were made of numbers, `linspace(0.1, 0.3)`: the numbers before they were
+    /// rounded to f32, one if all are equal. Beside f64 they count.
+    pub exact: HashMap<ValueId, Vec<f64>>,
     /// Numbers of the graph under construction that must be class numbers.
     pub checks: Vec<super::tensor::classes::ClassCheck>,
     /// Collects checks of a `test`; `None` outside of one.

@@ -36,8 +36,8 @@ const TRIES: &[Try] = &[
 
 /// Errors of this kind can be those of an item by itself.
 const CODES: &[&str] = &[
-    "E0101", "E0102", "E0103", "E0108", "E0110", "E0113", "E0114", "E0117", "E0201", "E0202", "E0203", "E0207",
-    "E0208", "E0210",
+    "E0101", "E0102", "E0103", "E0108", "E0109", "E0110", "E0111", "E0113", "E0114", "E0115", "E0116", "E0117",
+    "E0201", "E0202", "E0203", "E0207", "E0208", "E0210",
 ];
 
 /// Checks every model and function whose name is not among those reached.
@@ -56,8 +56,13 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
             let mut found: Option<Vec<Diagnostic>> = None;
             for t in TRIES {
                 let mut el = Elab::over(p, true);
-                MadeUp { el: &mut el, how: t, dims: 0, slots: 0 }.item(module, &item.kind);
-                let errors = el.diags.into_iter().filter(|d| CODES.contains(&d.code));
+                let mut made = MadeUp { el: &mut el, how: t, dims: 0, slots: 0, places: vec![] };
+                made.item(module, &item.kind);
+                let places = made.places;
+                // A condition that what is made up here does not fulfill says nothing of what others give.
+                let unmet =
+                    |d: &Diagnostic| d.code == "E0115" && d.labels.first().is_some_and(|l| places.contains(&l.span));
+                let errors = el.diags.into_iter().filter(|d| CODES.contains(&d.code) && !unmet(d));
                 let errors: Vec<Diagnostic> = match found {
                     None => errors.collect(),
                     Some(before) => {
@@ -88,6 +93,8 @@ struct MadeUp<'e, 'a> {
     how: &'static Try,
     dims: usize,
     slots: usize,
+    /// Where what is made up is said to stand.
+    places: Vec<Span>,
 }
 
 impl MadeUp<'_, '_> {
@@ -102,6 +109,8 @@ impl MadeUp<'_, '_> {
                 let dims =
                     def.dims[..given].iter().map(|p| (Value::Dim(self.dim(&p.name.text)), p.name.span)).collect();
                 let mut hyper = HyperArgs::default();
+                self.at(def.name.span, &def.dims, &def.params);
+                self.places.extend(def.conditions.iter().map(|c| self.el.ast.span(*c)));
                 for p in def.params.iter().filter(|p| p.default.is_none()) {
                     let v = self.argument(p.ty.as_ref()?, &Scope::inside(&env))?;
                     hyper.named.push((p.name.clone(), v, p.name.span));
@@ -128,6 +137,8 @@ impl MadeUp<'_, '_> {
                     self.function(FnValue { def: f.clone(), env: m.env.clone(), owner: Some(m.clone()), vjp: None });
                 }
             }
+            // Layers that no method called are made as well.
+            self.el.finish_instance(m, &mut vec![]);
             return Some(());
         }
         // The first layer that says what it reads gets it; functions in front of it could get anything.
@@ -166,6 +177,8 @@ impl MadeUp<'_, '_> {
     fn function(&mut self, f: FnValue) -> Option<()> {
         let scope = Scope::inside(&f.env);
         let span = f.def.name.span;
+        self.at(span, &f.def.dims, &f.def.params);
+        self.places.extend(f.def.conditions.iter().map(|c| self.el.ast.span(*c)));
         let mut args = self.call(span, vec![], f.env.clone());
         let given: &[ast::DimParam] = match f.def.dims.iter().rposition(|p| p.default.is_none()) {
             Some(i) => &f.def.dims[..=i],
@@ -183,6 +196,13 @@ impl MadeUp<'_, '_> {
             args.named.push((p.name.clone(), v, p.name.span));
         }
         self.el.call_fn(&Rc::new(f), args).ok().map(|_| ())
+    }
+
+    /// Notes where made-up arguments stand.
+    fn at(&mut self, name: Span, dims: &[ast::DimParam], params: &[ast::Param]) {
+        self.places.push(name);
+        self.places.extend(dims.iter().map(|d| d.name.span));
+        self.places.extend(params.iter().filter(|p| p.default.is_none()).map(|p| p.name.span));
     }
 
     fn call(&self, span: Span, pos: Vec<(Value, Span)>, env: Env) -> CallArgs {

@@ -62,7 +62,8 @@ impl<'t> Unit<'t> {
                 && let Some(at) = el.b.graph().node(v).span
                 && !el.is_std(at)
             {
-                d = d.label(at, "the path ends here: no derivative");
+                let text = crate::diag::shown(el.text(at));
+                d = d.label(at, format!("the path ends here: `{text}` has no derivative by what is trained"));
             }
             return Err(el.error(d.help("use `cross_entropy(m(x), y)` and keep accuracy as a metric")));
         }

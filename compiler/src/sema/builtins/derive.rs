@@ -92,7 +92,7 @@ fn gradient(el: &mut Elab<'_>, a: Args) -> R<Value> {
         if let Some(v) = grad::path_ends_at(el.b.graph(), y.id, &ids)
             && let Some(at) = el.b.graph().node(v).span
         {
-            let name = el.b.graph().op(v).name().to_owned();
+            let name = crate::diag::shown(el.text(at));
             d = d.label(at, format!("the path ends here: `{name}` has no derivative"));
         }
         return Err(el.error(d));

@@ -6,7 +6,7 @@ use crate::diag::Diagnostic;
 use crate::sema::args::Args;
 use crate::sema::cx::{Elab, R};
 use crate::sema::signature::{Brackets, Form, Kind, need, sig, sized};
-use crate::sema::tensor::{Num, Opd, make};
+use crate::sema::tensor::{FLOAT, Num, Opd, Val, make};
 use crate::sema::value::{Elem, Tensor, Type, Value};
 use nn_runtime::dtype::DType;
 
@@ -29,7 +29,7 @@ pub(super) const TABLE: &[Builtin] = &[
     ),
     row(
         sized("fill", Brackets::Shape, VALUE),
-        "One value at every place of a shape: [..T] -> [..S, ..T].",
+        "One value at every place of a shape: [..T] -> [..S, ..T]; a number is f32 unless the expected type says otherwise.",
         "close(fill[2](0.5), [0.5, 0.5], 0)",
         fill,
     ),
@@ -43,7 +43,7 @@ pub(super) const TABLE: &[Builtin] = &[
     ),
     row(
         sized("linspace", Brackets::One, &[&[need("lo", Kind::Number), need("hi", Kind::Number)]]),
-        "N evenly spaced numbers with both ends: f32[N], or f64[N] where that is expected; N may come from the expected type.",
+        "N evenly spaced numbers with both ends: f32[N], or f64[N] where that is expected, and not rounded where it meets f64; N may come from the expected type.",
         "close(linspace[3](0, 1), [0.0, 0.5, 1.0], 1e-7)",
         linspace,
     ),
@@ -80,6 +80,15 @@ fn fill(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let dims = a.dims(el)?;
     let v = a.operand(el, "value")?;
     let span = a.span;
+    if let Val::Num(n @ (Num::Int(_) | Num::Float(_))) = v.val {
+        let dtype = match expected(&a) {
+            d if d == DType::Bool || d.is_int() && matches!(n, Num::Float(_)) => FLOAT,
+            d => d,
+        };
+        el.fits(&n.into(), dtype, v.span)?;
+        let t = make::full(el, dtype, n.f64(), dims);
+        return Ok(Value::Tensor(t));
+    }
     filled(el, &v, dims, span)
 }
 

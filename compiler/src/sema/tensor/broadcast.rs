@@ -115,9 +115,15 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
             }
             let add: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
             let (l, s) = if ordered { ("{0}", "{1}") } else { ("{1}", "{0}") };
+            let kept: Vec<u64> = long.dims.iter().zip(&drop).filter(|(_, x)| **x != "0").map(|(d, _)| d.size).collect();
+            let fits = kept == sizes(short.dims).as_slice();
+            // Every element of one with every element of the other: the 1 becomes one that is written.
+            let pairs: Vec<&str> = drop.iter().map(|x| if *x == "0" { "0, new" } else { x }).collect();
+            let pairs = (format!("{l}[{}]", pairs.join(", ")), format!("{s}[{}]", vec!["new"; lead].join(", ")));
             let (drop, add) = (format!("{l}[{}]", drop.join(", ")), format!("{s}[{}]", add.join(", ")));
-            d.note("an operand may gain leading axes or stretch a written 1, but not both")
-                .fix(
+            let d = d.note("an operand may gain leading axes or stretch a written 1, but not both");
+            if fits {
+                d.fix(
                     format!("drop the extra axis of {}: `{drop}`", show_dims(long.dims)),
                     [Edit::replace(long.span, drop)],
                 )
@@ -125,6 +131,9 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
                     format!("or make it explicit on {}: `{add}`", show_dims(short.dims)),
                     [Edit::replace(short.span, add)],
                 )
+            } else {
+                all_pairs(d, (long.span, pairs.0), (short.span, pairs.1))
+            }
         });
     }
     let verb = match what {
@@ -155,9 +164,18 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
         let ix: Vec<&str> = short.dims.iter().map(|_| ":").chain(std::iter::repeat_n("new", lead)).collect();
         let text = format!("{}[{}]", if ordered { "{1}" } else { "{0}" }, ix.join(", "));
         d.fix(format!("to align the leading axes, write `{text}`"), [Edit::replace(short.span, text)])
+    } else if lead == 0 && a.dims.len() > 1 && sizes(&a.dims[1..]) == sizes(&b.dims[1..]) {
+        // The first axis of each beside that of the other: each row of one with each row of the other.
+        all_pairs(d, (a.span, "{0}[:, new]".to_owned()), (b.span, "{1}[new]".to_owned()))
     } else {
         d.help("say which axes belong together: `let y[i, j] = a[i, j] + b[j]`")
     })
+}
+
+/// The edit after which each row of one operand meets each row of the other.
+fn all_pairs(d: Diagnostic, long: (Span, String), short: (Span, String)) -> Diagnostic {
+    let message = format!("each of one with each of the other: `{}` and `{}`", long.1, short.1);
+    d.fix(message, [Edit::replace(long.0, long.1), Edit::replace(short.0, short.1)])
 }
 
 /// A value of shape `from` broadcast to `to`, which `common` allowed.

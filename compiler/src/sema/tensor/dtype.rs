@@ -5,6 +5,7 @@
 use super::{FLOAT, Fail, Num, Opd, TR, Val};
 use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
+use crate::graph::ops::Op;
 use crate::sema::cx::Elab;
 use crate::sema::lists::{first_unfit, holds, unfit};
 use crate::sema::value::{Dim, Elem, Tensor};
@@ -132,8 +133,34 @@ pub fn to_dtype(el: &mut Elab<'_>, o: &Opd, dtype: DType) -> (ValueId, Vec<Dim>)
     match &o.val {
         Val::Num(n) => (el.constant(dtype, n.f64()), vec![]),
         Val::Tensor(t) => {
-            let exact = o.list.as_ref().filter(|_| dtype == DType::F64).and_then(|v| el.to_tensor(v, Some(dtype)));
-            (exact.map_or_else(|| cast_id(el, t.id, dtype), |x| x.id), t.dims.clone())
+            let exact = match &o.list {
+                _ if dtype != DType::F64 => None,
+                Some(v) => el.to_tensor(v, Some(dtype)).map(|x| x.id),
+                None => super::make::exact(el, t),
+            };
+            if dtype == DType::F64 && exact.is_none() {
+                el.narrow(t);
+            }
+            (exact.unwrap_or_else(|| cast_id(el, t.id, dtype)), t.dims.clone())
+        }
+    }
+}
+
+impl Elab<'_> {
+    /// W0505: a parameter that a layer of std keeps in f32 meets f64.
+    fn narrow(&mut self, t: &Tensor) {
+        let g = self.b.graph();
+        let mut v = t.id;
+        while let Op::Broadcast { .. } | Op::Reshape(_) | Op::Permute(_) | Op::Slice { .. } = g.op(v) {
+            v = g.inputs(v)[0];
+        }
+        let Some(p) = self.st.params.values().find(|p| p.tensor.id == v) else { return };
+        if self.is_std(p.span) && !self.is_std(p.owner.span) {
+            let name = p.owner.template.name().to_owned();
+            let d = Diagnostic::warning("W0505", p.owner.span, format!("`{name}` has parameters in f32, beside f64"))
+                .note("its results are f64, but what it learns is stored and updated in f32")
+                .help("for parameters in f64 declare them so in a model of the program");
+            self.report(d);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::shape::slice_axis;
 use super::{Num, Opd, TR, dtype, fail, sizes};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit, shown};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Op, ReduceKind, ScatterKind};
@@ -106,6 +106,9 @@ pub fn index(el: &mut Elab<'_>, base: &Tensor, items: &[Ix], span: Span, env: &E
                             }
                             gathered = Some(s);
                         }
+                        if let Some(d) = rows_by_class(el, &t, &idx, at, (base_text(items, span, el), s, span)) {
+                            el.report(d);
+                        }
                         let r = gather(el, &t, &Opd::new(idx, s), at, span);
                         t = el.failed(r)?;
                         at += rank;
@@ -116,6 +119,35 @@ pub fn index(el: &mut Elab<'_>, base: &Tensor, items: &[Ix], span: Span, env: &E
         }
     }
     Ok(t)
+}
+
+/// The text before the brackets of an index.
+fn base_text<'t>(items: &[Ix], span: Span, el: &Elab<'t>) -> Option<&'t str> {
+    let [one] = items else { return None };
+    let before = ix_span(el, one).start.checked_sub(span.start)? as usize;
+    el.text(span).get(..before)?.trim_end().strip_suffix('[')
+}
+
+/// W0506: class numbers that take whole rows of a batch of scores, where the score of each row's class is meant.
+fn rows_by_class(
+    el: &Elab<'_>,
+    t: &Tensor,
+    idx: &Tensor,
+    axis: usize,
+    (base, ids, whole): (Option<&str>, Span, Span),
+) -> Option<Diagnostic> {
+    let (Elem::Idx(n), Some((last, lead))) = (&idx.elem, t.dims.split_last()) else { return None };
+    let rows = super::axes::carried(idx, t.dims.get(axis)?);
+    let own = t.dims[axis].id == n.id || t.dims[axis].name.is_some() && t.dims[axis].name == n.name;
+    if el.is_std(whole) || axis != 0 || rows != [0] || own || last.size != n.size || sizes(lead) != sizes(&idx.dims) {
+        return None;
+    }
+    let shape = show_dims(&t.dims);
+    let d =
+        Diagnostic::warning("W0506", whole, format!("class numbers take rows of {shape}, not the element of each row"))
+            .note(format!("the axis {} has a row for each of the class numbers", t.dims[axis].show()));
+    let text = format!("pick({}, {})", base?, el.text(ids));
+    Some(d.fix(format!("the element of each row's class: `{}`", shown(&text)), [Edit::replace(whole, text)]))
 }
 
 fn take_static(el: &mut Elab<'_>, t: &mut Tensor, axis: usize, i: i64, span: Span) -> R<()> {

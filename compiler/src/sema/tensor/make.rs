@@ -1,6 +1,7 @@
 //! Tensors from nothing: constants, counts, reproducible random tables.
 
 use super::{FLOAT, Num, Opd, Val, dtype};
+use crate::graph::graph::ValueId;
 use crate::graph::tensor::round;
 use crate::graph::ty::TensorTy;
 use crate::sema::cx::Elab;
@@ -32,8 +33,30 @@ pub fn iota(el: &mut Elab<'_>, n: Dim) -> Tensor {
 /// `n` values of a float from `lo` to `hi`, both included, evenly spaced.
 pub fn linspace(el: &mut Elab<'_>, dtype: DType, lo: f64, hi: f64, n: Dim) -> Tensor {
     let last = (n.size.max(2) - 1) as f64;
-    let xs: Vec<f64> = (0..n.size).map(|i| round(dtype, lo + (hi - lo) * (i as f64 / last))).collect();
-    table(el, dtype, xs, vec![n])
+    let exact: Vec<f64> = (0..n.size).map(|i| lo + (hi - lo) * (i as f64 / last)).collect();
+    let t = table(el, dtype, exact.iter().map(|x| round(dtype, *x)).collect(), vec![n]);
+    if dtype == FLOAT {
+        el.st.exact.insert(t.id, exact);
+    }
+    t
+}
+
+/// A number in every element.
+pub fn full(el: &mut Elab<'_>, dtype: DType, x: f64, dims: Vec<Dim>) -> Tensor {
+    let id = el.full(dtype, &dims, x);
+    if dtype == FLOAT {
+        el.st.exact.insert(id, vec![x]);
+    }
+    el.plain(id, dims)
+}
+
+/// The tensor in f64, if its numbers are known better than f32 holds them: it was made of numbers, as a list is.
+pub fn exact(el: &mut Elab<'_>, t: &Tensor) -> Option<ValueId> {
+    let xs = el.st.exact.get(&t.id)?.clone();
+    if let [x] = xs[..] {
+        return Some(el.full(DType::F64, &t.dims, x));
+    }
+    Some(table(el, DType::F64, xs, t.dims.clone()).id)
 }
 
 /// A dense constant.
