@@ -32,19 +32,14 @@ pub fn plan(buffers: &mut [Buffer], launches: &[Launch]) -> u64 {
     let mut todo: Vec<usize> = (0..buffers.len()).filter(|&i| buffers[i].arena == Arena::Temp).collect();
     // Largest first: small buffers then fill the gaps that large ones leave.
     todo.sort_by_key(|&i| (std::cmp::Reverse(bytes(&buffers[i])), i));
-    let mut placed: Vec<usize> = vec![];
+    // Places and lives, by place: a deep program has thousands that live at once, so they are kept in order.
+    let mut placed: Vec<(u64, u64, u32, u32)> = vec![];
     let mut total = 0;
     for i in todo {
         let Some((from, to)) = lives[i] else { continue };
-        let mut near: Vec<(u64, u64)> = placed
-            .iter()
-            .filter(|&&j| lives[j].is_some_and(|(a, b)| a <= to && from <= b))
-            .map(|&j| (buffers[j].offset, buffers[j].offset + bytes(&buffers[j])))
-            .collect();
-        near.sort_unstable();
         let need = bytes(&buffers[i]);
         let (mut end, mut best): (u64, Option<(u64, u64)>) = (0, None);
-        for (a, b) in near {
+        for &(a, b, ..) in placed.iter().filter(|p| p.2 <= to && from <= p.3) {
             if a >= end + need && best.is_none_or(|(gap, _)| a - end < gap) {
                 best = Some((a - end, end));
             }
@@ -53,7 +48,8 @@ pub fn plan(buffers: &mut [Buffer], launches: &[Launch]) -> u64 {
         let offset = best.map_or(end, |(_, at)| at);
         buffers[i].offset = offset;
         total = total.max(offset + need);
-        placed.push(i);
+        let place = (offset, offset + need, from, to);
+        placed.insert(placed.partition_point(|p| *p < place), place);
     }
     total
 }
