@@ -134,7 +134,7 @@ fn evaluation_repeats_the_numbers_of_training_and_predictions_agree_with_them() 
     assert_eq!(predicted.len() as u64, rows[0]);
     let mut right = 0;
     for p in &predicted {
-        fields(p, &[("index", count), ("output", list), ("class", count), ("probability", number)]);
+        fields(p, &[("index", count), ("row", count), ("output", list), ("class", count), ("probability", number)]);
         let output: Vec<f64> =
             p["output"].as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect();
         assert_eq!(output.len(), 10);

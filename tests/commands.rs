@@ -199,7 +199,7 @@ fn new_rows_from_every_format_get_the_answers_of_the_program() {
     // One row, many rows; whole numbers, which the training table had not.
     let one = piped(at, &["predict", "p.nn", "--input", "-"], "a,b\n7,0\n").ok();
     assert!(
-        one.out.starts_with("  row  class  probability\n    0      1  ") && one.out.lines().count() == 2,
+        one.out.starts_with("  row  class  probability\n    1      1  ") && one.out.lines().count() == 2,
         "{}",
         one.out
     );
@@ -220,7 +220,7 @@ fn predictions_go_to_files_and_replace_nothing_else() {
     assert_eq!((lines[0], lines.len()), ("row,class,probability,output_0,output_1", 13));
     let cells: Vec<&str> = lines[1].split(',').collect();
     let whole = |i: usize| cells[i].parse::<u64>().ok();
-    assert_eq!((whole(0), whole(1)), (old[0]["index"].as_u64(), old[0]["class"].as_u64()), "{}", lines[1]);
+    assert_eq!((whole(0), whole(1)), (old[0]["row"].as_u64(), old[0]["class"].as_u64()), "{}", lines[1]);
     nnc(at, &["predict", "p.nn", "--output", "out.csv", "--limit", "1", "--force"]).ok();
     assert_eq!(fs::read_to_string(at.join("out.csv")).expect("a table").lines().count(), 2, "it is replaced");
     for (name, code) in [("d.csv", 3), ("p.nn", 3), ("x.txt", 2)] {
@@ -259,7 +259,7 @@ fn wrong_new_rows_are_told_by_code_and_place() {
         ("1,2\n", &["E0415", "nothing names the columns", "a,b"]),
         ("a,c\n1,2\n", &["E0415", "column `b` is missing", "a, c"]),
         ("c,d\n1,2\n", &["E0415", "columns `a`, `b` are missing"]),
-        ("a,b\n1,2\n1\n", &["E0411", "line 3 has 1 cells"]),
+        ("a,b\n1,2\n1\n", &["E0411", "line 3 has 1 cell, the first one has 2"]),
         ("a,b\n1,2\n3,x\n", &["E0412", "line 3, cell 2 (column `b`) is not a number: `x`"]),
         ("a,b\n1,\n", &["E0412", "line 2, cell 2", "is empty"]),
         ("a,b,a\n1,2,3\n", &["E0415", "two columns are named `a`"]),
@@ -433,18 +433,4 @@ fn the_page_names_every_command() {
         assert!(page.contains(&format!("`nnc {name}")), "`nnc {name}` in README.md");
     }
     assert!(fs::metadata(file("README.md")).is_ok());
-}
-
-#[test]
-fn predictions_of_several_results_say_that_they_are_of_the_first() {
-    let dir = folder();
-    let program = "data D { source = rows(40, seed: 1);  x: f32[3] ~ normal();  y: f32 = sum(x) }\n\
-                   model Two { a = Linear[3, 1];  b = Linear[3, 2]\n  fn forward(x: [B, 3]) -> ([B], [B, 2]) = (a(x)[:, 0], b(x)) }\n\
-                   train m: Two on D { batch = 8;  epochs = 1;  let (p, q) = m(x)\n  loss = mse(p, y) + mse(q, q)\n  \
-                   optimizer = Sgd(lr: 0.1);  save = last(\"w.safetensors\") }\n";
-    std::fs::write(dir.path().join("p.nn"), program).expect("written");
-    nnc(dir.path(), &["train", "p.nn", "-q"]).ok();
-    let ran = nnc(dir.path(), &["predict", "p.nn", "--limit", "2"]).ok();
-    assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
-    assert!(ran.err.contains("the model has 2 results; predictions are of the first"), "{}", ran.err);
 }

@@ -202,6 +202,12 @@ pub fn reason(e: &std::io::Error) -> String {
     }
 }
 
+/// `1 cell`, `2 cells`
+pub fn counted(n: impl Into<u64>, one: &str) -> String {
+    let n = n.into();
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// The candidate nearest to a name by edit distance, if it is near enough to be what was meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).max(1);

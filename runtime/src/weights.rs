@@ -9,7 +9,7 @@
 use crate::atomic;
 use crate::data::convert::{self, Format, convert};
 use crate::dtype::DType;
-use crate::error::{DataError, codes, nearest, printable, reason};
+use crate::error::{DataError, codes, counted, nearest, printable, reason};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -165,7 +165,7 @@ impl SafeTensors {
             DataError::new(codes::WEIGHTS, file, format_args!("this is not a whole safetensors file: {why}"))
         };
         let Some(n) = bytes.first_chunk().map(|&b| u64::from_le_bytes(b)) else {
-            return Err(wrong(&format_args!("it has {} bytes", bytes.len())));
+            return Err(wrong(&format_args!("it has {}", counted(bytes.len() as u64, "byte"))));
         };
         if n > MAX_HEADER {
             return Err(wrong(&format_args!("its header claims {n} bytes")));
@@ -353,8 +353,12 @@ impl Report {
     }
 
     fn error(self, file: &str, model: &str, of: usize) -> DataError {
-        let what =
-            format!("it does not fit `{}` ({} differences, the model has {of} tensors)", printable(model), self.count);
+        let what = format!(
+            "it does not fit `{}` ({}, the model has {})",
+            printable(model),
+            counted(self.count as u64, "difference"),
+            counted(of as u64, "tensor")
+        );
         let mut err = DataError::new(codes::WEIGHTS_MISFIT, file, what);
         let more = self.lines.len().saturating_sub(MAX_LINES);
         err.notes = self.lines;

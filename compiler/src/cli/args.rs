@@ -34,7 +34,8 @@ pub enum Command {
     #[command(
         after_help = "New rows are a CSV file, an .npz archive with arrays by name, or one .npy array. They need the columns \
             that the program's\ndata computes its inputs from, not the labels. Where the loss is one of classes, the class and \
-            its probability are shown.\n\nExample:\n  nnc predict examples/digits.nn --input new.csv --output classes.csv"
+            its probability are shown. Lines before the rows, which the program's source skips, are skipped.\nRows count from 1, as in \
+            messages; JSON lines have `index`, from 0, as well.\n\nExample:\n  nnc predict examples/digits.nn --input new.csv --output classes.csv"
     )]
     Predict(PredictArgs),
     /// Show the program at a stage of compilation.
@@ -217,7 +218,7 @@ pub struct PredictArgs {
     /// New rows: a .csv, .npz or .npy file; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "split")]
     pub input: Option<PathBuf>,
-    /// A .csv or .npy file for the predictions. One that is there already is left alone without `--force`.
+    /// A .csv, .npz or .npy file for the predictions, rows counted from 1. One that is there already is left alone without `--force`.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Replace the file of `--output`, but never one that the program reads or saves.

@@ -1,7 +1,7 @@
 //! `nnc explain`: what a code means, with an example and its fix; all codes without an argument.
 
 use super::args::ExplainArgs;
-use super::ui::Ui;
+use super::ui::{Ui, folded};
 use crate::codes::{self, Code};
 use crate::driver::Failure;
 use serde_json::json;
@@ -21,7 +21,7 @@ pub fn explain(args: &ExplainArgs, ui: &Ui) -> Result<(), Failure> {
     };
     ui.event(&event(found));
     if !ui.json {
-        ui.text(codes::explanation(found).trim_end());
+        ui.text(&folded(codes::explanation(found).trim_end(), ui.width(), ""));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! In: the rows of a run. Out: a file that grows by one whole line at a time. A run that is resumed goes on with the file
 //! of the one before, without the rows of epochs that it trains again. Only a log is ever replaced or written to.
 
-use super::progress::object;
+use super::progress::{object, rate};
 use crate::driver::Failure;
 use nn_runtime::atomic;
 use nn_runtime::error::{DataError, codes, reason};
@@ -89,9 +89,8 @@ impl Log {
         let parts = [("train", &row.train), ("val", &row.val), ("test", &row.test)];
         let mut text = String::new();
         if self.json {
-            let lr: serde_json::Map<_, _> = rates.iter().map(|(n, x)| (n.clone(), json!(x))).collect();
             let event = json!({
-                "event": "epoch", "epoch": row.epoch, "step": row.step, "seconds": row.seconds, "rates": lr,
+                "event": "epoch", "epoch": row.epoch, "step": row.step, "seconds": row.seconds, "lr": rate(rates),
                 "train": object(&row.train), "val": object(&row.val), "test": object(&row.test),
             });
             text.push_str(&format!("{event}\n"));

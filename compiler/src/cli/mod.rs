@@ -5,6 +5,7 @@
 
 pub mod args;
 mod out;
+mod arrays;
 pub mod ui;
 pub mod progress;
 mod bench;
@@ -16,6 +17,7 @@ mod ir;
 mod log;
 mod new;
 mod predict;
+mod sink;
 mod run;
 mod summary;
 mod test;

@@ -1,20 +1,19 @@
 //! `nnc predict`: what a trained model says of rows of its data, or of new ones.
 //!
-//! In: a program, its saved weights, rows of a split or of a file. Out: for each row the outputs, and for classifiers the
-//! class and its probability, as the loss takes them: as text, JSON lines, CSV or an array.
+//! In: a program, its saved weights, rows of a split or of a file. Out: for each row every result, and for classifiers the
+//! class and its probability, as the loss takes them: as text, JSON lines, CSV or arrays. Rows count from 1, as in messages.
 
 use super::args::PredictArgs;
 use super::out;
 use super::run::{part, weights_path};
+use super::sink::Sink;
 use super::ui::{Ui, counted, short};
 use crate::driver::{self, Answers, Belief, Failure, Run, Use};
-use nn_runtime::atomic;
 use nn_runtime::claims;
 use nn_runtime::data::fresh::{self, Need};
 use nn_runtime::data::input::Input;
-use nn_runtime::error::{DataError, codes};
+use nn_runtime::error::DataError;
 use serde_json::{Value, json};
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -50,8 +49,14 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
     super::run::compiled(ui, &run);
     let path = weights_path(&run, args.weights.as_deref(), &unit.name)?;
     run.load_weights(&path)?;
-    if unit.results > 1 {
-        ui.note(&format!("the model has {} results; predictions are of the first", unit.results));
+    let results = run.results();
+    let apart = unit.results.saturating_sub(results.len()) as u64;
+    if apart > 0 {
+        let verb = if apart == 1 { "is" } else { "are" };
+        ui.note(&format!("{} of the model {verb} not of rows, and not shown", counted(apart, "result")));
+    }
+    if let Some(sink) = &sink {
+        sink.takes(&results)?;
     }
     let n = args.limit.map_or(rows.len(), |n| (n as usize).min(rows.len()));
     answer(&mut run, source, &rows[..n], sink, ui)
@@ -70,36 +75,63 @@ fn input(path: &Path) -> Result<Input, Failure> {
 
 fn answer(run: &mut Run, source: usize, rows: &[u32], mut sink: Option<Sink>, ui: &Ui) -> Result<(), Failure> {
     let batch = run.answer_batch();
+    let width = ui.width();
     let mut begun = false;
     for chunk in rows.chunks(batch.max(1)) {
         if !out::is_open() {
             break;
         }
         let answers = run.answers(source, chunk)?;
-        let width = answers.outputs.len() / chunk.len();
-        for (j, (&index, outputs)) in chunk.iter().zip(answers.outputs.chunks(width.max(1))).enumerate() {
-            let row = Row { index, outputs, classes: classes(&answers, j, chunk.len()) };
+        let of = |values: &'_ [f64], j: usize| {
+            let n = values.len() / chunk.len();
+            n * j..n * (j + 1)
+        };
+        for (j, &index) in chunk.iter().enumerate() {
+            let values = answers.results.iter().map(|r| &r.values[of(&r.values, j)]).collect();
+            let names = answers.results.iter().map(|r| r.name.as_str()).collect();
+            let row = Row { index, names, values, classes: classes(&answers, j, chunk.len()) };
             if let Some(sink) = &mut sink {
-                sink.row(&row, &answers.shape);
+                sink.row(&row, &answers.results);
                 continue;
             }
             ui.event(&row.event());
             if !ui.json {
+                let shown = row.shown();
                 if !begun {
-                    ui.text(&ui.bold(&row.head()));
+                    let heads: Vec<String> = shown.iter().map(|(head, w, _)| format!("{head:>w$}")).collect();
+                    wrap(&heads, width).lines().for_each(|l| ui.text(&ui.bold(l)));
                     begun = true;
                 }
-                ui.text(&row.text());
+                let cells: Vec<String> = shown.iter().map(|(_, w, cell)| format!("{cell:>w$}")).collect();
+                ui.text(&wrap(&cells, width));
             }
         }
     }
     if let Some(sink) = sink {
-        let file = sink.path.clone();
+        let file = sink.path().to_owned();
         sink.save()?;
         ui.event(&json!({ "event": "predicted", "rows": rows.len(), "file": file }));
         ui.note(&format!("{} in {file}", counted(rows.len() as u64, "prediction")));
     }
     Ok(())
+}
+
+/// Cells of one row of a table; what does not fit goes on below, behind the first column.
+fn wrap(cells: &[String], width: Option<usize>) -> String {
+    let (mut out, mut line) = (String::new(), 0);
+    let indent = cells.first().map_or(0, |c| c.chars().count());
+    for (i, cell) in cells.iter().enumerate() {
+        let n = cell.chars().count() + if i > 0 { 2 } else { 0 };
+        if i > 1 && width.is_some_and(|w| line + n > w) {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            line = indent;
+        }
+        out.push_str(if i > 0 { "  " } else { "" });
+        out.push_str(cell);
+        line += n;
+    }
+    out
 }
 
 /// Classes of one row with their probabilities.
@@ -123,15 +155,41 @@ fn classes(answers: &Answers, row: usize, rows: usize) -> Classes {
 }
 
 /// What is said of one row.
-struct Row<'a> {
+pub(super) struct Row<'a> {
+    /// Its place in the file, from 0.
     index: u32,
-    outputs: &'a [f64],
-    classes: Classes,
+    /// The results by name.
+    names: Vec<&'a str>,
+    /// Their values.
+    pub values: Vec<&'a [f64]>,
+    /// What the loss takes them for.
+    pub classes: Classes,
 }
 
 impl Row<'_> {
+    /// Rows count from 1, as in messages.
+    pub fn number(&self) -> u64 {
+        u64::from(self.index) + 1
+    }
+
+    /// The names of all columns of a table.
+    pub fn names(&self) -> Vec<String> {
+        let mut all = vec!["row".to_owned()];
+        if let Some(classes) = &self.classes {
+            all.extend(numbered("class", classes.len()));
+            all.extend(numbered("probability", classes.len()));
+        }
+        self.names.iter().zip(&self.values).for_each(|(name, v)| all.extend(numbered(name, v.len())));
+        all
+    }
+
     fn event(&self) -> Value {
-        let mut event = json!({ "event": "predict", "index": self.index, "output": self.outputs });
+        let mut event = json!({ "event": "predict", "index": self.index, "row": self.number() });
+        if let [values] = self.values[..] {
+            event["output"] = json!(values);
+        } else {
+            event["outputs"] = self.names.iter().zip(&self.values).map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
+        }
         if let Some(classes) = &self.classes {
             let (class, probability) = match classes[..] {
                 [(c, p)] => (json!(c), json!(p)),
@@ -143,97 +201,52 @@ impl Row<'_> {
         event
     }
 
-    fn head(&self) -> String {
-        match &self.classes {
-            Some(_) => "  row  class  probability".to_owned(),
-            None if self.outputs.len() == 1 => "  row      output".to_owned(),
-            None => {
-                let names: Vec<String> = (0..self.outputs.len()).map(|i| format!("{i:>10}")).collect();
-                format!("  row  {}", names.join("  "))
-            }
+    /// Head, width and text of each cell for people. Of the one result of a classifier class and probability say enough.
+    fn shown(&self) -> Vec<(String, usize, String)> {
+        let mut cells = vec![("row".to_owned(), 5, self.number().to_string())];
+        let classes = self.classes.as_deref().unwrap_or_default();
+        let heads = numbered("class", classes.len()).into_iter().zip(numbered("probability", classes.len()));
+        for ((class, probability), (c, p)) in heads.zip(classes) {
+            let (a, b) = (class.len().max(5), probability.len().max(11));
+            cells.extend([(class, a, c.to_string()), (probability, b, format!("{p:.4}"))]);
         }
-    }
-
-    fn text(&self) -> String {
-        let values: Vec<String> = match &self.classes {
-            Some(classes) => classes.iter().map(|(c, p)| format!("{c:>5}  {p:>11.4}")).collect(),
-            None => self.outputs.iter().map(|x| format!("{:>10}", short(*x))).collect(),
-        };
-        format!("{:>5}  {}", self.index, values.join("  "))
-    }
-}
-
-/// A file that takes the predictions.
-struct Sink {
-    path: String,
-    npy: bool,
-    text: String,
-    values: Vec<u8>,
-    rows: u64,
-    shape: Vec<u64>,
-}
-
-impl Sink {
-    /// Looks at what is there. A table has no place for a mark that every reader of tables passes over, so nothing tells
-    /// ours from anyone's: a file is replaced only if the command says so.
-    fn open(path: &Path, force: bool) -> Result<Sink, Failure> {
-        let shown = path.to_string_lossy().into_owned();
-        let kind = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-        let npy = match kind.as_deref() {
-            Some("csv") => false,
-            Some("npy") => true,
-            _ => return Err(Failure::Usage(format!("`--output {shown}`: predictions go to a .csv or a .npy file"))),
-        };
-        let refuse = |why: &str| DataError::new(codes::SAVE, &shown, why).help("choose another name");
-        if fs::symlink_metadata(path).is_ok() {
-            if !fs::metadata(path).is_ok_and(|m| m.is_file()) {
-                return Err(refuse("this is no regular file, so it is not replaced").into());
-            }
-            if !force {
-                return Err(refuse("there is a file already").help("`--force` replaces it").into());
-            }
-        }
-        Ok(Sink { path: shown, npy, text: String::new(), values: vec![], rows: 0, shape: vec![] })
-    }
-
-    fn row(&mut self, row: &Row<'_>, shape: &[u64]) {
-        if self.npy {
-            self.values.extend(row.outputs.iter().flat_map(|&x| (x as f32).to_le_bytes()));
-            self.shape = shape.to_vec();
-        } else {
-            let numbered = |name: &str, n: usize| -> Vec<String> {
-                if n == 1 { vec![name.to_owned()] } else { (0..n).map(|i| format!("{name}_{i}")).collect() }
-            };
-            let classes = row.classes.as_deref().unwrap_or_default();
-            if self.rows == 0 {
-                let mut head = vec!["row".to_owned()];
-                if row.classes.is_some() {
-                    head.extend(numbered("class", classes.len()));
-                    head.extend(numbered("probability", classes.len()));
+        if classes.is_empty() || self.values.len() > 1 {
+            for (name, values) in self.names.iter().zip(&self.values) {
+                for (head, x) in numbered(name, values.len()).into_iter().zip(*values) {
+                    let width = head.chars().count().max(10);
+                    cells.push((head, width, short(*x)));
                 }
-                head.extend(numbered("output", row.outputs.len()));
-                self.text = head.join(",") + "\n";
             }
-            let mut cells = vec![row.index.to_string()];
-            cells.extend(classes.iter().map(|c| c.0.to_string()));
-            cells.extend(classes.iter().map(|c| (c.1 as f32).to_string()));
-            cells.extend(row.outputs.iter().map(|x| (*x as f32).to_string()));
-            self.text += &(cells.join(",") + "\n");
         }
-        self.rows += 1;
+        cells
     }
+}
 
-    fn save(self) -> Result<(), DataError> {
-        let path = Path::new(&self.path);
-        if !self.npy {
-            return atomic::save(path, &[self.text.as_bytes()]);
+/// A name for each of several numbers.
+fn numbered(name: &str, n: usize) -> Vec<String> {
+    if n == 1 { vec![name.to_owned()] } else { (0..n).map(|i| format!("{name}_{i}")).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_row_goes_on_below_and_every_cell_under_its_head() {
+        let values: Vec<f64> = (0..9).map(f64::from).collect();
+        let row = Row { index: 11, names: vec!["output"], values: vec![&values], classes: None };
+        let shown = row.shown();
+        let heads: Vec<String> = shown.iter().map(|(head, w, _)| format!("{head:>w$}")).collect();
+        let cells: Vec<String> = shown.iter().map(|(_, w, cell)| format!("{cell:>w$}")).collect();
+        assert_eq!(wrap(&cells, None).lines().count(), 1);
+        for (width, lines) in [(80, 2), (40, 5), (12, 9)] {
+            let (head, text) = (wrap(&heads, Some(width)), wrap(&cells, Some(width)));
+            assert_eq!((head.lines().count(), text.lines().count()), (lines, lines), "{text}");
+            for (h, t) in head.lines().zip(text.lines()) {
+                assert_eq!(h.chars().count(), t.chars().count(), "{head}\n{text}");
+                assert!(width < 17 || t.chars().count() <= width, "{text}");
+            }
+            assert!(text.starts_with("   12  "), "{text}");
         }
-        let dims: Vec<String> = std::iter::once(self.rows).chain(self.shape).map(|n| format!("{n},")).collect();
-        let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.join(" "));
-        // Magic, version, length, then the text up to a multiple of 64 bytes.
-        let length = (10 + dict.len() + 1).next_multiple_of(64) - 10;
-        let header = format!("{dict:<width$}\n", width = length - 1);
-        let begin = [&b"\x93NUMPY\x01\x00"[..], &(length as u16).to_le_bytes()].concat();
-        atomic::save(path, &[&begin, header.as_bytes(), &self.values])
     }
 }

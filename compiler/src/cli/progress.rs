@@ -297,12 +297,14 @@ fn shown(path: &std::path::Path) -> String {
     path.strip_prefix(".").unwrap_or(path).display().to_string()
 }
 
-/// The learning rate as JSON: a number, or numbers by optimizer where there are several.
-fn rate(rates: &[(String, f64)]) -> Value {
+/// The learning rate as JSON, in events and logs: a number, or numbers by optimizer where there are several.
+pub fn rate(rates: &[(String, f64)]) -> Value {
+    // It is an f32; its shortest form has no digits that nobody wrote.
+    let number = |x: f64| json!((x as f32).to_string().parse::<f64>().unwrap_or(x));
     match rates {
         [] => Value::Null,
-        [(_, x)] => json!(x),
-        all => Value::Object(all.iter().map(|(n, x)| (n.clone(), json!(x))).collect()),
+        [(_, x)] => number(*x),
+        all => Value::Object(all.iter().map(|(n, x)| (n.clone(), number(*x))).collect()),
     }
 }
 

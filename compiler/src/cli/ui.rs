@@ -104,7 +104,8 @@ impl Ui {
         let shown: Vec<Diagnostic> =
             diags.iter().filter(|d| !self.quiet || d.severity == Severity::Error).cloned().collect();
         if !shown.is_empty() {
-            let _ = write!(std::io::stderr().lock(), "{}", report::render(&shown, sources, self.look));
+            let text = report::render(&shown, sources, self.look);
+            let _ = write!(std::io::stderr().lock(), "{}", folded(&text, self.width_err(), "  "));
         }
         // An error needs it more than a warning.
         if let Some(d) = shown.iter().min_by_key(|d| std::cmp::Reverse(d.severity)) {
@@ -144,7 +145,7 @@ impl Ui {
         let mut err = std::io::stderr().lock();
         for (word, lines) in [("note", &e.notes), ("help", &e.help)] {
             for l in lines {
-                let _ = writeln!(err, "  {word}: {l}");
+                let _ = write!(err, "{}", folded(&format!("  {word}: {l}\n"), self.width_err(), "  "));
             }
         }
         self.point(e.code);
@@ -159,7 +160,8 @@ impl Ui {
     }
 
     fn headline(&self, severity: Severity, code: &str, message: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{}", report::headline(severity, code, message, self.look.color));
+        let text = report::headline(severity, code, message, self.look.color) + "\n";
+        let _ = write!(std::io::stderr().lock(), "{}", folded(&text, self.width_err(), "  "));
     }
 
     /// Whether a line that moves makes sense.
@@ -251,6 +253,45 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 fn columns(term: &Term) -> Option<usize> {
     term.is_term().then(|| usize::from(term.size().1))
+}
+
+/// Text with its long sentences broken between words, where the terminal ends: headlines, notes and helps, also behind a
+/// frame. Lines after a sentence's first begin with `hang`. What shows a program stays as it is.
+pub fn folded(text: &str, width: Option<usize>, hang: &str) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let plain = console::strip_ansi_codes(line);
+        let begins = ["note: ", "help: "].iter().filter_map(|w| plain.find(w).map(|i| (&plain[..i], w.len()))).min();
+        let before = begins.filter(|(b, _)| b.chars().all(|c| c == ' ' || c == '\u{2502}' || c == '|'));
+        let next = match before {
+            Some((frame, word)) => format!("{frame}{}", " ".repeat(word)),
+            None if plain.starts_with(|c: char| c.is_alphabetic() || c == '`') => hang.to_owned(),
+            None => {
+                out.push_str(line);
+                continue;
+            }
+        };
+        fold(line, &next, width, &mut out);
+    }
+    out
+}
+
+/// One line, colors and all; lines after it begin with `next`.
+fn fold(line: &str, next: &str, width: usize, out: &mut String) {
+    let mut at = 0;
+    for word in line.split_inclusive(' ') {
+        let n = console::measure_text_width(word.trim_end());
+        if at > next.chars().count() && at + n > width {
+            // No blank at the end of a line.
+            out.truncate(out.trim_end_matches(' ').len());
+            out.push('\n');
+            out.push_str(next);
+            at = next.chars().count();
+        }
+        out.push_str(word);
+        at += console::measure_text_width(word.trim_end_matches('\n'));
+    }
 }
 
 /// Phrases with commas between them; a new line, indented, for one that would pass the width.
@@ -365,6 +406,24 @@ mod tests {
         assert_eq!(at(None), "layer  kind      size\na      Linear  10,000");
         assert_eq!(at(Some(21)), at(None));
         assert_eq!(at(Some(20)), "layer    size\na      10,000");
+    }
+
+    #[test]
+    fn sentences_break_between_words_and_programs_do_not() {
+        let text = "error[E0411]: d.csv: line 7 has 1 cell, expected 3, which is the number of names in the first line\n    \u{2502} \
+                    help: every row has a cell for each name; empty cells are written as nothing between two commas\n 11 \u{2502} \
+                    let x = a_very_long_line_of_a_program(with, many, arguments, one, after, another, on, one, line)\n  note: \
+                    short\n";
+        assert_eq!(folded(text, None, "  "), text);
+        for width in [40, 80] {
+            let out = folded(text, Some(width), "  ");
+            let (code, words): (Vec<&str>, Vec<&str>) = out.lines().partition(|l| l.contains("let x"));
+            assert!(code.len() == 1 && text.contains(code[0]), "{out}");
+            assert!(words.iter().all(|l| l.chars().count() <= width && l.trim_end() == *l), "{out}");
+            assert!(words.iter().filter(|l| l.starts_with("    \u{2502} ")).count() >= 2, "{out}");
+            let joined = |s: &str| s.replace('\u{2502}', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(joined(&out), joined(text));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::run::{check_ids, computed, ready, within_memory};
 use super::{Failure, Run, compile_entries, graph};
 use crate::graph::graph::SlotKind;
 use crate::report;
-use crate::sema::train::Kind;
+use crate::sema::train::{Kind, RESULT};
 use crate::sema::units::{BatchSize, TrainUnit};
 use nn_runtime::data::check::check_range;
 use nn_runtime::data::split::{Dataset, RowSet, Split};
@@ -30,7 +30,7 @@ pub struct Needs {
 /// What the prediction of a unit needs of a row.
 pub fn needs(project: &super::Project, unit: &TrainUnit) -> Result<Needs, Failure> {
     let g = graph(project, unit, Kind::Predict, unit.batches().train)?;
-    if !g.outputs.iter().any(|o| &*o.name == "predict") {
+    if !g.outputs.iter().any(|o| o.name.starts_with(RESULT)) {
         return Err(nothing());
     }
     let column = |name: &str, dtype, shape: &[u64]| ColumnSpec { name: name.to_owned(), dtype, shape: shape.to_vec() };
@@ -119,12 +119,23 @@ pub fn prepare_rows(
 
 /// What a model says of some rows.
 pub struct Answers {
-    /// Its outputs, row-major.
-    pub outputs: Vec<f64>,
-    /// The shape of one row of them.
-    pub shape: Vec<u64>,
+    /// Its results.
+    pub results: Vec<Answered>,
     /// For classifiers, what the loss takes the outputs for.
     pub belief: Option<Belief>,
+}
+
+/// A result of a model for some rows.
+#[derive(Clone)]
+pub struct Answered {
+    /// `output`, or the result's own name where there are several.
+    pub name: String,
+    /// Its values, row-major.
+    pub values: Vec<f64>,
+    /// The shape of one row of them.
+    pub shape: Vec<u64>,
+    /// Is it f64?
+    pub wide: bool,
 }
 
 /// Probabilities of rows, row-major.
@@ -142,6 +153,13 @@ impl Run {
         entries.iter().find(|e| e.name == "predict").map_or(1, |e| e.batch as usize)
     }
 
+    /// The names of the model's results, as [`Run::answers`] gives them.
+    pub fn results(&self) -> Vec<String> {
+        let entries = &self.stepper.session.program().entries;
+        let outputs = entries.iter().find(|e| e.name == "predict").map(|e| e.outputs.iter());
+        outputs.into_iter().flatten().filter_map(|o| o.name.strip_prefix(RESULT).map(str::to_owned)).collect()
+    }
+
     /// The model's outputs for rows of a source.
     pub fn answers(&mut self, source: usize, rows: &[u32]) -> Result<Answers, Failure> {
         // Short batches are filled up with the last row: only one size is compiled.
@@ -156,10 +174,23 @@ impl Run {
             all.truncate(all.len() / batch.max(1) * rows.len());
             Some(all)
         };
-        let (Some(out), Some(outputs)) = (spec("predict"), values("predict")) else { return Err(nothing()) };
-        // One graph of a whole batch may have no axis of rows.
-        let shape =
-            if out.shape.first() == Some(&(batch as u64)) { out.shape[1..].to_vec() } else { out.shape.clone() };
+        let mut results = vec![];
+        for out in specs {
+            let Some(name) = out.name.strip_prefix(RESULT) else { continue };
+            // One graph of a whole batch may have no axis of rows.
+            let of_rows = out.shape.first() == Some(&(batch as u64));
+            let shape = out.shape.get(usize::from(of_rows)..).unwrap_or_default().to_vec();
+            let wide = out.dtype == DType::F64;
+            results.push(Answered {
+                name: name.to_owned(),
+                values: values(&out.name).unwrap_or_default(),
+                shape,
+                wide,
+            });
+        }
+        if results.is_empty() {
+            return Err(nothing());
+        }
         let belief = match (values("classes"), values("chance")) {
             (Some(p), _) => {
                 let n = spec("classes").and_then(|s| s.shape.last()).map_or(1, |&n| n as usize);
@@ -168,6 +199,6 @@ impl Run {
             (None, Some(p)) => Some(Belief::Chances(p)),
             (None, None) => None,
         };
-        Ok(Answers { outputs, shape, belief })
+        Ok(Answers { results, belief })
     }
 }

@@ -11,7 +11,7 @@ mod rates;
 mod run;
 
 pub use diverged::diverged;
-pub use fresh::{Answers, Belief, Needs, needs, prepare_rows};
+pub use fresh::{Answered, Answers, Belief, Needs, needs, prepare_rows};
 pub use outputs::{check_outputs, files_read, files_written, targets};
 pub use parsed::{Parsed, parse_bytes, parse_file};
 pub use rates::Rates;

@@ -143,13 +143,11 @@ impl Elab<'_> {
         };
         self.layer_ends(call, &r);
         (self.b.scope, self.in_fn) = (scope, in_fn);
-        if self.st.predict.is_none()
+        if self.st.predict.is_empty()
             && self.st.trained.contains(&m.uid)
             && let Ok(v) = &r
         {
-            let results = tensors(v);
-            self.st.results = results.len();
-            self.st.predict = results.into_iter().next().map(Value::Tensor);
+            self.st.predict = tensors(v);
         }
         r
     }

@@ -453,7 +453,7 @@ fn takes_f64(ty: &Ty) -> bool {
 /// Why the columns of two files cannot serve one program.
 fn misfit(a: &[ColumnSpec], b: &[ColumnSpec]) -> Option<String> {
     if a.len() != b.len() {
-        return Some(format!("{} and {} columns", a.len(), b.len()));
+        return Some(format!("{} and {}", a.len(), super::calls::count(b.len(), "column")));
     }
     a.iter()
         .zip(b)

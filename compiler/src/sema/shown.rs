@@ -1,7 +1,7 @@
 //! What a run shows beside its loss: learning rates, and predictions with what the loss takes them for.
 //!
-//! In: a unit whose loss is in the graph. Out: outputs `lr` of the rates graph; `predict`, `classes` and `chance` of the
-//! prediction graph.
+//! In: a unit whose loss is in the graph. Out: outputs `lr` of the rates graph; `predict.NAME` for every result, `classes`
+//! and `chance` of the prediction graph.
 //!
 //! A loss `f(z, ..)` that takes scores says what they mean by a function beside it: `f_classes(z)` gives the probabilities
 //! of the classes along the last axis, `f_chance(z)` a probability for every element. So a loss of one's own can be shown
@@ -9,7 +9,7 @@
 
 use super::cx::{Elab, R};
 use super::models::TemplateKind;
-use super::train::Unit;
+use super::train::{RESULT, Unit};
 use super::value::{Elem, Tensor, Value};
 use crate::graph::graph::{Slot, SlotKind};
 use crate::graph::ty::TensorTy;
@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// The ends of the names of functions that say what scores mean; the outputs are called so too.
 const MEANINGS: [&str; 2] = ["classes", "chance"];
+/// Columns of predictions beside the results.
+const TAKEN: [&str; 3] = ["row", "class", "probability"];
 
 impl Unit<'_> {
     /// The learning rate of each optimizer that has one, from the number of the step.
@@ -51,9 +53,14 @@ impl Unit<'_> {
     }
 
     /// The model's outputs, and their meaning where the loss gives them one.
-    pub(super) fn prediction(&self, el: &mut Elab<'_>, loss: ExprId, predict: Option<&Value>) -> R<()> {
-        let Some(Value::Tensor(t)) = predict else { return Ok(()) };
-        el.b.output("predict", t.id);
+    pub(super) fn prediction(&self, el: &mut Elab<'_>, loss: ExprId, results: &[Tensor]) -> R<()> {
+        let Some(first) = results.first() else { return Ok(()) };
+        // Results that are not of rows, such as a penalty of the whole batch, are nothing to say of a row.
+        let of_rows = |t: &Tensor| t.dims.first().is_some_and(|d| d.size == self.rows.size);
+        let of_rows: Vec<&Tensor> = results.iter().filter(|t| of_rows(t) == of_rows(first)).collect();
+        for (name, t) in named(el, &of_rows).iter().zip(&of_rows) {
+            el.b.output(&format!("{RESULT}{name}"), t.id);
+        }
         let mut todo = vec![loss];
         while let Some(e) = todo.pop() {
             visit::children(el.ast.expr(e), &mut |c| todo.push(c));
@@ -69,7 +76,8 @@ impl Unit<'_> {
                 }
                 let Value::Tensor(z) = el.eval(scores.value, &self.scope)? else { continue };
                 let of_rows = z.dims.first().is_some_and(|d| d.size == self.rows.size);
-                if !of_rows || !el.b.graph().live([z.id])[t.id.idx()] {
+                let live = el.b.graph().live([z.id]);
+                if !of_rows || !results.iter().any(|t| live[t.id.idx()]) {
                     continue;
                 }
                 let p = el.call_simple(&Value::Fn(f), &[Value::Tensor(z)], span, &self.scope)?;
@@ -81,4 +89,20 @@ impl Unit<'_> {
         }
         Ok(())
     }
+}
+
+/// What the results of a model are called: the only one `output`, several by the names that the program gives them.
+fn named(el: &Elab<'_>, results: &[&Tensor]) -> Vec<String> {
+    if results.len() == 1 {
+        return vec!["output".to_owned()];
+    }
+    let mut names: Vec<String> = vec![];
+    for (i, t) in results.iter().enumerate() {
+        let own = el.b.graph().node(t.id).name.as_deref();
+        let plain = |n: &&str| n.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let free = |n: &&str| !TAKEN.contains(n) && names.iter().all(|o| o != n);
+        let name = own.filter(plain).filter(free).map_or_else(|| format!("output{}", i + 1), str::to_owned);
+        names.push(name);
+    }
+    names
 }

@@ -28,6 +28,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// How outputs of the prediction begin: the name of a result follows.
+pub const RESULT: &str = "predict.";
+
 /// Which graph of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -491,15 +494,12 @@ impl<'t> Unit<'t> {
         if failed {
             return Err(Reported);
         }
-        unit.predict = match &el.st.predict {
-            Some(Value::Tensor(t)) => Some(el.b.ty(t.id).clone()),
-            _ => None,
-        };
-        unit.results = el.st.results;
+        unit.predict = el.st.predict.first().map(|t| el.b.ty(t.id).clone());
+        unit.results = el.st.predict.len();
         let predict = el.st.predict.clone();
         match self.kind {
             Kind::Rates => return self.rates(el, &optimizers),
-            Kind::Predict => return self.prediction(el, loss.value, predict.as_ref()),
+            Kind::Predict => return self.prediction(el, loss.value, &predict),
             _ => {}
         }
         let derived = self.output(el, unit, "loss", &ratio, span);
@@ -509,7 +509,7 @@ impl<'t> Unit<'t> {
             if let Some(m) = metrics {
                 self.metrics(el, m.value, unit)?;
             }
-            if let Some(Value::Tensor(t)) = &predict {
+            if let Some(t) = predict.first() {
                 el.b.output("predict", t.id);
             }
             self.commit(el);

@@ -450,11 +450,9 @@ impl Elab<'_> {
         let user = |el: &Self, s: Option<Span>| s.filter(|s| !el.is_std(*s));
         let d = match layer {
             Some(m) if axis + 1 == t.dims.len() => {
-                let message = format!(
-                    "these layers do not fit: {} features flow into a layer that reads {}",
-                    have.show_outer(self),
-                    want.show_outer(self)
-                );
+                let flow = if have.size == 1 { "feature flows" } else { "features flow" };
+                let (flows, reads) = (have.show_outer(self), want.show_outer(self));
+                let message = format!("these layers do not fit: {flows} {flow} into a layer that reads {reads}");
                 let reads = want.show_outer(self);
                 let reads = if t.dims.len() > 1 { format!("[.., {reads}]") } else { format!("[{reads}]") };
                 let produced = show_dims(&t.dims);
@@ -494,7 +492,8 @@ impl Elab<'_> {
         if dims.len() < 3 || all != Some(want) {
             return Err(d);
         }
-        let d = d.note(format!("{} values in each row: {}", want, show_dims(&dims[1..])));
+        let values = super::calls::count(want as usize, "value");
+        let d = d.note(format!("{values} in each row: {}", show_dims(&dims[1..])));
         Ok(if self.st.entry == Some(m.span) {
             d.fix("join the axes before it: `Flatten`", [Edit::before(m.span, "Flatten, ")])
         } else {

@@ -247,12 +247,10 @@ pub struct State<'a> {
     pub binding: Option<Arc<str>>,
     /// What a state's type without a dtype stands for: in an optimizer, the float of its parameter.
     pub stored_float: Option<nn_runtime::dtype::DType>,
-    /// Trained models: their first result is the prediction.
+    /// Trained models: their results are the prediction.
     pub trained: Vec<u32>,
-    /// The first result of a trained model.
-    pub predict: Option<Value>,
-    /// How many results it has.
-    pub results: usize,
+    /// The results of the first call of a trained model.
+    pub predict: Vec<Tensor>,
     /// The name of the trained model, if there is one alone: the parameter tree has it for its root.
     pub only_model: Option<Arc<str>>,
     /// How overrides call what is evaluated now: `train.optimizer.lr`. A call takes it for its arguments.
@@ -455,9 +453,9 @@ pub struct TrainUnit {
     pub params: Vec<StoredInfo>,
     /// States: models', optimizers', metrics'.
     pub states: Vec<StoredInfo>,
-    /// Type of the prediction, if there is one.
+    /// Type of the first result, if there is one.
     pub predict: Option<TensorTy>,
-    /// How many results the model has, of which the prediction is the first.
+    /// How many results the model has.
     pub results: usize,
     /// The typed view.
     pub typed: String,

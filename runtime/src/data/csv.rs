@@ -8,7 +8,7 @@
 use super::input::Input;
 use super::{Column, MAX_COLUMNS, MAX_ROWS, MAX_SOURCE_BYTES, Unread, identifier};
 use crate::dtype::DType;
-use crate::error::{DataError, codes, printable};
+use crate::error::{DataError, codes, counted, printable};
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -195,14 +195,14 @@ impl Groups {
 
     fn ragged(&self, input: &Input, rows: u64, line: u64, cells: u64, by_spec: bool) -> DataError {
         let err = input
-            .error(codes::RAGGED, format_args!("line {line} has {cells} cells, expected {}", self.width))
+            .error(codes::RAGGED, format_args!("line {line} has {}, expected {}", counted(cells, "cell"), self.width))
             .at(Some(line), None);
         if by_spec {
             let parts: Vec<String> = self.groups.iter().map(|g| format!("{} {}", g.name, g.width)).collect();
             let err = err.note(format!("`columns` adds up to {} ({})", self.width, parts.join(" + ")));
             if rows == 0 { err.help("if the first lines are no data, `skip: 1` skips one") } else { err }
         } else {
-            err.note(format!("the first line names {} columns", self.width))
+            err.note(format!("the first line names {}", counted(self.width, "column")))
         }
     }
 }

@@ -8,7 +8,7 @@ use super::csv::{self, Group, Lines};
 use super::input::Input;
 use super::{Column, ColumnSpec, MAX_ROWS, convert, identifier, npy, npz};
 use crate::dtype::DType;
-use crate::error::{DataError, codes, printable};
+use crate::error::{DataError, codes, counted, printable};
 
 /// What the rows are for.
 pub struct Need<'a> {
@@ -142,7 +142,8 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
     while let Some(end) = line {
         let number = csv::begin(end, &record);
         if record.len() != width {
-            let message = format_args!("line {number} has {} cells, the first one has {width}", record.len());
+            let message =
+                format_args!("line {number} has {}, the first one has {width}", counted(record.len() as u64, "cell"));
             return Err(input.error(codes::RAGGED, message).at(Some(number), None));
         }
         for c in &mut cells {
@@ -231,8 +232,10 @@ fn places(
         w if w == few => need.wanted,
         w if w == whole => need.all,
         _ => {
-            let mut e = input
-                .error(codes::RAGGED, format_args!("a line has {width} cells, expected {few} ({})", list(need.wanted)));
+            let mut e = input.error(
+                codes::RAGGED,
+                format_args!("a line has {}, expected {few} ({})", counted(width as u64, "cell"), list(need.wanted)),
+            );
             if whole != few {
                 e = e.note(format!("or {whole}, all columns of the program's data: {}", list(need.all)));
             }

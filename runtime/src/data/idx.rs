@@ -7,7 +7,7 @@ use super::convert::{Format, convert};
 use super::input::Input;
 use super::{Column, ColumnSpec, Header, MAX_SOURCE_BYTES};
 use crate::dtype::DType;
-use crate::error::{DataError, codes, printable};
+use crate::error::{DataError, codes, counted, printable};
 
 /// An IDX file whose header was checked.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl IdxFile {
         };
         let rank = u64::from(magic[3]);
         if !(1..=8).contains(&rank) {
-            return Err(wrong(format!("it has {rank} axes")));
+            return Err(wrong(format!("it has {rank} {}", if rank == 1 { "axis" } else { "axes" })));
         }
         let sizes = input.read_bytes(&mut r, rank * 4)?;
         let dims: Vec<u64> = sizes.as_chunks().0.iter().map(|&b| u64::from(u32::from_be_bytes(b))).collect();
@@ -53,13 +53,13 @@ impl IdxFile {
             None => {
                 return Err(input
                     .error(codes::TOO_LARGE, format_args!("the sizes {dims:?} in its header are larger than any data"))
-                    .note(format!("the file has {} bytes", input.size())));
+                    .note(format!("the file has {}", counted(input.size(), "byte"))));
             }
         };
         if bytes.saturating_add(head) > input.max_unpacked() {
             return Err(input
                 .error(codes::LENGTH, format_args!("its header says {dims:?} {dtype}, more than the file can hold"))
-                .note(format!("the file has {} bytes", input.size()))
+                .note(format!("the file has {}", counted(input.size(), "byte")))
                 .help("fetch the file again"));
         }
         if !input.is_gz() && bytes + head != input.size() {
@@ -99,7 +99,10 @@ pub fn header(files: &[IdxFile]) -> Result<Header, DataError> {
         if n != rows {
             return Err(f
                 .input
-                .error(codes::ROWS, format_args!("it has {n} rows, {} has {rows}", printable(first.input.name())))
+                .error(
+                    codes::ROWS,
+                    format_args!("it has {}, {} has {rows}", counted(n, "row"), printable(first.input.name())),
+                )
                 .help("both files must come from the same part of the data set (train or test)"));
         }
         let shape = f.dims.get(1..).unwrap_or_default().to_vec();

@@ -3,7 +3,7 @@
 //! In: a path looked up by [`DataPaths`], or bytes in memory. Out: readers and filled buffers, with errors that tell a
 //! truncated file from a damaged one. Gzip is known by its first two bytes, whatever the file is called.
 
-use crate::error::{DataError, codes};
+use crate::error::{DataError, codes, counted};
 use crate::paths::DataPaths;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -132,7 +132,9 @@ impl Input {
     /// The file ends too early.
     pub fn truncated(&self) -> DataError {
         let what = if self.gz { "the compressed data ends early" } else { "the file ends early" };
-        self.error(codes::LENGTH, what).note(format!("it has {} bytes", self.size)).help("fetch the file again")
+        self.error(codes::LENGTH, what)
+            .note(format!("it has {}", counted(self.size, "byte")))
+            .help("fetch the file again")
     }
 
     /// Reads exactly `n` bytes. Memory grows with what is really there.

@@ -22,7 +22,7 @@ pub mod shuffle;
 pub mod split;
 
 use crate::dtype::DType;
-use crate::error::{DataError, codes};
+use crate::error::{DataError, codes, counted};
 use crate::paths::DataPaths;
 use input::Input;
 
@@ -356,7 +356,13 @@ fn table(columns: &[TableColumn], wide: bool) -> Result<Vec<Column>, DataError> 
             return Err(DataError::new(
                 codes::ROWS,
                 "table",
-                format_args!("column `{}` has {rows} rows, column `{}` has {}", c.name, first.name, first.rows),
+                format_args!(
+                    "column `{}` has {}, column `{}` has {}",
+                    c.name,
+                    counted(rows, "row"),
+                    first.name,
+                    first.rows
+                ),
             ));
         }
         let dtype = if wide && c.dtype == DType::F32 { DType::F64 } else { c.dtype };

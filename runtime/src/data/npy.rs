@@ -9,7 +9,7 @@ use super::convert::{Format, convert};
 use super::input::{Input, read_up_to};
 use super::{Column, ColumnSpec, Header, MAX_SOURCE_BYTES};
 use crate::dtype::DType;
-use crate::error::{DataError, codes, printable};
+use crate::error::{DataError, codes, counted, printable};
 use std::io::Read;
 
 /// Longest header.
@@ -68,7 +68,7 @@ impl NpyHeader {
         if bytes.saturating_add(head) > available {
             let e =
                 at(codes::LENGTH, format!("its header says {shape:?} {}, more than the file can hold", format.dtype));
-            return Err(e.note(format!("the file has {} bytes", input.size())).help("fetch the file again"));
+            return Err(e.note(format!("the file has {}", counted(input.size(), "byte"))).help("fetch the file again"));
         }
         if shape.contains(&0) {
             return Err(at(codes::EMPTY, format!("the shape {shape:?} holds no values")));
