@@ -8,8 +8,8 @@ use super::cx::{CallArgs, Elab, Env, R};
 use super::signature::{Brackets, Fit, Given, How, Kind, Param, Signature};
 use super::tensor::Opd;
 use super::tensor::axes;
-use super::value::{AxisType, Dim, Tensor, Type, Value};
-use crate::diag::Diagnostic;
+use super::value::{AxisType, Dim, Elem, Tensor, Type, Value};
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{self, ExprKind, Ident};
 
@@ -237,6 +237,15 @@ impl Args {
             && let Some(AxisType::Dim(d)) = t.dims.last()
         {
             return Ok(d.clone());
+        }
+        if self.brackets.is_none()
+            && let Some(Value::Tensor(Tensor { elem: Elem::Idx(n), .. })) =
+                self.given.first().and_then(|g| Some(&g.first()?.value))
+            && !el.is_std(self.callee)
+        {
+            let text = format!("{}[{}]", self.sig.name, n.size);
+            let d = Diagnostic::error("E0106", self.callee, format!("`{}` needs the number of classes", self.sig.name));
+            return Err(el.error(d.fix(format!("write `{text}(..)`"), [Edit::replace(self.callee, text)])));
         }
         let mut dims = self.dims(el)?;
         match (dims.pop(), dims.is_empty()) {

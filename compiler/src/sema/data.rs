@@ -9,7 +9,7 @@ use super::sources::{self, Parts};
 use super::tensor::classes::{self, ClassCheck};
 use super::units::{ComputedIds, DataInfo, Options};
 use super::value::{DataRef, Dim, Elem, Tensor, Value};
-use crate::diag::{Diagnostic, Help};
+use crate::diag::{Diagnostic, Edit, Help};
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
 use crate::graph::ty::TensorTy;
@@ -105,6 +105,7 @@ impl Elab<'_> {
         };
         let mut fields: Vec<Field> = vec![];
         let mut names: BTreeMap<Arc<str>, Span> = BTreeMap::new();
+        let mut lost: Vec<&str> = vec![];
         for entry in &def.entries {
             let DataEntry::Field { name, ty, init, .. } = entry else { continue };
             if let Some(first) = names.insert(name.text.clone(), name.span) {
@@ -113,7 +114,15 @@ impl Elab<'_> {
                 self.error(d);
                 continue;
             }
-            match self.data_field(name, ty, init, &env, &fields, &mut info) {
+            // Of a field that failed nothing more is said where others read it.
+            let text = self.text(self.ast.span(init.value));
+            if text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| lost.contains(&w)) {
+                lost.push(&name.text);
+                continue;
+            }
+            let before = self.diags.len();
+            let made = self.data_field(name, ty, init, &env, &fields, &mut info);
+            match made.map_err(|e| self.one_row(ty, &env, before).unwrap_or(e)) {
                 Ok(f) => {
                     for (k, c) in f.checks.iter().enumerate() {
                         let text = classes::written(self, c.span).to_owned();
@@ -124,7 +133,10 @@ impl Elab<'_> {
                     }
                     fields.push(f);
                 }
-                Err(e) => failed = Some(e),
+                Err(e) => {
+                    lost.push(&name.text);
+                    failed = Some(e);
+                }
             }
         }
         for f in &fields {
@@ -233,6 +245,38 @@ impl Elab<'_> {
         d.notes.extend(e.notes.iter().cloned());
         d.help.extend(e.help.iter().map(|h| Help::from(&**h)));
         Err(self.error(d))
+    }
+
+    /// A field that failed because its type has an axis for the rows (`f32[B, 8]`, `f32[None, 8]`) or is `int`, which is
+    /// no tensor. It takes the place of what was found since `before`.
+    fn one_row(&mut self, ty: &Ty, env: &Env, before: usize) -> Option<Reported> {
+        let TyKind::Tensor { dtype, shape } = &ty.kind else { return None };
+        match (dtype, shape.as_deref()) {
+            (Some(DtypeName::Named(n)), None) if &*n.text == "int" => {
+                self.diags.truncate(before);
+                let d = Diagnostic::error("E0207", ty.span, "a field is a tensor: `int` is a number of the program");
+                Some(self.error(d.fix("write `i32`", [Edit::replace(n.span, "i32")])))
+            }
+            (_, Some([ast::ShapeItem::Dim(first), rest @ ..])) => {
+                let ExprKind::Name(n) = &self.ast.expr(*first).kind else { return None };
+                let rows = matches!(&**n, "B" | "N" | "None" | "Batch" | "BATCH" | "batch" | "batch_size");
+                if !rows || self.is_known(n, env) {
+                    return None;
+                }
+                let at = self.ast.span(*first);
+                let after = match rest.first() {
+                    Some(ast::ShapeItem::Dim(e)) => self.ast.span(*e).start,
+                    Some(ast::ShapeItem::Row(_, span)) => span.start,
+                    None => at.end,
+                };
+                self.diags.truncate(before);
+                let d = Diagnostic::error("E0105", at, format!("a field is written for one row: it has no axis `{n}`"))
+                    .here("`train` puts the axis of the batch in front");
+                let gone = Edit::replace(Span { end: after, ..at }, "");
+                Some(self.error(d.fix("leave it out", [gone])))
+            }
+            _ => None,
+        }
     }
 
     /// Elaborates the expression of a field for one example, in a graph of its own.

@@ -71,7 +71,14 @@ impl Elab<'_> {
             ExprKind::Call { callee, args } => match self.foreign(e, env) {
                 // What is wrong with the arguments is said in the same run.
                 Some(told) => self.args(args, span, span, env).and(Err(told)),
-                None => self.call(*callee, args, span, env, expect),
+                None => {
+                    let before = self.diags.len();
+                    let r = self.call(*callee, args, span, env, expect);
+                    if r.is_err() {
+                        self.foreign_call(before, *callee, args, span, env);
+                    }
+                    r
+                }
             },
             ExprKind::Index { base, items } => match self.index(*base, items, span, env)? {
                 // `ones[B, 3]` and `iota[N]` are values as they stand.
@@ -500,6 +507,16 @@ impl Elab<'_> {
     }
 
     fn index(&mut self, base: ExprId, items: &[Ix], span: Span, env: &Env) -> R<Value> {
+        for item in items {
+            let Ix::At(e) = item else { continue };
+            let (text, at) = (self.text(self.ast.span(*e)), self.ast.span(*e));
+            if matches!(text.rsplit('.').next(), Some("None" | "newaxis")) && !self.is_known(text, env) {
+                let d = Diagnostic::error("E0100", at, format!("unknown name `{text}`"))
+                    .here("an axis of size 1 is `new`")
+                    .fix("write `new`", [crate::diag::Edit::replace(at, "new")]);
+                return Err(self.error(d));
+            }
+        }
         let v = self.eval(base, env)?;
         let at = self.ast.span(base);
         match &v {

@@ -5,6 +5,7 @@
 //! checks the result. Names that differ from ours in case alone, and our own names behind a module's (`torch.exp`), need
 //! no row.
 
+pub mod settings;
 mod table;
 
 use super::builtins;
@@ -14,7 +15,7 @@ use super::value::Value;
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, ExprId, ExprKind};
-pub use table::{METHODS, NAMES, Ours, PARAMETERS, Row, TYPES};
+pub use table::{CALLS, LOST, METHODS, NAMES, Ours, PARAMETERS, Row, TYPES};
 
 /// The row of a name; case counts only if two rows differ in nothing else.
 pub fn find(rows: &'static [Row], name: &str) -> Option<&'static Row> {
@@ -27,6 +28,20 @@ pub fn parameter<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
     let ours = PARAMETERS.iter().filter(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
     let found = ours.filter_map(|o| known.iter().copied().find(|k| *k == o)).next();
     nearest(name, known.iter().copied()).or(found)
+}
+
+/// The call that means what another library calls by this name, with these arguments.
+pub fn call(name: &str, args: &[&str]) -> Option<String> {
+    find(NAMES, name).and_then(|r| r.ours.text("", 0, Some(args), false))
+}
+
+/// Code in a line of words: of a long one what it begins with.
+fn head(text: &str) -> String {
+    let short = shown(text);
+    match (text.find(['(', '[', '{']), text.chars().last()) {
+        (Some(n), Some(close @ (')' | ']' | '}'))) if short == ".." && n < 30 => format!("{}..{close}", &text[..n + 1]),
+        _ => short,
+    }
 }
 
 /// A name or dotted path: its first name, where that stands, and its last name.
@@ -46,14 +61,14 @@ impl Ours {
             (Ours::Name(n), None) => Some((*n).to_owned()),
             (Ours::Call(t), args) => {
                 let args = args.unwrap_or_default();
-                let t = t.replace("$x", x).replace("$*", &args.join(", "));
+                let t = t.replace("$x", x).replace("$*", &args.join(", ")).replace(", )", ")");
                 match (t.contains("$1"), args.first()) {
                     (true, None) => None,
                     (_, first) => Some(t.replace("$1", first.copied().unwrap_or_default())),
                 }
             }
             (Ours::Axes(f), args) => f(x, rank, args.unwrap_or_default()),
-            (Ours::Words(_), _) => None,
+            (Ours::Words(_) | Ours::Later, _) => None,
         }
     }
 }
@@ -93,7 +108,15 @@ impl<'a> Elab<'a> {
             return Some(self.unknown(&path.last, ast.span(made.unwrap_or(callee)), env));
         }
         let at = ast.span(made.unwrap_or(callee));
-        let texts: Option<Vec<&str>> = args.map(|a| a.iter().map(|a| self.arg_text(a)).collect());
+        // A name of ours behind a module's is that, whatever it is called elsewhere in another case.
+        let ours = path.dotted && self.is_known(&path.last, env);
+        let row = find(NAMES, &path.last).filter(|r| !ours || r.names.contains(&&*path.last));
+        let target = match row.map(|r| &r.ours) {
+            Some(Ours::Name(n)) => *n,
+            _ => &*path.last,
+        };
+        let texts = args.map(|a| self.arg_texts(a, target, env));
+        let texts: Option<Vec<&str>> = texts.as_ref().map(|t| t.iter().map(String::as_str).collect());
         let upper = path.last.starts_with(|c: char| c.is_ascii_uppercase());
         let code = if upper && !path.dotted { "E0105" } else { "E0100" };
         let mut d = Diagnostic::error(code, at, format!("unknown name `{}`", self.text(at)))
@@ -102,20 +125,30 @@ impl<'a> Elab<'a> {
             let dot = Span { end: path.first_span.end + 1, ..path.first_span };
             return Some(self.error(d.fix("members of a model are named without `self`", [Edit::replace(dot, "")])));
         }
-        let row = find(NAMES, &path.last);
+        let rank = args.and_then(|a| a.first()).and_then(|a| self.rank_of(a.value, env)).unwrap_or(0);
         match row.map(|r| &r.ours) {
+            Some(Ours::Later) if self.st.later.insert(path.last.as_str().into()) => {
+                return Some(self.limit(at, &format!("`{}`", self.text(at))));
+            }
+            Some(Ours::Later) => return Some(Reported),
             Some(Ours::Words(w)) => d = d.help(*w),
             Some(ours) => {
-                let rank = args.and_then(|a| a.first()).and_then(|a| self.rank_of(a.value, env)).unwrap_or(0);
                 d = match ours.text("", rank, texts.as_deref(), upper) {
-                    Some(t) => d.fix(format!("here this is `{}`", shown(&t)), [Edit::replace(span, t)]),
+                    Some(t) => d.fix(format!("here this is `{}`", head(&t)), [Edit::replace(span, t)]),
                     None => d.help(ours.advice()),
                 };
             }
             // Our own name behind a module's.
             None if path.dotted && self.is_known(&path.last, env) => {
-                let text = self.called(&path.last, args, env).unwrap_or_else(|| path.last.clone());
-                let place = if text == path.last { at } else { span };
+                let said = find(CALLS, &path.last).and_then(|r| r.ours.text("", rank, Some(texts.as_deref()?), upper));
+                let plain = || {
+                    let args = texts.as_ref().map(|t| format!("({})", t.join(", ")));
+                    format!("{}{}", path.last, args.unwrap_or_default())
+                };
+                let text = said.or_else(|| self.called(&path.last, args, env)).unwrap_or_else(plain);
+                // A module's name alone goes.
+                let same = text.strip_prefix(&*path.last) == self.text(span).strip_prefix(self.text(at));
+                let (text, place) = if same { (path.last.clone(), at) } else { (text, span) };
                 d = d.fix(format!("here this is `{}`", shown(&text)), [Edit::replace(place, text)]);
             }
             None if path.dotted => {
@@ -140,9 +173,71 @@ impl<'a> Elab<'a> {
         if sizes < def.dims.iter().filter(|d| d.default.is_none()).count() || sizes == 0 {
             return None;
         }
-        let text = |list: &[Arg]| list.iter().map(|a| self.arg_text(a)).collect::<Vec<_>>().join(", ");
-        let rest = if args.len() > sizes { format!("({})", text(&args[sizes..])) } else { String::new() };
-        Some(format!("{name}[{}]{rest}", text(&args[..sizes])))
+        let rest = self.arg_texts(&args[sizes..], name, env).join(", ");
+        let rest = if rest.is_empty() { rest } else { format!("({rest})") };
+        let sizes: Vec<&str> = args[..sizes].iter().map(|a| self.arg_text(a)).collect();
+        Some(format!("{name}[{}]{rest}", sizes.join(", ")))
+    }
+
+    /// The texts of arguments for a function of ours: its names for those of others, without what nothing takes here.
+    fn arg_texts(&mut self, args: &[Arg], target: &str, env: &Env) -> Vec<String> {
+        let span = args.first().map(|a| self.ast.span(a.value));
+        let value =
+            span.filter(|_| self.is_known(target, env)).and_then(|s| self.lookup(target, s, env).ok().flatten());
+        let known: Option<Vec<String>> = match value {
+            Some(Value::Fn(f)) => Some(f.def.params.iter().map(|p| p.name.text.to_string()).collect()),
+            Some(Value::Builtin(b)) => {
+                Some(b.sig.forms.iter().flat_map(|f| f.iter()).map(|p| p.name.to_owned()).collect())
+            }
+            Some(Value::Model(m)) => match &m.kind {
+                TemplateKind::Item { def, .. } => Some(def.params.iter().map(|p| p.name.text.to_string()).collect()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut out = vec![];
+        for a in args {
+            let text = self.text(self.ast.span(a.value));
+            let name = a.name.as_ref().map(|n| &*n.text);
+            let taken = |n: &str| known.as_ref().is_some_and(|k| k.iter().any(|k| k == n));
+            match name {
+                None if text.ends_with(".parameters()") => {}
+                None => out.push(text.to_owned()),
+                Some(n) if taken(n) => out.push(format!("{n}: {text}")),
+                Some(n) if LOST.contains(&n) => {}
+                Some(n) => {
+                    let mut rows = PARAMETERS.iter().filter(|(theirs, _)| *theirs == n).map(|(_, ours)| *ours);
+                    let ours = rows.find(|o| known.is_none() || taken(o)).unwrap_or(n);
+                    out.push(format!("{ours}: {text}"));
+                }
+            }
+        }
+        out
+    }
+
+    /// Adds what is meant to the first finding of a call that failed: a function of ours with the arguments of another
+    /// library's. `before` findings were there before the call.
+    pub fn foreign_call(&mut self, before: usize, callee: ExprId, args: &[Arg], span: Span, env: &Env) {
+        let ast = self.ast;
+        let ExprKind::Name(name) = &ast.expr(callee).kind else { return };
+        let Some(row) = find(CALLS, name).filter(|r| r.names.contains(&&**name)) else { return };
+        let Some(d) = self.diags.get(before) else { return };
+        let Some(at) = d.labels.first().map(|l| l.span) else { return };
+        let inside = |outer: Span| outer.file == at.file && outer.start <= at.start && at.end <= outer.end;
+        let of_argument =
+            |a: &Arg| matches!(ast.expr(a.value).kind, ExprKind::Call { .. }) && inside(ast.span(a.value));
+        if !inside(span) || d.help.iter().any(|h| !h.edits.is_empty()) || args.iter().any(of_argument) {
+            return;
+        }
+        let texts = self.arg_texts(args, name, env);
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let rank = args.first().and_then(|a| self.rank_of(a.value, env)).unwrap_or(0);
+        let Some(t) = row.ours.text("", rank, Some(&texts), false).filter(|t| t != self.text(span)) else { return };
+        let help = Diagnostic::error("E0100", span, "").fix(format!("write `{}`", shown(&t)), [Edit::replace(span, t)]);
+        if let Some(d) = self.diags.get_mut(before) {
+            d.notes.clear();
+            d.help = help.help;
+        }
     }
 
     /// Reports a method or attribute that a tensor does not have; `args` are those of its call.
@@ -156,11 +251,12 @@ impl<'a> Elab<'a> {
         env: &Env,
     ) -> Reported {
         let x = self.text(self.ast.span(base));
-        let texts: Option<Vec<&str>> = args.map(|a| a.iter().map(|a| self.arg_text(a)).collect());
+        let row = find(METHODS, &name.text);
+        let texts = args.map(|a| self.arg_texts(a, &name.text, env));
+        let texts: Option<Vec<&str>> = texts.as_ref().map(|t| t.iter().map(String::as_str).collect());
         let mut d = Diagnostic::error("E0100", name.span, format!("a tensor has no field `{}`", name.text))
             .here("no field or method of a tensor")
             .label(self.ast.span(base), format!("this is {v}"));
-        let row = find(METHODS, &name.text);
         d = match row.map(|r| &r.ours) {
             Some(Ours::Words(w)) => d.help(*w),
             Some(ours) => match ours.text(x, rank, Some(texts.as_deref().unwrap_or_default()), false) {
@@ -170,7 +266,8 @@ impl<'a> Elab<'a> {
             None if self.is_known(&name.text, env) && args.is_some() => {
                 let mut all = vec![x];
                 all.extend(texts.unwrap_or_default());
-                let t = format!("{}({})", name.text, all.join(", "));
+                let said = find(CALLS, &name.text).and_then(|r| r.ours.text("", rank, Some(&all), false));
+                let t = said.unwrap_or_else(|| format!("{}({})", name.text, all.join(", ")));
                 d.fix(format!("functions are not methods here: `{}`", shown(&t)), [Edit::replace(span, t)])
             }
             None => d.help("tensors have `.T`, which swaps the last two axes"),
@@ -212,10 +309,14 @@ impl Ours {
             Ours::Name(n) => format!("here this is `{n}`"),
             Ours::Call(t) => format!("here this is `{}`", t.replace("$*", "..").replace("$1", "n").replace("$x", "x")),
             Ours::Words(w) => (*w).to_owned(),
-            Ours::Axes(f) => match f("x", 2, &["0", "1"]).or_else(|| f("x", 2, &["0"])) {
-                Some(t) => format!("here this reads `{t}`"),
-                None => "write it out".to_owned(),
-            },
+            Ours::Later => String::new(),
+            // Of a function the first argument is the tensor.
+            Ours::Axes(f) => {
+                match f("x", 2, &["x", "0"]).or_else(|| f("x", 2, &["0", "1"])).or_else(|| f("x", 2, &["0"])) {
+                    Some(t) => format!("here this reads `{t}`"),
+                    None => "write it out".to_owned(),
+                }
+            }
         }
     }
 }
@@ -275,7 +376,8 @@ mod tests {
 
     #[test]
     fn every_row_has_an_edit_that_checks() {
-        let rows: Vec<&Row> = NAMES.iter().chain(METHODS).collect();
+        let rows: Vec<&Row> = NAMES.iter().chain(METHODS).chain(CALLS).collect();
+        let (later, rows): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|r| matches!(r.ours, Ours::Later));
         let (words, code): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|r| matches!(r.ours, Ours::Words(_)));
         let mut bad = String::new();
         let examples: Vec<&str> = code.iter().map(|r| r.example).collect();
@@ -290,6 +392,12 @@ mod tests {
         for (r, errors) in words.iter().zip(found(&texts)) {
             let Ours::Words(w) = r.ours else { continue };
             if !errors.iter().any(|d| d.help.iter().any(|h| h.message == w && h.edits.is_empty())) {
+                bad += &format!("{}: {errors:?}\n", r.example);
+            }
+        }
+        let texts: Vec<String> = later.iter().map(|r| program(r.example)).collect();
+        for (r, errors) in later.iter().zip(found(&texts)) {
+            if !matches!(&errors[..], [d] if d.code == "E0901") {
                 bad += &format!("{}: {errors:?}\n", r.example);
             }
         }
@@ -326,7 +434,7 @@ mod tests {
 
     #[test]
     fn names_stand_in_one_row() {
-        for rows in [NAMES, METHODS] {
+        for rows in [NAMES, METHODS, CALLS] {
             let mut all: Vec<&str> = rows.iter().flat_map(|r| r.names).copied().collect();
             let n = all.len();
             all.sort_unstable();

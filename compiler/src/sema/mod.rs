@@ -30,6 +30,7 @@ pub mod selector;
 pub mod settings;
 mod shown;
 pub mod signature;
+mod sizes;
 pub mod sources;
 pub mod statics;
 mod stmts;

@@ -6,7 +6,7 @@
 use super::conditions::Condition;
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
 use super::value::{Dim, DimFrom, DimVar, Elem, ElemType, FnValue, TensorType, Type, Value};
-use crate::diag::{Diagnostic, Edit, shown};
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{self, Ident, MemberKind, ModelBody};
 use std::cell::{Cell, RefCell};
@@ -287,9 +287,7 @@ impl Elab<'_> {
         let given: &[(Value, Span)] = t.dims.as_deref().unwrap_or(&[]);
         let name = &def.name.text;
         if given.len() > def.dims.len() {
-            let message = format!("`{name}` has {}, {} given", super::calls::count(def.dims.len(), "dim"), given.len());
-            let d = Diagnostic::error("E0208", given[def.dims.len()].1, message).label(def.name.span, "declared here");
-            return Err(self.error(d));
+            return Err(self.dims_too_many(def, t, given));
         }
         let mut out = vec![];
         for (i, p) in def.dims.iter().enumerate() {
@@ -328,38 +326,6 @@ impl Elab<'_> {
             out.push(v);
         }
         Ok(out)
-    }
-
-    /// `Linear` or `Linear(8, 16)` where `Linear[_, _]` or `Linear[8, 16]` is meant.
-    fn dims_missing(&mut self, def: &ast::Model, t: &ModelTemplate, p: &ast::DimParam) -> Reported {
-        let name = &*def.name.text;
-        let all: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
-        let mut d = Diagnostic::error("E0106", t.span, format!("`{name}` needs its dims: {name}[{}]", all.join(", ")))
-            .here("dims are missing");
-        if !self.is_std(p.name.span) {
-            d = d.label(p.name.span, format!("`{}` has no default", p.name.text));
-        }
-        let size = |v: &Value| matches!(v, Value::Int(_) | Value::Dim(_) | Value::Hole(_) | Value::Wild(_));
-        let pos = t.hyper.as_ref().map_or(&[][..], |h| &h.pos);
-        let sizes = pos.iter().take_while(|(v, _)| size(v)).count();
-        let least = def.dims.iter().filter(|p| p.default.is_none()).count();
-        if (least..=all.len()).contains(&sizes) && t.dims.is_none() {
-            let text = |list: &[(Value, Span)]| list.iter().map(|(_, s)| self.text(*s)).collect::<Vec<_>>().join(", ");
-            let mut rest: Vec<String> = pos[sizes..].iter().map(|(_, s)| self.text(*s).to_owned()).collect();
-            let named = t.hyper.iter().flat_map(|h| &h.named);
-            rest.extend(named.map(|(n, _, s)| format!("{}: {}", n.text, self.text(*s))));
-            let rest = if rest.is_empty() { String::new() } else { format!("({})", rest.join(", ")) };
-            let edit = format!("{name}[{}]{rest}", text(&pos[..sizes]));
-            d = d.fix(format!("sizes go between brackets: `{}`", shown(&edit)), [Edit::replace(t.span, &edit)]);
-        } else if self.text(t.span).starts_with(name) && t.dims.is_none() {
-            let word = Span { end: t.span.start + name.len() as u32, ..t.span };
-            let blanks = vec!["_"; all.len()].join(", ");
-            d = d.fix(
-                format!("`{name}[{blanks}]` infers them from the first call"),
-                [Edit::after(word, format!("[{blanks}]"))],
-            );
-        }
-        self.error(d)
     }
 
     fn bind_hyper(&mut self, def: &ast::Model, t: &ModelTemplate, path: &str, env: &Env) -> R<()> {
@@ -555,11 +521,24 @@ impl Elab<'_> {
         };
         match &c.source {
             MemberSource::Entry(e) => {
-                let v = self.eval(*e, &m.env)?;
+                let before = self.diags.len();
+                let v = self.eval(*e, &m.env).map_err(|r| self.called_in_seq(*e, before, &m.env).unwrap_or(r))?;
                 let v = self.place(v, &path, self.ast.span(*e))?;
                 if !callable(&v) {
+                    if let Some(told) = self.called_in_seq(*e, before, &m.env) {
+                        return Err(told);
+                    }
                     let message = format!("an entry of `seq` must be a layer or function, found {}", v.show());
-                    return self.err("E0207", c.span, message);
+                    let d = Diagnostic::error("E0207", c.span, message);
+                    let named = match &v {
+                        Value::Str(s) if self.is_known(s, &m.env) => Some(s.to_string()),
+                        _ => None,
+                    };
+                    let d = match named {
+                        Some(n) => d.fix(format!("write `{n}`"), [Edit::replace(c.span, n)]),
+                        None => d,
+                    };
+                    return Err(self.error(d));
                 }
                 Ok(MemberState::Done(v))
             }

@@ -6,7 +6,7 @@ use super::builtins;
 use super::cx::{Binding, Elab, Env, R, Reported, Scope, ScopeKind, nearest};
 use super::models::{ModelTemplate, Role, TemplateKind};
 use super::value::{DataRef, Dim, DimFrom, DimVar, FnValue, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{self, ItemKind, Pat, UsePath};
 use indexmap::IndexMap;
@@ -87,10 +87,28 @@ impl<'a> Elab<'a> {
                     vec![(name.text.clone(), name.span, ItemRef::Dim(name, *value))]
                 }
                 ItemKind::Stmt(s) => {
-                    self.error(
-                        Diagnostic::error("E0208", s.span, "this statement does not belong at the top level")
-                            .help("`const` defines a value for the whole file"),
-                    );
+                    let d = Diagnostic::error("E0208", s.span, "this statement does not belong at the top level");
+                    let named = match &s.kind {
+                        ast::StmtKind::Set { target, value, .. } => match &self.ast.expr(*target).kind {
+                            ast::ExprKind::Name(n) => Some((n.clone(), &self.ast.expr(*value).kind)),
+                            _ => None,
+                        },
+                        _ => None,
+                    };
+                    let d = match named {
+                        Some((n, value)) => {
+                            // That it stands for nothing is said here, not again where it is used.
+                            self.st.later.insert(n.clone());
+                            let word = match value {
+                                _ if n.starts_with(|c: char| c.is_ascii_lowercase()) => "const",
+                                ast::ExprKind::Seq(_) | ast::ExprKind::List(_) | ast::ExprKind::Call { .. } => "model",
+                                _ => "dim",
+                            };
+                            d.fix(format!("write `{word} {n} = ..`"), [Edit::before(s.span, format!("{word} "))])
+                        }
+                        None => d.help("`const` defines a value for the whole file"),
+                    };
+                    self.error(d);
                     vec![]
                 }
                 ItemKind::Use(u) => self.imports(u, find),
@@ -499,6 +517,22 @@ impl<'a> Elab<'a> {
     pub fn unknown(&mut self, name: &str, span: Span, env: &Env) -> Reported {
         if builtins::LATER.contains(&name) {
             return if self.st.later.insert(name.into()) { self.limit(span, &format!("`{name}`")) } else { Reported };
+        }
+        if self.st.later.contains(name) {
+            return Reported;
+        }
+        // `x = 1 // why`: one word after `//` that is no name ends the line.
+        let file = &self.sources.file(span.file).text;
+        let (before, after) = (&file[..span.start as usize], &file[span.end as usize..]);
+        let rest = after.split('\n').next().unwrap_or("").trim();
+        if let Some(code) = before.trim_end_matches([' ', '\t']).strip_suffix("//")
+            && (rest.is_empty() || rest == ",")
+            && code.ends_with([' ', '\t'])
+        {
+            let mark = Span { start: code.len() as u32, end: code.len() as u32 + 2, ..span };
+            let d = Diagnostic::error("E0100", mark, "a comment starts with `#`, not with `//`")
+                .here(format!("this divides, but `{name}` is no name"));
+            return self.error(d.fix("write `#`", [Edit::replace(mark, "#")]));
         }
         let upper = name.starts_with(|c: char| c.is_ascii_uppercase());
         let names = self.visible(env);

@@ -7,6 +7,7 @@
 //! Elaboration notes every path that it asks for, so what can be set is never written down a second time.
 
 use super::cx::{Elab, R, nearest};
+use super::foreign::PARAMETERS;
 use super::settings;
 use super::sources;
 use super::units::{Program, State};
@@ -48,7 +49,7 @@ impl Asked {
 }
 
 /// Most paths that one line of a message lists.
-const LISTED: usize = 40;
+const LISTED: usize = 12;
 
 impl Program {
     /// Applies overrides. Those of settings change the tree; the rest wait for elaboration.
@@ -181,6 +182,9 @@ impl Program {
         }
         let known: BTreeSet<&String> = names.iter().flatten().collect();
         let list = || {
+            // What other libraries call a parameter is told under our name.
+            let theirs = rest.strip_prefix('.').and_then(|r| PARAMETERS.iter().find(|(t, _)| *t == r));
+            let rest = theirs.map_or_else(|| rest.to_string(), |(_, ours)| format!(".{ours}"));
             let all: Vec<String> = known.iter().map(|n| format!("`train.optimizer[{n}]{rest}`")).collect();
             all.join(", ")
         };
@@ -343,39 +347,59 @@ impl Elab<'_> {
                 continue;
             }
             let mut d = Diagnostic::new("E0211", Severity::Error, Some(o.span), format!("nothing is called `{path}`"));
-            // A name alone is compared with last parts too.
+            // A name alone is compared with last parts too, and what other libraries call it counts as its name.
             let last = |n: &str| n.rsplit('.').next().unwrap_or(n).to_owned();
-            let near = nearest(path, names.iter().map(String::as_str)).map(str::to_owned).or_else(|| {
-                let lasts: BTreeSet<String> = names.iter().map(|n| last(n)).collect();
-                let hit = nearest(&last(path), lasts.iter().map(String::as_str)).map(str::to_owned);
-                let hit = hit.or_else(|| lasts.get(&last(path)).cloned());
-                hit.and_then(|h| names.iter().find(|n| last(n) == h).cloned())
-            });
-            if let Some(near) = near {
-                d = d.help(format!("did you mean `{near}`?"));
+            let lasts: BTreeSet<String> = names.iter().map(|n| last(n)).collect();
+            let lasts: Vec<&str> = lasts.iter().map(String::as_str).collect();
+            let near = nearest(path, names.iter().map(String::as_str)).map(str::to_owned);
+            let near: Vec<String> = match near {
+                Some(near) => vec![near],
+                None => {
+                    let same = lasts.iter().find(|n| **n == last(path)).copied();
+                    let theirs = super::foreign::settings::renamed(&last(path)).filter(|n| lasts.contains(n));
+                    let hit = same.or(theirs).or_else(|| super::foreign::parameter(&last(path), &lasts));
+                    names.iter().filter(|n| Some(&*last(n)) == hit).take(3).cloned().collect()
+                }
+            };
+            let all: Vec<String> = near.iter().map(|n| format!("`{n}`")).collect();
+            if let Some((end, begin)) = all.split_last() {
+                let all = if begin.is_empty() { end.clone() } else { format!("{} or {end}", begin.join(", ")) };
+                // What else there is beside it.
+                let parent = path.rsplit_once('.').map_or("", |(p, _)| p);
+                let beside: Vec<&str> = names
+                    .iter()
+                    .filter(|n| !parent.is_empty() && n.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')))
+                    .map(String::as_str)
+                    .filter(|n| !near.iter().any(|near| near == n))
+                    .take(8)
+                    .collect();
+                let d = if beside.is_empty() { d } else { d.note(format!("beside it: {}", beside.join(", "))) };
+                self.report(d.help(format!("did you mean {all}?")));
+                continue;
             }
-            self.report(listed(d, &names));
+            if names.is_empty() {
+                self.report(d);
+                continue;
+            }
+            d = d.note(listed(&names));
+            self.report(d);
         }
     }
 }
 
-/// What can be set, a note for each thing that has it.
-fn listed(mut d: Diagnostic, names: &BTreeSet<String>) -> Diagnostic {
-    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for n in names {
-        groups.entry(n.split_once('.').map_or("", |(head, _)| head)).or_default().push(n);
-    }
-    for (head, all) in groups {
-        let what = match head {
-            "" => "consts and dims".to_owned(),
-            "train" => "settings".to_owned(),
-            name => format!("of `{name}`"),
-        };
-        let mut text = all.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
-        if all.len() > LISTED {
-            text.push_str(&format!(", and {} more", all.len() - LISTED));
-        }
-        d = d.note(format!("{what}: {text}"));
-    }
-    d
+/// What can be set: what has a name of its own first, then settings, as many as fit a few lines.
+fn listed(names: &BTreeSet<String>) -> String {
+    let rank = |n: &&String| match n.split_once('.') {
+        None => 0,
+        _ if n.contains('[') || n.split('.').any(|part| part.starts_with(|c: char| c.is_ascii_digit())) => 4,
+        Some(("train", rest)) if ["batch", "epochs", "optimizer", "optimizer.lr", "seed"].contains(&rest) => 1,
+        Some(("train", _)) => 3,
+        Some(_) => 2,
+    };
+    let mut all: Vec<&String> = names.iter().collect();
+    all.sort_by_key(rank);
+    let more = all.len().saturating_sub(LISTED);
+    let shown: Vec<&str> = all.iter().take(LISTED).map(|n| n.as_str()).collect();
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("what can be set: {}{more}", shown.join(", "))
 }

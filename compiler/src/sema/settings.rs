@@ -8,7 +8,7 @@ use super::data::DataPlan;
 use super::signature::{Form, Kind, Setting, Signature, key, need, sig};
 use super::units::{BatchSize, Monitor, Options, Save, TrainUnit};
 use super::value::Value;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, ExprId, ExprKind, TrainEntry};
 use nn_runtime::targets::Targets;
@@ -210,13 +210,12 @@ pub(super) fn settings_known(el: &mut Elab<'_>, train: &ast::Train) -> R<()> {
             failed = Some(el.limit(s.span, &format!("the setting `{name}`")));
         } else if !is_setting(name) {
             let mut d = Diagnostic::error("E0212", s.name.span, format!("`train` has no setting `{name}`"));
-            let rate = ["lr", "learning_rate"].contains(&name);
-            let near =
-                if name == "batch_size" { Some("batch") } else { nearest(name, names().chain(LATER.iter().copied())) };
-            d = match near {
-                _ if rate => d.help("the optimizer has it: `optimizer = Adam(lr: 1e-3)`"),
-                Some(near) => d.rename(s.name.span, near),
-                None => d.note(format!("it has: {}", names().collect::<Vec<_>>().join(", "))),
+            d = match super::foreign::settings::tell(el, train, s, d) {
+                Ok(d) => d,
+                Err(d) => match nearest(name, names().chain(LATER.iter().copied())) {
+                    Some(near) => d.rename(s.name.span, near),
+                    None => d.note(format!("it has: {}", names().collect::<Vec<_>>().join(", "))),
+                },
             };
             failed = Some(el.error(d));
         } else if SETTINGS.iter().any(|row| row.name == name && !row.many) {
@@ -249,6 +248,15 @@ pub(super) fn settings(
     let number = |el: &mut Elab<'_>, name: &str, least: i64| -> R<Option<u64>> {
         let Some(s) = find(name) else { return Ok(None) };
         let (v, span) = (el.eval(s.value, env)?, el.ast.span(s.value));
+        let whole = match &v {
+            Value::Float(x) if x.fract() == 0.0 && x.abs() < 1e15 => Some((*x as i64).to_string()),
+            Value::Str(s) => s.parse::<i64>().ok().map(|n| n.to_string()),
+            _ => None,
+        };
+        if let Some(n) = whole {
+            let d = Diagnostic::error("E0209", span, format!("`{name}` must be a static int, found {}", v.show()));
+            return Err(el.error(d.fix(format!("write `{n}`"), [Edit::replace(span, n)])));
+        }
         let n = el.as_int(&v, span, &format!("`{name}`"))?;
         if n < least {
             return el.err("E0212", span, format!("`{name}` must be at least {least}, found {n}"));
@@ -266,8 +274,8 @@ pub(super) fn settings(
         match number(el, "batch", 1)? {
             Some(n) => BatchSize::Rows(n),
             None => {
-                let d = Diagnostic::error("E0212", at, "`train` needs a batch size")
-                    .help("`batch = 64`, or `batch = full`");
+                let d = Diagnostic::error("E0212", at, "`train` needs a batch size");
+                let d = add_entry(el, train, d, "batch = 64").help("or `batch = full`: all rows in one step");
                 return Err(el.error(d));
             }
         }
@@ -285,8 +293,8 @@ pub(super) fn settings(
         (_, Some(n)) => n,
         (Some(e), None) => e.saturating_mul(per_epoch),
         (None, None) => {
-            let d = Diagnostic::error("E0212", at, "`train` needs a length").help("`epochs = 10`, or `steps = 1000`");
-            return Err(el.error(d));
+            let d = Diagnostic::error("E0212", at, "`train` needs a length");
+            return Err(el.error(add_entry(el, train, d, "epochs = 10").help("or `steps = 1000`")));
         }
     };
     let seed = number(el, "seed", 0)?;
@@ -315,14 +323,10 @@ pub(super) fn settings(
     };
     let parts = plan.info.splits.iter().map(|s| s.name.clone()).collect();
     let watched = Watched { metrics, parts };
-    let (save, save_at) = match find("save") {
-        Some(s) => save(el, s.value, &watched, env).map(|(save, at)| (Some(save), Some(at)))?,
-        None => (None, None),
-    };
-    let stop = match find("stop") {
-        Some(s) => Some(stop(el, s.value, &watched, env)?),
-        None => None,
-    };
+    // What is wrong with one is said beside what is wrong with the other.
+    let saved = find("save").map(|s| save(el, s.value, &watched, env)).transpose();
+    let stop = find("stop").map(|s| stop(el, s.value, &watched, env)).transpose()?;
+    let (save, save_at) = saved?.unzip();
     let mut load = vec![];
     for e in &train.entries {
         let TrainEntry::Setting(s) = e else { continue };
@@ -360,6 +364,22 @@ pub(super) fn settings(
     })
 }
 
+/// An edit that adds an entry in front of the others.
+pub(super) fn add_entry(el: &Elab<'_>, train: &ast::Train, d: Diagnostic, text: &str) -> Diagnostic {
+    let first = match train.entries.first() {
+        Some(TrainEntry::Setting(s)) => s.span,
+        Some(TrainEntry::Let(s)) => s.span,
+        Some(TrainEntry::Step(b)) => b.span,
+        None => return d.help(format!("`{text}`")),
+    };
+    let file = &el.sources.file(first.file).text[..first.start as usize];
+    let line = file.rfind('\n').map_or(0, |n| n + 1);
+    let indent: String = file[line..].chars().take_while(|c| c.is_whitespace()).collect();
+    // In an item of one line a `;` ends an entry.
+    let end = if file[line..].trim().is_empty() { format!("\n{indent}") } else { ";  ".to_owned() };
+    d.fix(format!("`{text}`"), [Edit::before(first, format!("{text}{end}"))])
+}
+
 /// A call that is a setting's value, by its row.
 fn choice(el: &mut Elab<'_>, setting: &'static str, e: ExprId, env: &Env) -> R<Args> {
     let (ast, span) = (el.ast, el.ast.span(e));
@@ -375,8 +395,18 @@ fn choice(el: &mut Elab<'_>, setting: &'static str, e: ExprId, env: &Env) -> R<A
     }
     let names: Vec<String> = rows().map(|c| format!("`{}`", c.sig.name)).collect();
     let mut d = Diagnostic::error("E0212", span, format!("`{setting}` takes {}", names.join(" or ")));
-    for c in rows() {
-        d = d.help(format!("`{setting} = {}`", c.example));
+    // By the settings of other libraries: the file or number that is there stays.
+    let line = match setting {
+        "save" => super::foreign::settings::saved(el.text(span)),
+        _ => super::foreign::settings::stopped(el.text(span)),
+    };
+    let value = line.split_once("= ").map_or("", |(_, v)| v);
+    d = d.fix(format!("write `{line}`"), [Edit::replace(span, value)]);
+    for c in rows().filter(|c| !value.starts_with(c.sig.name)) {
+        d = d.help(format!(
+            "or `{setting} = {}`",
+            c.example.split(", on:").next().unwrap_or(c.example).trim_end_matches(')').to_owned() + ")"
+        ));
     }
     Err(el.error(d))
 }
@@ -441,13 +471,14 @@ fn monitor(el: &mut Elab<'_>, a: &Args, watched: &Watched) -> R<Monitor> {
             let d = Diagnostic::error("E0212", span, format!("the data have no part `{part}`"))
                 .note(format!("there is: {}", parts.join(", ")));
             let other = if evaluated == "train" { "loss" } else { name };
-            return Err(el.error(d.help(format!("`on: {evaluated}.{other}`"))));
+            let other = format!("{evaluated}.{other}");
+            return Err(el.error(d.fix(format!("write `on: {other}`"), [Edit::replace(span, other)])));
         }
         let train = part == "train";
         if !train && part != evaluated {
             let d = Diagnostic::error("E0212", span, format!("epochs are evaluated on `{evaluated}`, not on `{part}`"))
                 .note("the test part is evaluated once, when training has ended")
-                .help(format!("`on: {evaluated}.{name}`"));
+                .fix(format!("write `on: {evaluated}.{name}`"), [Edit::replace(span, format!("{evaluated}.{name}"))]);
             return Err(el.error(d));
         }
         if name == "loss" {

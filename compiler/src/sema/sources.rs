@@ -7,7 +7,7 @@ use super::args::Args;
 use super::cx::{Elab, Env, R, nearest};
 use super::signature::{Kind, Setting, Signature, key, names, need, rest, sig};
 use super::value::Value;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
 use crate::syntax::ast::{self, ExprId, ExprKind};
 use nn_runtime::data::split::{SplitFrom, SplitSpec};
@@ -193,7 +193,8 @@ pub(super) fn part(el: &mut Elab<'_>, s: &ast::Setting, env: &Env, parts: &mut P
     if !is_part(name) {
         let d = Diagnostic::error("E0212", s.name.span, format!("data has no setting `{name}`"));
         let known: Vec<&str> = self::parts().collect();
-        let d = match nearest(name, known.iter().copied()) {
+        let theirs = OTHER_PARTS.iter().find(|(t, _)| *t == name.to_ascii_lowercase()).map(|(_, ours)| *ours);
+        let d = match theirs.or_else(|| nearest(name, known.iter().copied())) {
             Some(near) => d.rename(s.name.span, near),
             None => d.note(format!("it has: {}", known.join(", "))),
         };
@@ -203,10 +204,86 @@ pub(super) fn part(el: &mut Elab<'_>, s: &ast::Setting, env: &Env, parts: &mut P
     if parts.splits.iter().any(|p| p.name == name) {
         return el.err("E0208", s.name.span, format!("the part `{name}` is defined twice"));
     }
-    let from = read(el, s.value, env, parts)?;
+    let from = match read(el, s.value, env, parts) {
+        Ok(from) => from,
+        Err(e) => {
+            // What is wrong with it is said once, not again by the parts that are made of it.
+            parts.splits.push(SplitSpec { name: name.to_owned(), from: SplitFrom::Source(0) });
+            parts.places.push(el.ast.span(s.value));
+            return Err(e);
+        }
+    };
     parts.splits.push(SplitSpec { name: name.to_owned(), from });
     parts.places.push(el.ast.span(s.value));
     Ok(())
+}
+
+/// What other libraries call a part.
+const OTHER_PARTS: &[(&str, &str)] = &[
+    ("valid", "val"),
+    ("validation", "val"),
+    ("dev", "val"),
+    ("eval", "val"),
+    ("testing", "test"),
+    ("holdout", "test"),
+    ("training", "train"),
+    ("data", "source"),
+    ("input", "source"),
+    ("dataset", "source"),
+    ("file", "source"),
+];
+
+/// What other libraries call a source.
+const OTHER_SOURCES: &[(&str, &str)] = &[
+    ("read_csv", "csv"),
+    ("load_csv", "csv"),
+    ("loadtxt", "csv"),
+    ("genfromtxt", "csv"),
+    ("read_table", "csv"),
+    ("load", "npy"),
+    ("load_npy", "npy"),
+    ("load_npz", "npz"),
+    ("random", "rows"),
+    ("randn", "rows"),
+    ("generate", "rows"),
+    ("train_test_split", "split"),
+    ("random_split", "split"),
+    ("DataFrame", "table"),
+    ("from_tensor_slices", "table"),
+    ("TensorDataset", "table"),
+];
+
+/// A value that is no call of a source: `"d.csv"`, `pd.read_csv("d.csv")`, `source`.
+fn no_source(el: &Elab<'_>, e: ExprId, parts: &Parts) -> Diagnostic {
+    let (ast, span) = (el.ast, el.ast.span(e));
+    let text = el.text(span);
+    let d = Diagnostic::error("E0212", span, "a source is expected");
+    let of_file = |text: &str| match text.trim_end_matches(['"', 'z', 'g']).rsplit('.').next() {
+        Some("npy") => "npy",
+        Some("np") => "npz",
+        _ => "csv",
+    };
+    let edit = match &ast.expr(e).kind {
+        ExprKind::Str(_) => Some(format!("{}({text})", of_file(text))),
+        ExprKind::Name(n) => {
+            let train = |n: &str| if n == "source" { "train".to_owned() } else { n.to_owned() };
+            let known = parts.splits.iter().any(|p| p.name == train(n));
+            known.then(|| format!("split({n}, 0.1, seed: 1)"))
+        }
+        ExprKind::Call { callee, .. } => match &ast.expr(*callee).kind {
+            ExprKind::Field { name, .. } => {
+                let ours = OTHER_SOURCES.iter().find(|(t, _)| *t == &*name.text).map(|(_, ours)| *ours);
+                let rest = &text[(ast.span(*callee).end - span.start) as usize..];
+                ours.map(|o| format!("{o}{rest}"))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    match edit {
+        Some(t) => d.fix(format!("write `{}`", shown(&t)), [Edit::replace(span, t)]),
+        None => d.help("such as `csv(\"file.csv\")`, `table(x: [[0, 1]], y: [1])` or `split(train, 0.1, seed: 1)`"),
+    }
 }
 
 fn read(el: &mut Elab<'_>, e: ExprId, env: &Env, parts: &mut Parts) -> R<SplitFrom> {
@@ -219,9 +296,7 @@ fn read(el: &mut Elab<'_>, e: ExprId, env: &Env, parts: &mut Parts) -> R<SplitFr
         _ => None,
     };
     let Some((name, callee, args)) = call else {
-        let d = Diagnostic::error("E0212", span, "a source is expected")
-            .help("`csv(\"file.csv\")`, `idx(\"images\", \"labels\")`, `split(train, 0.1, seed: 1)`");
-        return Err(el.error(d));
+        return Err(el.error(no_source(el, e, parts)));
     };
     if LATER.contains(&&*name) {
         return Err(el.limit(span, &format!("the source `{name}`")));
@@ -229,7 +304,8 @@ fn read(el: &mut Elab<'_>, e: ExprId, env: &Env, parts: &mut Parts) -> R<SplitFr
     let Some(row) = SOURCES.iter().find(|s| s.sig.name == &*name) else {
         let known: Vec<&str> = SOURCES.iter().map(|s| s.sig.name).collect();
         let d = Diagnostic::error("E0212", span, format!("unknown source `{name}`"));
-        let d = match nearest(&name, known.iter().copied()) {
+        let theirs = OTHER_SOURCES.iter().find(|(t, _)| *t == &*name).map(|(_, ours)| *ours);
+        let d = match theirs.or_else(|| nearest(&name, known.iter().copied())) {
             Some(near) => d.rename(ast.span(callee), near),
             None => d.note(format!("sources: {}", known.join(", "))),
         };

@@ -285,6 +285,23 @@ impl Elab<'_> {
                             let word = Span { start: end - 3, end, ..b.span };
                             d.label(b.span, "bound here by `let`")
                                 .fix(format!("bind it with `var {name} = ...`"), [Edit::replace(word, "var")])
+                        } else if env.has(name) || env.parent.as_ref().is_some_and(|p| p.has(name)) {
+                            // A variable for the rest of the block; inside of a loop it would end with the round.
+                            let new = self.text(self.ast.span(value));
+                            let new = match arith {
+                                Some(op) => format!("{name} {} {}", super::statics::op_text(op), operand(new)),
+                                None => new.to_owned(),
+                            };
+                            let edit = format!("var {name} = {new}");
+                            let help = format!("bind it anew: `{}`", shown(&edit));
+                            let d = d.label(b.span, "bound here").fix(help, [Edit::replace(span, edit)]);
+                            let told = self.error(d);
+                            let v = match arith {
+                                Some(op) => self.binary(op, span, target, value, span, env)?,
+                                None => self.eval(value, env)?,
+                            };
+                            env.bind(name, v, true, t.span);
+                            return Err(told);
                         } else {
                             d.label(b.span, "bound here").help(format!("copy it: `var new = {name}`"))
                         };

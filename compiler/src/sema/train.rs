@@ -9,7 +9,7 @@ use super::models::{Instance, Role, TemplateKind};
 use super::overrides::Asked;
 use super::report::{self, Parts};
 use super::rows;
-use super::settings::{settings, settings_known};
+use super::settings::{add_entry, settings, settings_known};
 use super::tensor::classes;
 use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
 use super::value::{Dim, Elem, Tensor, Value};
@@ -479,7 +479,7 @@ impl<'t> Unit<'t> {
         let Some(loss) = loss else {
             let d = Diagnostic::error("E0212", at, "`train` needs a loss").here("nothing here says what to minimize");
             let text = self.some_loss();
-            return Err(el.error(self.add_setting(el, d, &text)));
+            return Err(el.error(add_entry(el, self.train, d, &text)));
         };
         let span = el.ast.span(loss.value);
         let v = el.eval(loss.value, &self.scope);
@@ -515,7 +515,7 @@ impl<'t> Unit<'t> {
             self.commit(el);
         } else if optimizers.is_empty() {
             let d = Diagnostic::error("E0212", at, "`train` needs an optimizer").here("nothing here updates it");
-            return Err(el.error(self.add_setting(el, d, "optimizer = Adam(lr: 1e-3)")));
+            return Err(el.error(add_entry(el, self.train, d, "optimizer = Adam(lr: 1e-3)")));
         } else {
             let mut order = vec![];
             for (_, m) in self.models.clone() {
@@ -527,20 +527,6 @@ impl<'t> Unit<'t> {
             self.update(el, &optimizers, (&ratio.num, &ratio.den), &order, span)?;
         }
         Ok(())
-    }
-
-    /// An edit that adds an entry in front of the others.
-    fn add_setting(&self, el: &Elab<'_>, d: Diagnostic, text: &str) -> Diagnostic {
-        let first = match self.train.entries.first() {
-            Some(TrainEntry::Setting(s)) => s.span,
-            Some(TrainEntry::Let(s)) => s.span,
-            Some(TrainEntry::Step(b)) => b.span,
-            None => return d.help(format!("`{text}`")),
-        };
-        let file = &el.sources.file(first.file).text[..first.start as usize];
-        let line = file.rfind('\n').map_or(0, |n| n + 1);
-        let indent: String = file[line..].chars().take_while(|c| c.is_whitespace()).collect();
-        d.fix(format!("`{text}`"), [Edit::before(first, format!("{text}\n{indent}"))])
     }
 
     /// A loss that fits the first fields of the data, as far as can be told.
@@ -605,8 +591,57 @@ impl<'t> Unit<'t> {
                     .fix(format!("`{}`", shown(&text)), [Edit::replace(span, &text)]);
                 Err(el.error(d))
             }
-            v => el.err("E0203", span, format!("{what} must be one number, found {}", v.show())),
+            v => {
+                let d = Diagnostic::error("E0203", span, format!("{what} must be one number, found {}", v.show()));
+                let d = match self.measured(el, el.text(span)) {
+                    Some(t) => d.fix(format!("call it: `{}`", shown(&t)), [Edit::replace(span, t)]),
+                    None => d,
+                };
+                Err(el.error(d))
+            }
         }
+    }
+
+    /// The call of a loss or metric that is named alone or as a string: `accuracy`, `"mse"`.
+    fn measured(&self, el: &Elab<'_>, text: &str) -> Option<String> {
+        let name = text.trim_matches('"');
+        let fields = self.scope_fields();
+        let mut names = fields.iter().filter(|(_, v)| matches!(v, Value::Tensor(_))).map(|(n, _)| n);
+        let x = names.next()?;
+        let y = names.next().unwrap_or(x);
+        let given = [format!("{}({x})", self.models.first()?.0), y.to_string()];
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        if el.is_known(name, &self.scope) {
+            return Some(format!("{name}({})", given.join(", ")));
+        }
+        super::foreign::call(name, &given)
+    }
+
+    /// The record that `metrics` takes, of one metric or a list: names alone, calls or strings.
+    fn record(&self, el: &Elab<'_>, e: ExprId) -> Option<String> {
+        let all: Vec<ExprId> = match &el.ast.expr(e).kind {
+            ExprKind::List(items) => items
+                .iter()
+                .map(|i| match i {
+                    ast::ListItem::Expr(e) => Some(*e),
+                    _ => None,
+                })
+                .collect::<Option<_>>()?,
+            ExprKind::Tuple(items) => items.clone(),
+            _ => vec![e],
+        };
+        let mut entries = vec![];
+        for e in all {
+            let text = el.text(el.ast.span(e));
+            let (name, value) = match &el.ast.expr(e).kind {
+                ExprKind::Call { callee, .. } => (el.text(el.ast.span(*callee)).split('[').next()?, text.to_owned()),
+                ExprKind::Name(_) | ExprKind::Str(_) => (text.trim_matches('"'), self.measured(el, text)?),
+                _ => return None,
+            };
+            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            entries.push(format!("{}: {value}", if plain { name.to_ascii_lowercase() } else { "metric".to_owned() }));
+        }
+        (!entries.is_empty()).then(|| format!("{{ {} }}", entries.join(", ")))
     }
 
     /// The outputs of a loss or metric; how its value is made of them, if it is more than a ratio.
@@ -634,15 +669,10 @@ impl<'t> Unit<'t> {
     fn metrics(&self, el: &mut Elab<'_>, e: ExprId, unit: &mut TrainUnit) -> R<()> {
         let span = el.ast.span(e);
         let ExprKind::Record(fields) = &el.ast.expr(e).kind else {
-            let name = match &el.ast.expr(e).kind {
-                ExprKind::Call { callee, .. } => Some(el.text(el.ast.span(*callee)).split('[').next().unwrap_or("")),
-                _ => None,
-            };
-            let name = name.filter(|n| n.starts_with(|c: char| c.is_ascii_lowercase()) && !n.contains('.'));
-            let text = format!("{{ {}: {} }}", name.unwrap_or("metric"), el.text(span));
+            let text = self.record(el, e).unwrap_or_else(|| format!("{{ metric: {} }}", el.text(span)));
             let d = Diagnostic::error("E0212", span, "`metrics` takes names and values")
                 .here("this has no name")
-                .fix(format!("give it one: `{}`", shown(&text)), [Edit::replace(span, &text)]);
+                .fix(format!("write `{}`", shown(&text)), [Edit::replace(span, &text)]);
             return Err(el.error(d));
         };
         let mut failed = Ok(());

@@ -38,7 +38,11 @@ impl Elab<'_> {
                         "schedule" if shape.is_none() => return Ok(Type::Fn),
                         "mean" if shape.is_none() => return Ok(Type::Mean),
                         "str" if shape.is_none() => return Ok(Type::Str),
-                        name if name.starts_with(|c: char| c.is_ascii_uppercase()) => return Ok(Type::Layer),
+                        name if name.starts_with(|c: char| c.is_ascii_uppercase())
+                            && (super::foreign::TYPES.iter().all(|(t, _)| *t != name) || self.is_known(name, env)) =>
+                        {
+                            return Ok(Type::Layer);
+                        }
                         name => match DType::parse(name) {
                             Some(d @ (DType::F16 | DType::Bf16)) if self.st.compiled && !self.is_std(n.span) => {
                                 return Err(self.limit(n.span, &format!("`{d}` in a program that is trained")));
@@ -404,6 +408,13 @@ impl Elab<'_> {
         let message = format!("{} and {wanted} do not mix: {what} must be {wanted}, found {}", have.name(), t.show());
         let d = Diagnostic::error("E0202", span, message);
         let to = if wanted == "float" || wanted == "num" { "f32" } else { wanted };
+        // Class numbers where numbers for each class are wanted.
+        if let (Elem::Idx(n), "f32" | "f64") = (&t.elem, to)
+            && ty.known().is_some_and(|d| d.len() == t.dims.len() + 1 && d.last().is_some_and(|d| d.size == n.size))
+        {
+            let edit = format!("one_hot[{}]({}) as {to}", n.size, self.text(span));
+            return Err(self.error(d.fix(format!("one number for each class: `{edit}`"), [Edit::replace(span, edit)])));
+        }
         let d = d.fix(format!("`{{0}} as {to}`"), [Edit::replace(span, format!("{{0}} as {to}"))]);
         Err(self.error(d))
     }

@@ -202,7 +202,7 @@ pub struct State<'a> {
     pub deciding: Vec<Rc<DimVar>>,
     /// A limit was passed and reported: everything else ends without a word.
     pub given_up: bool,
-    /// Names of features that are not there yet and of which that is said.
+    /// Names that stand for nothing (features that are not there yet, statements at the top) and of which that is said.
     pub later: BTreeSet<Arc<str>>,
     /// Instances made.
     pub instances: u32,

@@ -15,6 +15,8 @@ pub enum Ours {
     Axes(fn(&str, usize, &[&str]) -> Option<String>),
     /// Nothing takes its place: what to do.
     Words(&'static str),
+    /// The language has it under some name, this compiler not yet: E0901.
+    Later,
 }
 
 /// A foreign name, or several that mean the same.
@@ -44,11 +46,77 @@ pub const NAMES: &[Row] = &[
     row(&["Softmax"], Ours::Call("softmax"), "let f = nn.Softmax(axis: -1); let z = f(x)"),
     row(&["LogSoftmax"], Ours::Call("log_softmax"), "let f = nn.LogSoftmax(axis: -1); let z = f(x)"),
     row(&["Identity"], Ours::Name("identity"), "let f = nn.Identity(); let z = f(x)"),
-    row(&["Dense"], Ours::Call("Linear[_, $1]"), "let f = keras.layers.Dense(4); let z = f(x)"),
-    row(&["Sequential"], Ours::Call("seq { $* }"), "let f = nn.Sequential(Linear[3, 4], relu); let z = f(x)"),
+    row(
+        &[
+            "Conv2D",
+            "Conv1D",
+            "Conv3D",
+            "ConvTranspose2d",
+            "ConvTranspose1d",
+            "Conv2DTranspose",
+            "MaxPool1d",
+            "MaxPool2d",
+            "MaxPool3d",
+            "MaxPooling2D",
+            "MaxPooling1D",
+            "AvgPool1d",
+            "AvgPool2d",
+            "AveragePooling2D",
+            "AdaptiveAvgPool2d",
+            "GlobalAveragePooling2D",
+            "max_pool2d",
+            "avg_pool2d",
+            "LSTMCell",
+            "GRUCell",
+            "Bidirectional",
+            "Transformer",
+            "TransformerEncoder",
+            "TransformerEncoderLayer",
+            "MultiHeadAttention",
+            "MultiHeadDotProductAttention",
+            "scaled_dot_product_attention",
+            "BatchNorm2d",
+            "Dropout2d",
+            "Upsample",
+        ],
+        Ours::Later,
+        "let f = nn.Conv2D(1, 8, 3)",
+    ),
+    row(&["BatchNorm1d"], Ours::Axes(|_, _, a| sized("BatchNorm", a, 1)), "let f = nn.BatchNorm1d(3); let z = f(x)"),
+    row(&["BatchNormalization"], Ours::Call("BatchNorm[_]"), "let f = layers.BatchNormalization(); let z = f(x)"),
+    row(&["LayerNormalization"], Ours::Call("LayerNorm[_]"), "let f = layers.LayerNormalization(); let z = f(x)"),
+    row(
+        &["Dense"],
+        Ours::Axes(|_, _, a| {
+            let (size, rest) = a.split_first()?;
+            let size = size.rsplit(':').next().unwrap_or(size).trim();
+            Some(match rest.iter().find_map(|a| a.strip_prefix("activation:")) {
+                Some(act) => format!("seq {{ Linear[_, {size}], {} }}", act.trim().trim_matches('"')),
+                None => format!("Linear[_, {size}]"),
+            })
+        }),
+        "let f = keras.layers.Dense(4, activation: \"relu\"); let z = f(x)",
+    ),
+    row(
+        &["Activation"],
+        Ours::Axes(|_, _, a| a.first().map(|a| a.trim_matches('"').to_owned())),
+        "let f = layers.Activation(\"relu\"); let z = f(x)",
+    ),
+    row(&["Lambda"], Ours::Call("$1"), "let f = layers.Lambda(|x| x * 2); let z = f(x)"),
+    row(&["Sequential"], Ours::Axes(|_, _, a| layers(a)), "let f = nn.Sequential(Linear[3, 4], relu); let z = f(x)"),
     row(&["ModuleList"], Ours::Call("$1"), "let f = nn.ModuleList([Linear[3, 4]]); let z = f(x)"),
     row(
-        &["CrossEntropyLoss", "NLLLoss", "nll_loss", "softmax_cross_entropy", "SparseCategoricalCrossentropy"],
+        &[
+            "CrossEntropyLoss",
+            "NLLLoss",
+            "nll_loss",
+            "softmax_cross_entropy",
+            "SparseCategoricalCrossentropy",
+            "sparse_categorical_crossentropy",
+            "categorical_crossentropy",
+            "crossentropy",
+            "CategoricalCrossentropy",
+        ],
         Ours::Name("cross_entropy"),
         "let f = nn.CrossEntropyLoss(); let z = f(x, argmax(x))",
     ),
@@ -63,6 +131,11 @@ pub const NAMES: &[Row] = &[
         Ours::Name("huber"),
         "let f = nn.HuberLoss(); let z = f(x, x)",
     ),
+    row(
+        &["acc", "Accuracy", "sparse_categorical_accuracy", "categorical_accuracy", "SparseCategoricalAccuracy"],
+        Ours::Name("accuracy"),
+        "let z = acc(x, argmax(x))",
+    ),
     row(&["KLDivLoss"], Ours::Name("kl_div"), "let f = nn.KLDivLoss(); let z = f(x, x)"),
     row(
         &[
@@ -71,6 +144,7 @@ pub const NAMES: &[Row] = &[
             "BCELoss",
             "BinaryCrossentropy",
             "binary_cross_entropy",
+            "binary_crossentropy",
         ],
         Ours::Call("mean(bce_with_logits($*))"),
         "let z = nn.BCEWithLogitsLoss()(x, x)",
@@ -88,6 +162,29 @@ pub const NAMES: &[Row] = &[
         Ours::Words("there is no empty value: leave the argument out"),
         "let z = sum(x, None)",
     ),
+    row(
+        &["dropout"],
+        Ours::Words("dropout is a layer: declare it, `drop = Dropout(0.5)`, and call `drop(x)`"),
+        "let z = dropout(x, 0.5)",
+    ),
+    row(
+        &["Parameter", "Variable"],
+        Ours::Words("a parameter is a member of a model: `param w: [In, Out] ~ normal()`"),
+        "let z = nn.Parameter(x)",
+    ),
+    row(
+        &["einsum"],
+        Ours::Words("write the sum: `let y[b, i, j] = a[b, i] * c[b, j]`, `let y[b, o] = sum[i](a[b, i] * w[i, o])`"),
+        "let z = torch.einsum(x, x)",
+    ),
+    row(
+        &["linear"],
+        Ours::Words("write `x @ w + b`, or declare a layer, `fc = Linear[In, Out]`, and call `fc(x)`"),
+        "let z = F.linear(x, x)",
+    ),
+    row(&["zeros_like"], Ours::Call("(0 * $1)"), "let z = torch.zeros_like(x)"),
+    row(&["ones_like"], Ours::Call("(0 * $1 + 1)"), "let z = torch.ones_like(x)"),
+    row(&["to_categorical"], Ours::Axes(|_, _, a| one_hot(a)), "let z = to_categorical(argmax(x), 3)"),
     row(
         &["range"],
         Ours::Axes(|_, _, a| match a {
@@ -124,7 +221,9 @@ pub const NAMES: &[Row] = &[
         "let z = np.square(x)",
     ),
     row(&["power", "pow_"], Ours::Name("pow"), "let z = np.power(x, 2)"),
-    row(&["concatenate", "concat", "hstack"], Ours::Name("cat"), "let z = np.concatenate([x, x])"),
+    row(&["concatenate", "concat"], Ours::Axes(|_, _, a| join("cat", a, "0")), "let z = np.concatenate([x, x])"),
+    row(&["hstack"], Ours::Name("cat"), "let z = np.hstack([x, x])"),
+    row(&["vstack"], Ours::Axes(|_, _, a| join("cat", a, "0")), "let z = np.vstack([x, x])"),
     row(&["clip"], Ours::Name("clamp"), "let z = np.clip(x, 0, 1)"),
     row(&["flip"], Ours::Name("rev"), "let z = np.flip(x)"),
     row(&["amax"], Ours::Call("max($1)"), "let z = np.amax(x)"),
@@ -164,6 +263,52 @@ pub const NAMES: &[Row] = &[
         &["DataLoader"],
         Ours::Words("data is a `data` item; `batch` is a setting of `train`"),
         "let z = DataLoader(x)",
+    ),
+];
+
+/// Functions of ours that other libraries call with other arguments; read where such a call fails.
+pub const CALLS: &[Row] = &[
+    row(&["zeros"], Ours::Axes(|_, _, a| filled("zeros", a)), "let z = torch.zeros(2, 3)"),
+    row(&["ones"], Ours::Axes(|_, _, a| filled("ones", a)), "let z = np.ones((2, 3))"),
+    row(
+        &["randn"],
+        Ours::Axes(|_, _, a| {
+            let sizes = listed(a);
+            (!sizes.is_empty()).then(|| format!("randn[{}](seed: 0)", sizes.join(", ")))
+        }),
+        "let z = torch.randn(2, 3)",
+    ),
+    row(&["one_hot"], Ours::Axes(|_, _, a| one_hot(a)), "let z = F.one_hot(argmax(x), num_classes: 3)"),
+    row(&["softmax"], Ours::Axes(|_, n, a| last_axis("softmax", n, a)), "let z = softmax(x, -1)"),
+    row(&["log_softmax"], Ours::Axes(|_, n, a| last_axis("log_softmax", n, a)), "let z = F.log_softmax(x, axis: 1)"),
+    row(&["reshape"], Ours::Axes(|_, _, a| reshape(a)), "let z = reshape(x, -1, 2)"),
+    row(
+        &["transpose"],
+        Ours::Axes(|_, n, a| match a {
+            [x] => Some(format!("{}.T", operand(x))),
+            [x, rest @ ..] if rest.len() == 2 && n > 0 => swap(x, n, rest),
+            [x, rest @ ..] => order(x, rest),
+            [] => None,
+        }),
+        "let z = transpose(x, 0, 1)",
+    ),
+    row(&["cat"], Ours::Axes(|_, _, a| join("cat", a, "0")), "let z = torch.cat([x, x], 1)"),
+    row(&["stack"], Ours::Axes(|_, _, a| join("stack", a, "0")), "let z = torch.stack([x, x], 1)"),
+    row(&["max"], Ours::Axes(|_, _, a| along("max", a)), "let z = x.max(1)"),
+    row(&["min"], Ours::Axes(|_, _, a| along("min", a)), "let z = x.min(1)"),
+    row(
+        &["clamp"],
+        Ours::Axes(|_, _, a| {
+            let (x, bounds) = a.split_first()?;
+            let named = |name: &str| bounds.iter().find_map(|b| b.strip_prefix(name)).map(str::trim);
+            match (named("min:"), named("max:")) {
+                (Some(lo), Some(hi)) => Some(format!("clamp({x}, {lo}, {hi})")),
+                (Some(lo), None) => Some(format!("maximum({x}, {lo})")),
+                (None, Some(hi)) => Some(format!("minimum({x}, {hi})")),
+                (None, None) => None,
+            }
+        }),
+        "let z = torch.clamp(x, min: 0)",
     ),
 ];
 
@@ -211,6 +356,20 @@ pub const METHODS: &[Row] = &[
         &["item", "clone", "contiguous", "to", "cuda", "cpu", "numpy", "requires_grad_", "copy"],
         Ours::Call("$x"),
         "let z = x.to(0)",
+    ),
+    row(
+        &["astype", "type"],
+        Ours::Axes(|x, _, a| {
+            let name = a.first()?.rsplit('.').next()?.trim_matches('"');
+            let ours = TYPES.iter().find(|(t, _)| *t == name).map_or(name, |(_, o)| *o);
+            let ours = match ours {
+                "float" => "f32",
+                "int" => "i32",
+                o => o,
+            };
+            Some(format!("({} as {ours})", operand(x)))
+        }),
+        "let z = x.astype(\"float32\")",
     ),
     row(&["flip"], Ours::Call("rev($x, $*)"), "let z = x.flip(0)"),
     row(&["clip"], Ours::Call("clamp($x, $*)"), "let z = x.clip(0, 1)"),
@@ -265,16 +424,32 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ("monitor", "on"),
 ];
 
+/// Parameters of others that say nothing here.
+pub const LOST: &[&str] = &[
+    "inplace",
+    "device",
+    "dtype",
+    "requires_grad",
+    "batch_first",
+    "in_place",
+    "name",
+    "input_shape",
+    "input_dim",
+    "copy",
+    "affine",
+    "track_running_stats",
+];
+
 /// Types: other names for ours.
 pub const TYPES: &[(&str, &str)] = &[
     ("float64", "f64"),
     ("double", "f64"),
     ("float32", "f32"),
-    ("float16", "f16"),
-    ("half", "f16"),
-    ("bfloat16", "bf16"),
-    ("int64", "i64"),
-    ("long", "i64"),
+    ("float16", "f32"),
+    ("half", "f32"),
+    ("bfloat16", "f32"),
+    ("int64", "i32"),
+    ("long", "i32"),
     ("int32", "i32"),
     ("int16", "i16"),
     ("int8", "i8"),
@@ -282,7 +457,82 @@ pub const TYPES: &[(&str, &str)] = &[
     ("byte", "u8"),
     ("boolean", "bool"),
     ("string", "str"),
+    ("F32", "f32"),
+    ("F64", "f64"),
+    ("I32", "i32"),
+    ("Float", "f32"),
+    ("Float32", "f32"),
+    ("Float64", "f64"),
+    ("Double", "f64"),
+    ("Int", "i32"),
+    ("Int32", "i32"),
+    ("Int64", "i32"),
+    ("Long", "i32"),
+    ("Bool", "bool"),
+    ("Boolean", "bool"),
+    ("String", "str"),
+    ("tensor", "f32"),
+    ("Tensor", "f32"),
+    ("array", "f32"),
+    ("Array", "f32"),
+    ("ndarray", "f32"),
+    ("FloatTensor", "f32"),
+    ("LongTensor", "i32"),
 ];
+
+/// `cat([a, b], axis: 1)`; `else_axis` is their axis where none is given.
+fn join(name: &str, args: &[&str], else_axis: &str) -> Option<String> {
+    let (parts, axis) = match args {
+        [parts] => (parts, else_axis),
+        [parts, axis] => (parts, axis.strip_prefix("axis:").unwrap_or(axis).trim()),
+        _ => return None,
+    };
+    let inner = parts.strip_prefix(['[', '('])?.strip_suffix([']', ')'])?;
+    Some(format!("{name}({inner}, axis: {axis})"))
+}
+
+/// `max(x, axis: 1)`
+fn along(name: &str, args: &[&str]) -> Option<String> {
+    match args {
+        [x, axis] if axis.parse::<i64>().is_ok() => Some(format!("{name}({x}, axis: {axis})")),
+        _ => None,
+    }
+}
+
+/// `softmax(x)`, if the axis is the last.
+fn last_axis(name: &str, rank: usize, args: &[&str]) -> Option<String> {
+    let [x, at] = args else { return None };
+    let at = at.rsplit(':').next().unwrap_or(at).trim();
+    (at == "-1" || rank > 0 && axis(rank, at) == Some(rank - 1)).then(|| format!("{name}({x})"))
+}
+
+/// `one_hot[3](y)`
+fn one_hot(args: &[&str]) -> Option<String> {
+    let [y, n] = args else { return None };
+    let n = n.rsplit(':').next().unwrap_or(n).trim();
+    Some(format!("one_hot[{n}]({y})"))
+}
+
+/// `zeros[2, 3]`
+fn filled(name: &str, args: &[&str]) -> Option<String> {
+    let sizes = listed(args);
+    (!sizes.is_empty()).then(|| format!("{name}[{}]", sizes.join(", ")))
+}
+
+/// `BatchNorm[16]`: the first arguments are sizes, of the others nothing is kept.
+fn sized(name: &str, args: &[&str], sizes: usize) -> Option<String> {
+    let given = args.get(..sizes)?;
+    Some(format!("{name}[{}]", given.join(", ")))
+}
+
+/// `seq { a, b }` of layers that may stand in a list.
+fn layers(args: &[&str]) -> Option<String> {
+    let inner = match args {
+        [one] if one.starts_with('[') => one[1..one.len() - 1].trim().trim_end_matches(',').to_owned(),
+        _ => args.join(", "),
+    };
+    (!inner.is_empty()).then(|| format!("seq {{ {inner} }}"))
+}
 
 fn infix(op: &str, args: &[&str]) -> Option<String> {
     match args {
