@@ -23,6 +23,8 @@ pub struct Guesses {
     pub solved: Vec<(Span, u64)>,
     /// Stand-ins that have met nothing yet.
     open: Vec<Open>,
+    /// The first two sizes that differed where they must be equal.
+    pub met: Option<(u64, u64)>,
     /// What this elaboration has found.
     learned: Vec<(Span, u64)>,
     /// Dims whose defaults are being looked into.
@@ -101,6 +103,7 @@ impl Elab<'_> {
     /// Two sizes differ where they must be equal: a stand-in among them is solved.
     pub fn learn(&mut self, a: u64, b: u64) {
         let g = &mut self.st.guesses;
+        g.met.get_or_insert((a, b));
         for (x, y) in [(a, b), (b, a)] {
             if let Some(o) = g.open.iter().find(|o| o.size == x)
                 && g.open.iter().all(|o| o.size != y)

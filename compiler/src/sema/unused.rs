@@ -3,7 +3,8 @@
 //! In: the items of the program's own files that no `train` item has reached. Out: the errors that any use of them would
 //! have: `seq { Linear[3, 4], Linear[5, 6] }` fits for no input. Each item is elaborated several times, with sizes of
 //! different kinds and rows of different ranks; an error that is the same every time, to the letter, depends on none of
-//! them. What only some sizes break is left to those who use the item.
+//! them. Neither does one of two sizes that are always apart by the same, `[D]` where `[D + 1]` is asked for, after sizes
+//! that can be chosen equal have been. What only some sizes break is left to those who use the item.
 
 use super::cx::{CallArgs, Elab, Env, Scope};
 use super::guess::prime_from;
@@ -11,7 +12,7 @@ use super::models::{HyperArgs, Instance, ModelTemplate, Role, TemplateKind};
 use super::names::row_key;
 use super::units::Program;
 use super::value::{Dim, FnValue, Type, Value};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::graph::graph::{Slot, SlotKind};
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
@@ -56,7 +57,7 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
             let mut found: Option<Vec<Diagnostic>> = None;
             for t in TRIES {
                 let mut el = Elab::over(p, true);
-                let mut made = MadeUp { el: &mut el, how: t, dims: 0, slots: 0, places: vec![] };
+                let mut made = MadeUp::new(&mut el, t, &[]);
                 made.item(module, &item.kind);
                 let places = made.places;
                 // A condition that what is made up here does not fulfill says nothing of what others give.
@@ -76,14 +77,62 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
                     break;
                 }
             }
-            out.extend(found.unwrap_or_default());
+            let found = found.unwrap_or_default();
+            out.extend(if found.is_empty() { never_fits(p, module, &item.kind) } else { found });
         }
     }
     out
 }
 
+/// An error of shapes that no sizes mend: `[D]` where `[D + 1]` is asked for.
+fn never_fits(p: &Program, module: usize, item: &ItemKind) -> Vec<Diagnostic> {
+    let mut found: Option<(Diagnostic, Option<i128>)> = None;
+    for t in TRIES {
+        let Some((d, apart)) = unsolved(p, module, item, t) else { return vec![] };
+        match &found {
+            None => found = Some((d, apart)),
+            // Sizes that are apart by something else each time may meet somewhere.
+            Some((f, by)) if spans(f) == spans(&d) && f.code == d.code && *by == apart => {}
+            Some(_) => return vec![],
+        }
+    }
+    found.map(|(d, _)| d).into_iter().collect()
+}
+
+/// Gives sizes that must be equal the same size, as often as there are sizes to choose; the error that is left, and by how
+/// much its sizes differ (not at all if the numbers of axes do).
+fn unsolved(p: &Program, module: usize, item: &ItemKind, t: &'static Try) -> Option<(Diagnostic, Option<i128>)> {
+    let mut fixed: Vec<(usize, u64)> = vec![];
+    loop {
+        let mut el = Elab::over(p, true);
+        let mut made = MadeUp::new(&mut el, t, &fixed);
+        made.item(module, item);
+        let made = made.made;
+        let first = el.diags.iter().find(|d| d.severity == Severity::Error)?;
+        if !matches!(first.code, "E0101" | "E0103" | "E0114") {
+            return None;
+        }
+        let free = |size: u64| (0..made.len()).find(|i| made[*i].1 == size && fixed.iter().all(|(k, _)| k != i));
+        let choice = el.st.guesses.met.and_then(|(a, b)| free(a).map(|i| (i, b)).or(free(b).map(|i| (i, a))));
+        match choice {
+            Some(choice) => fixed.push(choice),
+            None => {
+                let sizes: Vec<String> = made.iter().map(|(n, size)| format!("{n} = {size}")).collect();
+                let note =
+                    format!("nothing uses this yet, so sizes are made up: {}; others fail alike", sizes.join(", "));
+                let apart = el.st.guesses.met.map(|(a, b)| i128::from(a) - i128::from(b));
+                let d = first.clone();
+                return Some((if sizes.is_empty() { d } else { d.note(note) }, apart));
+            }
+        }
+    }
+}
+
+fn spans(d: &Diagnostic) -> Vec<Span> {
+    d.labels.iter().map(|l| l.span).collect()
+}
+
 fn same(a: &Diagnostic, b: &Diagnostic) -> bool {
-    let spans = |d: &Diagnostic| d.labels.iter().map(|l| l.span).collect::<Vec<_>>();
     (a.code, &a.message) == (b.code, &b.message) && spans(a) == spans(b)
 }
 
@@ -91,13 +140,20 @@ fn same(a: &Diagnostic, b: &Diagnostic) -> bool {
 struct MadeUp<'e, 'a> {
     el: &'e mut Elab<'a>,
     how: &'static Try,
-    dims: usize,
+    /// Sizes that are not those of the try, by the number of the dim.
+    fixed: &'e [(usize, u64)],
+    /// The dims so far.
+    made: Vec<(String, u64)>,
     slots: usize,
     /// Where what is made up is said to stand.
     places: Vec<Span>,
 }
 
-impl MadeUp<'_, '_> {
+impl<'e, 'a> MadeUp<'e, 'a> {
+    fn new(el: &'e mut Elab<'a>, how: &'static Try, fixed: &'e [(usize, u64)]) -> Self {
+        MadeUp { el, how, fixed, made: vec![], slots: 0, places: vec![] }
+    }
+
     /// `None` where an argument cannot be made up: then nothing is said.
     fn item(&mut self, module: usize, item: &ItemKind) -> Option<()> {
         let env = self.el.st.modules[module].env.clone();
@@ -211,8 +267,10 @@ impl MadeUp<'_, '_> {
 
     /// A dim of a made-up size.
     fn dim(&mut self, name: &str) -> Dim {
-        let size = (self.how.size)(self.dims);
-        self.dims += 1;
+        let n = self.made.len();
+        let fixed = self.fixed.iter().find(|(i, _)| *i == n).map(|(_, size)| *size);
+        let size = fixed.unwrap_or_else(|| (self.how.size)(n));
+        self.made.push((name.to_owned(), size));
         self.el.fresh_dim(size, Some(name.into()), None)
     }
 
@@ -249,7 +307,7 @@ impl MadeUp<'_, '_> {
             }
         }
         match self.el.ty(ty, scope).ok()? {
-            Type::Int => Some(Value::Int((self.how.size)(self.dims) as i64)),
+            Type::Int => Some(Value::Int((self.how.size)(self.made.len()) as i64)),
             Type::Tensor(t) => {
                 let (dims, elem) = (t.known()?, t.elem_or_f32());
                 self.el.check_shape(&dims, ty.span).ok()?;

@@ -248,6 +248,7 @@ fn real(el: &mut Elab<'_>, d: &Dist, float: DType, dims: &[Dim]) -> R<ValueId> {
         el.as_float(&v, d.span, &format!("the argument of `{}`", d.name))
     };
     let zero = Value::Float(0.0);
+    in_range(el, d)?;
     match d.name {
         "normal" => {
             let z = gauss(el, float, dims);
@@ -280,6 +281,27 @@ fn real(el: &mut Elab<'_>, d: &Dist, float: DType, dims: &[Dim]) -> R<ValueId> {
         }
         name => Err(el.limit(d.span, &format!("the distribution `{name}`"))),
     }
+}
+
+/// Holds the static arguments of a distribution of floats to their ranges.
+fn in_range(el: &mut Elab<'_>, d: &Dist) -> R<()> {
+    let number = |i: usize| d.args.get(i).and_then(Num::of).map(Num::f64);
+    let endless = (0..d.args.len()).filter_map(number).find(|x| !x.is_finite());
+    let wrong = match (d.name, number(0), number(1)) {
+        _ if endless.is_some() => Some(format!("the arguments of `{}` must be finite", d.name)),
+        ("normal" | "trunc_normal", Some(std), _) if std < 0.0 => {
+            Some(format!("the standard deviation of `{}` must not be negative, found {std}", d.name))
+        }
+        ("trunc_normal", _, Some(bound)) if bound <= 0.0 => {
+            Some(format!("the bound of `trunc_normal` must be above 0, found {bound}"))
+        }
+        ("uniform", Some(lo), Some(hi)) if lo > hi => Some(format!("`uniform` over {lo} to {hi}, which is empty")),
+        ("glorot", Some(gain), _) if gain < 0.0 => {
+            Some(format!("the gain of `glorot` must not be negative, found {gain}"))
+        }
+        _ => None,
+    };
+    wrong.map_or(Ok(()), |message| el.err("E0209", d.span, message))
 }
 
 /// Uniform over `lo .. hi`.

@@ -121,6 +121,9 @@ fn linspace(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (lo, hi) = (a.float(el, "lo")?, a.float(el, "hi")?);
     let span = a.span;
     table_fits(el, n.size, span)?;
+    if !lo.is_finite() || !hi.is_finite() {
+        return el.err("E0209", span, format!("the ends of `linspace` must be finite, found {lo} and {hi}"));
+    }
     let dtype = if expected(&a) == DType::F64 { DType::F64 } else { DType::F32 };
     Ok(Value::Tensor(make::linspace(el, dtype, lo, hi, n)))
 }
