@@ -304,6 +304,28 @@ fn end_by(dir: &Path, signal: &str) -> (Ran, Vec<Value>) {
     (ran, epochs)
 }
 
+/// Until there is something to save, a signal ends the process as it would any other, and leaves no file.
+#[cfg(unix)]
+#[test]
+fn a_signal_while_the_program_compiles_ends_it_at_once() {
+    use std::os::unix::process::ExitStatusExt;
+    let layers = "  Linear[8, 8], LayerNorm[8], gelu\n".repeat(400);
+    let text = format!(
+        "data D {{\n  source = rows(64)\n  x: f32[8] ~ normal()\n}}\nmodel M = seq {{\n{layers}}}\ntrain m: M on D {{\n  \
+         batch = 32;  epochs = 1\n  loss = mse(m(x), x)\n  optimizer = Sgd(lr: 0.1)\n  save = last(\"w.safetensors\")\n}}\n"
+    );
+    for (signal, number) in [("INT", 2), ("TERM", 15)] {
+        let dir = project(&text);
+        let mut child =
+            common::command(dir.path(), &["train", "p.nn", "-q", "--out", "out"]).spawn().expect("nnc starts");
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let kill = std::process::Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(kill.expect("kill starts").success());
+        assert_eq!(child.wait().expect("it ends").signal(), Some(number));
+        assert!(!dir.path().join("out/w.safetensors").exists());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn every_polite_signal_saves_and_the_end_reports_no_stale_numbers() {

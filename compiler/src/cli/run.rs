@@ -11,6 +11,7 @@ use nn_runtime::error::{DataError, RuntimeError, codes};
 use nn_runtime::train;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// Trains and saves.
 pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
@@ -21,7 +22,6 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
         claims::check("--log", path, &driver::files_read(&project, unit), &driver::files_written(&project))?;
     }
     let log = args.log.as_deref().map(|path| Log::open(path, args.resume)).transpose()?;
-    let stop = super::stop_on_interrupt();
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
     if args.resume {
@@ -31,6 +31,8 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
         run.plan.resume = Some(checkpoint::read(&path)?);
     }
     run.stepper.keep_before(args.check_finite);
+    // Until here nothing was there to be saved, and a signal ends the process as it would any other.
+    let stop = super::stop_on_interrupt();
     let mut progress = Progress::new(*ui, Rates::new(&project, unit)?, log);
     let result = train::train(&run.plan, &mut run.stepper, &mut progress, &stop);
     let log_failed = progress.close();
@@ -52,15 +54,16 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
 /// Evaluates saved weights on a split.
 pub fn eval(args: &WeightArgs, ui: &Ui) -> Result<(), Failure> {
     let (mut run, name) = with_weights(args, ui)?;
-    let stop = super::stop_on_interrupt();
     let mut split = part(&run, args.split, &name)?;
     if let Some(n) = args.limit {
         split.rows = split.rows.first(n);
     }
     let names = run.plan.eval_names.clone();
     let batch = run.plan.eval_batch;
-    let Some(values) = train::evaluate(&mut run.stepper, &split, &names, batch, &stop)? else {
-        return Err(Failure::Usage("interrupted".to_owned()));
+    // An evaluation has nothing to save: a signal ends it.
+    let go_on = AtomicBool::new(false);
+    let Some(values) = train::evaluate(&mut run.stepper, &split, &names, batch, &go_on)? else {
+        return Err(Failure::Bug("an evaluation that nobody stops has stopped".to_owned()));
     };
     ui.event(&json!({ "event": "eval", "split": split.name, "rows": split.rows.len(), "values": object(&values) }));
     let text: Vec<String> = values.iter().map(|(n, x)| format!("{n} {}", short(*x))).collect();
