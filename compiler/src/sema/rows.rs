@@ -154,7 +154,8 @@ fn one(g: &Graph, v: ValueId, all: &[Rows], batch: u64) -> Rows {
 /// Where the rows are after a reshape: what stands before their axis stays, and the axis is cut or joined behind them.
 fn reshaped(from: &[u64], axis: usize, to: &[u64], batch: u64) -> Rows {
     let before: u64 = from[..axis].iter().product();
-    let fits = |&j: &usize| to[..j].iter().product::<u64>() == before && to[j] % batch.max(1) == 0 && to[j] > 0;
+    let fits =
+        |&j: &usize| to[..j].iter().product::<u64>() == before && to[j].is_multiple_of(batch.max(1)) && to[j] > 0;
     match (0..to.len()).find(fits) {
         Some(axis) => Rows::Along { axis, times: to[axis] / batch.max(1) },
         None => Rows::Mixed,
