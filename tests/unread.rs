@@ -124,6 +124,15 @@ fn an_array_of_anything_is_in_nobodys_way_who_does_not_read_it() {
             ends(dir.path(), &program("  o: f32 = odd as f32\n"), 3, &["d.npz: array `odd`", says, "p.nn:5:12"]);
         }
     }
+    // A member that is packed in a way that nobody here unpacks: the method stands behind the flags, in both headers.
+    let mut packed = npz(&[("a", floats(4)), ("b", floats(4)), ("odd", floats(4))]);
+    for (mark, method) in [(&b"PK\x03\x04"[..], 8), (b"PK\x01\x02", 10)] {
+        let at = packed.windows(4).enumerate().filter(|(_, w)| *w == mark).map(|(i, _)| i).nth(2).expect("a member");
+        packed[at + method] = 12;
+    }
+    write(dir.path(), "d.npz", packed);
+    ends(dir.path(), &program(""), 0, &[]);
+    ends(dir.path(), &program("  o: f32 = odd\n"), 3, &["`odd.npy` is compressed by zip method 12", "p.nn:5:12"]);
     write(dir.path(), "d.npz", npz(&[("odd", npy("<U3", 4, &[0; 48]))]));
     ends(dir.path(), &program(""), 3, &["array `odd`", "'<U3' are not read"]);
 }

@@ -11,7 +11,7 @@ pub fn explain(args: &ExplainArgs, ui: &Ui) -> Result<(), Failure> {
     let Some(code) = &args.code else {
         codes::all().for_each(|c| ui.event(&event(c)));
         if !ui.json {
-            ui.text(codes::list().trim_end());
+            ui.text(&folded(codes::list().trim_end(), ui.width(), "       "));
         }
         return Ok(());
     };

@@ -262,8 +262,14 @@ pub fn folded(text: &str, width: Option<usize>, hang: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let plain = console::strip_ansi_codes(line);
-        let begins = ["note: ", "help: "].iter().filter_map(|w| plain.find(w).map(|i| (&plain[..i], w.len()))).min();
-        let before = begins.filter(|(b, _)| b.chars().all(|c| c == ' ' || c == '\u{2502}' || c == '|'));
+        // A frame, `note`, a number where there are several, a colon.
+        let frame = plain.find(|c| c != ' ' && c != '\u{2502}' && c != '|').map(|i| plain.split_at(i));
+        let word = frame.filter(|(_, rest)| ["note", "help"].iter().any(|w| rest.starts_with(w)));
+        let before = word.and_then(|(frame, rest)| {
+            let (word, number) = rest.split_once(": ")?.0.split_at(4);
+            let plain = number.chars().all(|c| c == ' ' || c.is_ascii_digit());
+            plain.then_some((frame, word.len() + number.len() + 2))
+        });
         let next = match before {
             Some((frame, word)) => format!("{frame}{}", " ".repeat(word)),
             None if plain.starts_with(|c: char| c.is_alphabetic() || c == '`') => hang.to_owned(),
@@ -412,8 +418,9 @@ mod tests {
     fn sentences_break_between_words_and_programs_do_not() {
         let text = "error[E0411]: d.csv: line 7 has 1 cell, expected 3, which is the number of names in the first line\n    \u{2502} \
                     help: every row has a cell for each name; empty cells are written as nothing between two commas\n 11 \u{2502} \
-                    let x = a_very_long_line_of_a_program(with, many, arguments, one, after, another, on, one, line)\n  note: \
-                    short\n";
+                    let x = a_very_long_line_of_a_program(with, many, arguments, one, after, another, on, one, line)\n  note 12: \
+                    many words of a note that has a number, since it is one of several, and that fills more than a line\n  \
+                    note: short\n";
         assert_eq!(folded(text, None, "  "), text);
         for width in [40, 80] {
             let out = folded(text, Some(width), "  ");
@@ -421,6 +428,7 @@ mod tests {
             assert!(code.len() == 1 && text.contains(code[0]), "{out}");
             assert!(words.iter().all(|l| l.chars().count() <= width && l.trim_end() == *l), "{out}");
             assert!(words.iter().filter(|l| l.starts_with("    \u{2502} ")).count() >= 2, "{out}");
+            assert!(words.iter().any(|l| l.starts_with("           ")), "{out}");
             let joined = |s: &str| s.replace('\u{2502}', " ").split_whitespace().collect::<Vec<_>>().join(" ");
             assert_eq!(joined(&out), joined(text));
         }

@@ -422,7 +422,7 @@ train m: M on D {
         "E0412",
         3,
         "a cell is no number",
-        "Cells are numbers. A header line is passed over with `skip: 1`; missing values have to be filled in beforehand.",
+        "Cells of columns that are read are numbers; other columns may hold anything. A header line is passed over with `skip: 1`; missing values have to be filled in beforehand.",
         r#"
 data D {
   train = csv("d.csv", columns: { x: 2, y: 1 })
@@ -612,7 +612,7 @@ train m: M on D {
         "E0417",
         3,
         "a file cannot be saved",
-        "Weights and checkpoints go to the output folder (`--out`), which must be a folder that can be written. What stood there before is kept.",
+        "Weights and checkpoints go to the output folder (`--out`), which must be a folder that can be written; logs and predictions go where the command line says. What the program reads is never replaced, nor is a file that nnc did not write; predictions replace a file only with `--force`. What stood there before is kept.",
         r#"
 data D {
   train = csv("d.csv", columns: { x: 2, y: 1 })
@@ -652,7 +652,7 @@ train m: M on D {
         "E0418",
         3,
         "a checkpoint cannot be resumed",
-        "It belongs to another program, other data or another seed, or is damaged. Without `--resume` training starts anew.",
+        "It belongs to another program, other data or another seed, or is damaged; or the file of the best weights so far is not the one that was saved with it. Without `--resume` training starts anew.",
         r#"
 data D {
   train = csv("d.csv", columns: { x: 2, y: 1 })

@@ -38,6 +38,8 @@ struct Member {
     packed: u64,
     unpacked: u64,
     local: u64,
+    /// Why its bytes cannot be read.
+    refused: Option<DataError>,
 }
 
 impl NpzFile {
@@ -54,7 +56,7 @@ impl NpzFile {
             if !names.insert(name.clone()) {
                 return Err(input.error(codes::FORMAT, format_args!("two arrays are named `{name}`")));
             }
-            total = total.saturating_add(member.unpacked);
+            total = total.saturating_add(if member.refused.is_some() { 0 } else { member.unpacked });
             if total > MAX_SOURCE_BYTES || names.len() > MAX_COLUMNS {
                 return Err(input.error(codes::TOO_LARGE, "the archive unpacks to more than any data"));
             }
@@ -116,6 +118,9 @@ impl NpzFile {
 impl Member {
     /// A reader of the unpacked bytes that checks length and checksum when it reaches the end.
     fn reader(&self, input: &Input) -> Result<Box<dyn Read>, DataError> {
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
         let mut file = input.raw()?;
         let local = input.read_at(&mut *file, self.local, 30)?;
         if !local.starts_with(b"PK\x03\x04") {
@@ -212,23 +217,23 @@ fn directory(input: &Input) -> Result<Vec<Member>, DataError> {
         let Some(name) = entry.get(46..46 + name_len) else { return Err(wrong("its directory is malformed")) };
         let file = String::from_utf8_lossy(name).into_owned();
         let shown = printable(&file);
+        let mut refused = None;
         if u16_at(entry, 8) & 1 != 0 {
-            return Err(input.error(codes::UNSUPPORTED, format_args!("`{shown}` is encrypted")));
+            refused = Some(input.error(codes::UNSUPPORTED, format_args!("`{shown}` is encrypted")));
         }
-        let deflated = match u16_at(entry, 10) {
-            0 => false,
-            8 => true,
-            m => {
-                let e = input.error(codes::UNSUPPORTED, format_args!("`{shown}` is compressed by zip method {m}"));
-                return Err(e.help("use `numpy.savez_compressed`"));
-            }
-        };
+        let method = u16_at(entry, 10);
+        if !matches!(method, 0 | 8) {
+            let e = input.error(codes::UNSUPPORTED, format_args!("`{shown}` is compressed by zip method {method}"));
+            refused = Some(e.help("use `numpy.savez_compressed`"));
+        }
+        let deflated = method == 8;
         let member = Member {
             deflated,
             crc: u32_at(entry, 16),
             packed: u64::from(u32_at(entry, 20)),
             unpacked: u64::from(u32_at(entry, 24)),
             local: u64::from(u32_at(entry, 42)),
+            refused,
             file,
         };
         if [member.packed, member.unpacked, member.local].contains(&0xffff_ffff) {
@@ -238,7 +243,7 @@ fn directory(input: &Input) -> Result<Vec<Member>, DataError> {
             return Err(input.truncated());
         }
         let most = if deflated { member.packed.saturating_mul(MAX_RATIO) } else { member.packed };
-        if member.unpacked > most {
+        if member.refused.is_none() && member.unpacked > most {
             return Err(input.error(
                 codes::LENGTH,
                 format_args!(
