@@ -91,7 +91,8 @@ fn a_file_that_does_not_parse_is_left_and_the_others_are_formatted() {
     let dir = with(ROUGH);
     fs::write(dir.path().join("bad.nn"), "model M = = 3\n").expect("written");
     let ran = nnc(dir.path(), &["fmt", "--json", "--write", "bad.nn", "p.nn", "absent.nn"]);
-    assert!(ran.code == 1 && ran.all("diagnostic").len() == 2, "{}: {}", ran.code, ran.err);
+    // The gravest trouble decides: a file that cannot be read.
+    assert!(ran.code == 3 && ran.all("diagnostic").len() == 2, "{}: {}", ran.code, ran.err);
     assert_eq!(read(dir.path()), SMOOTH);
     assert_eq!(fs::read_to_string(dir.path().join("bad.nn")).expect("readable"), "model M = = 3\n");
     assert_eq!(nnc(dir.path(), &["fmt", "absent.nn"]).code, 3);
