@@ -64,7 +64,7 @@ fn a_column_of_words_is_in_nobodys_way_who_does_not_read_it() {
     // Groups of columns by place; new rows of both widths, with the words beside them.
     write(dir.path(), "d.csv", "ann,1,0,7\nbob,2,1,8\ncyd,3,0,9\n");
     let groups = "data D {\n  source = csv(\"d.csv\", columns: { name: 1, x: 1, label: 1, more: 1 })\n  f: f32 = x\n  y: f32 = label\n}\n";
-    ends(dir.path(), &format!("{}", groups.replace("f: f32", "g: f32").replace("y:", "x: f32 = g\n  y:")), 0, &[]);
+    ends(dir.path(), &groups.replace("f: f32", "g: f32").replace("y:", "x: f32 = g\n  y:"), 0, &[]);
     for (text, rows) in [("ann,5,0,1\nbob,6,0,1\n", 2), ("5\n6\n7\n", 3)] {
         write(dir.path(), "new.csv", text);
         let ran = nnc(dir.path(), &["predict", "p.nn", "--json", "--input", "new.csv"]).ok();
