@@ -264,8 +264,13 @@ fn bare(text: &str) -> String {
         match out.last_mut() {
             Some(above) if line.contains(BARE) => {
                 let alone = above.matches('┬').count() == 1 && !above.contains(char::is_alphanumeric);
+                // In ASCII the frame is drawn with the arrow's own character.
+                let frame = above.find('|').map_or(0, |i| i + 1);
+                let ascii = above[frame..].matches('|').count() == 1 && !above.contains(char::is_alphanumeric);
                 if alone && line.contains('╰') {
                     *above = above.replace('┬', "─");
+                } else if ascii && line.contains('`') {
+                    *above = above[..frame].to_owned() + &above[frame..].replace('|', "^");
                 } else {
                     out.push(line.replace(&format!(" {BARE}"), "").replace(BARE, ""));
                 }
@@ -368,6 +373,17 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn an_underline_without_words_has_no_arrow() {
+        let (m, f) = map("let x = 1\nlet y = foo\n");
+        let d = Diagnostic::error("E0101", at(f, 18, 21), "unknown name `foo`").help("write `x`");
+        for (ascii, under, arrow) in [(true, "^^^", "`-"), (false, "───", "╰──")] {
+            let text = render(std::slice::from_ref(&d), &m, Look { color: false, ascii });
+            assert!(text.contains(under) && !text.contains(&format!("{arrow} ")), "{text}");
+            assert!(!text.lines().any(|l| l.trim_end().ends_with(arrow)), "{text}");
+        }
     }
 
     #[test]
