@@ -31,17 +31,20 @@ struct Scope {
     statement: Option<usize>,
     /// The first token after the statement's `=`.
     value: Option<usize>,
+    /// The first token after the statement's `where`.
+    clause: Option<usize>,
     assigned: bool,
 }
 
 impl Scope {
     fn new(braces: bool, list: bool, open: Option<usize>, base: Option<usize>) -> Self {
-        Scope { braces, list, base, first: None, open, statement: None, value: None, assigned: false }
+        Scope { braces, list, base, first: None, open, statement: None, value: None, clause: None, assigned: false }
     }
 
     fn end_statement(&mut self) {
         self.statement = None;
         self.value = None;
+        self.clause = None;
         self.assigned = false;
     }
 
@@ -83,6 +86,8 @@ pub(super) fn starts(t: &Text) -> Vec<Start> {
             scope.statement = Some(i);
         } else if scope.assigned && scope.value.is_none() {
             scope.value = Some(i);
+        } else if before.is_some_and(|b| t.str(b) == "where") {
+            scope.clause = Some(i);
         }
         scope.assigned |= t.assigns(i);
         if t.str(i) == ";" || (t.str(i) == "," && scope.list) {
@@ -93,7 +98,9 @@ pub(super) fn starts(t: &Text) -> Vec<Start> {
                 let braces = t.str(i) == "{";
                 let head = t.lines[line].toks.start;
                 // The body of a header that goes over several lines belongs to the header's first line.
-                let of_statement = braces && scope.braces && matches!(t.str(head), "where" | "->" | "=");
+                let header = matches!(t.str(head), "where" | "->" | "=")
+                    || scope.clause.is_some() && scope.value.is_none_or(|v| v > head);
+                let of_statement = braces && scope.braces && header;
                 let base = if of_statement { scope.statement.or(Some(head)) } else { Some(head) };
                 let list = t.role(i) == Some(Role::List);
                 scopes.push(Scope::new(braces, list, Some(i), base));
@@ -134,7 +141,7 @@ fn start(t: &Text, scope: &Scope, i: usize, before: Option<usize>, begins: bool)
             return at(from);
         }
     }
-    match below(scope.value) {
+    match below(scope.value).or(below(scope.clause)) {
         Some(value) => at(value),
         None => Start { from: Some(statement), by: STEP },
     }

@@ -120,6 +120,20 @@ fn becomes(text: &str, want: Option<&str>) {
     assert_eq!(out, want.unwrap_or(text), "\n{out}");
 }
 
+/// The body of a header belongs to the line where the header begins, wherever its conditions end.
+#[test]
+fn conditions_go_over_lines() {
+    let head = "fn f(x: [N], a: float,\n     b: float) -> [N] where a >= 0,";
+    let body = " {\n  let y = x * a\n  y + b\n}\n";
+    becomes(&format!("{head} b >= 0{body}"), None);
+    becomes(&format!("{head}\n                            b >= 0{body}"), None);
+    becomes(&format!("{head}\n  b >= 0{body}"), None);
+    becomes(&format!("{head}\n b >= 0{body}"), Some(&format!("{head}\n  b >= 0{body}")));
+    let line = "optimizer O(lr: schedule = 1e-3)\nwhere lr(1.0) >= 0,\n      lr(1.0) < 1 {\n  state m: [..S] = 0\n}\n";
+    becomes(line, None);
+    becomes("fn g(x: [N]) -> [N]\nwhere N > 1,\n      N < 9 = if N > 2 {\n  x\n} else {\n  2 * x\n}\n", None);
+}
+
 #[test]
 fn comments_stay_where_they_are() {
     becomes(
