@@ -268,6 +268,16 @@ impl SafeTensors {
         }
     }
 
+    /// Wanted tensors of which the file knows more digits than a model will: f64 values that change as they become f32.
+    pub fn rounded<'w>(&self, wanted: &[Wanted<'w>]) -> Vec<&'w str> {
+        let changes = |w: &&Wanted<'_>| {
+            let stored = self.get(w.name).filter(|t| t.dtype == Some(DType::F64) && w.dtype == DType::F32);
+            let values = stored.map(|t| self.raw(t).as_chunks().0).unwrap_or_default();
+            values.iter().map(|&b| f64::from_le_bytes(b)).any(|v| v.is_finite() && f64::from(v as f32) != v)
+        };
+        wanted.iter().filter(changes).map(|w| w.name).collect()
+    }
+
     /// Parameters and state for a model, in its order, or everything that does not fit. The counter of PyTorch's batch
     /// norm may be there without being wanted.
     pub fn fit(&self, model: &str, wanted: &[Wanted<'_>]) -> Result<Vec<Vec<u8>>, DataError> {

@@ -22,6 +22,11 @@ pub fn header(spec: &SourceSpec) -> Result<Header, DataError> {
         SourceSpec::Npy { .. } => (100, vec![column("array", DType::F32, &[8])]),
         SourceSpec::Npz { .. } => (100, vec![column("x", DType::F32, &[8]), column("y", DType::I32, &[])]),
         SourceSpec::Rows { n, .. } => (*n, vec![]),
+        SourceSpec::Wide(spec) => {
+            let mut made = header(spec)?;
+            made.columns.iter_mut().filter(|c| c.dtype == DType::F32).for_each(|c| c.dtype = DType::F64);
+            return Ok(made);
+        }
         _ => return Err(DataError::new("E0403", spec.name(), "there is no such file")),
     };
     Ok(Header { rows, columns, unread: vec![] })

@@ -49,6 +49,7 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
     super::run::compiled(ui, &run);
     let path = weights_path(&run, args.weights.as_deref(), &unit.name)?;
     run.load_weights(&path)?;
+    super::run::warning(ui, &run);
     let results = run.results();
     let apart = unit.results.saturating_sub(results.len()) as u64;
     if apart > 0 {

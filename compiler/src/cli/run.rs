@@ -24,6 +24,7 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
     let log = args.log.as_deref().map(|path| Log::open(path, args.resume)).transpose()?;
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
+    warning(ui, &run);
     if args.resume {
         let Some(path) = run.plan.checkpoint.clone() else {
             return Err(Failure::Usage("the program saves nothing to resume from; add `save = last(..)`".to_owned()));
@@ -89,6 +90,7 @@ fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
     compiled(ui, &run);
     let path = weights_path(&run, args.weights.as_deref(), &unit.name)?;
     run.load_weights(&path)?;
+    warning(ui, &run);
     Ok((run, unit.name.clone()))
 }
 
@@ -116,6 +118,11 @@ pub(super) fn part(
         None => plan.test.as_ref().or(plan.val.as_ref()).or(Some(&plan.train)),
     };
     found.cloned().ok_or_else(|| Failure::Usage(format!("the data of `{name}` has no such split")))
+}
+
+/// What is to be known of loaded weights.
+pub(super) fn warning(ui: &Ui, run: &Run) {
+    run.warning.iter().for_each(|w| ui.warn(w));
 }
 
 /// The `compile` event and its line.

@@ -521,8 +521,9 @@ train m: Linear[2, 1] on D {
         "W0505",
         0,
         "parameters in f32 beside f64",
-        "Layers of the library keep their parameters in f32. Beside f64 they are widened, so results are f64, but what is \
-         learned has the digits of f32. Parameters of the program's own models are what they are declared as.",
+        "Layers of the library keep their parameters in the program's float, which is f32 unless `precision = f64` is set in \
+         `train`. Beside f64 data they are widened, so results are f64, but what is learned has the digits of f32. Parameters \
+         of the program's own models are what they are declared as.",
         r#"
 data D {
   train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
@@ -543,13 +544,9 @@ data D {
   y: idx<2> = y
 }
 
-model Scores {
-  param w: f64[2, 2] ~ glorot()
-  fn forward(x: f64[B, 2]) -> f64[B, 2] = x @ w
-}
-
-train m: Scores on D {
+train m: Linear[2, 2] on D {
   batch = 4;  epochs = 1
+  precision = f64
   loss      = cross_entropy(m(x), y)
   optimizer = Adam(lr: 1e-3)
 }

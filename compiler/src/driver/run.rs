@@ -15,7 +15,7 @@ use nn_runtime::data::check::check_range;
 use nn_runtime::data::split::Dataset;
 use nn_runtime::data::{self, Column, Opened, SourceSpec};
 use nn_runtime::dtype::DType;
-use nn_runtime::error::{DataError, RuntimeError, codes};
+use nn_runtime::error::{DataError, RuntimeError, codes, show_path};
 use nn_runtime::exec::Session;
 use nn_runtime::program::TensorSpec;
 use nn_runtime::stepper::ProgramStepper;
@@ -34,6 +34,8 @@ pub struct Run {
     pub plan: TrainPlan,
     /// Facts about the compilation.
     pub info: Info,
+    /// What is to be known of the weights that were loaded last: they replace all others.
+    pub warning: Option<String>,
 }
 
 /// Compiles a unit, loads its data, makes its initial weights. What it saves goes below the options' output folder.
@@ -137,7 +139,7 @@ pub(super) fn ready(
     let metrics = unit.metrics.iter().filter_map(|m| m.derived.clone());
     stepper.derive(unit.train_loss.iter().cloned().collect(), unit.eval_loss.iter().cloned().chain(metrics).collect());
     stepper.initialize()?;
-    Ok(Run { stepper, plan, info })
+    Ok(Run { stepper, plan, info, warning: None })
 }
 
 /// Drawn data: the fields of all rows, made once by a program of their own, are the columns.
@@ -266,6 +268,17 @@ impl Run {
         let wanted: Vec<Wanted<'_>> =
             specs.iter().map(|t| Wanted { name: &t.name, dtype: t.dtype, shape: &t.shape }).collect();
         let tensors = file.fit(&program.name, &wanted)?;
+        self.warning = None;
+        if let [first, rest @ ..] = &file.rounded(&wanted)[..] {
+            let others = match rest.len() {
+                0 => String::new(),
+                1 => " and 1 other".to_owned(),
+                n => format!(" and {n} others"),
+            };
+            let file = show_path(path);
+            let rule = "the model has them in f32; `precision = f64` keeps every digit";
+            self.warning = Some(format!("{file}: `{first}`{others} rounded from f64: {rule}"));
+        }
         let parts = [(train::Part::Params, program.params.len()), (train::Part::Model, program.model_state)];
         let places = parts.into_iter().flat_map(|(part, n)| (0..n).map(move |i| (part, i)));
         for ((part, i), (t, bytes)) in places.zip(specs.iter().zip(&tensors)) {

@@ -17,6 +17,7 @@ use crate::graph::graph::ValueId;
 use crate::graph::ops::{Class, Op};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, BinaryOp, Binder, Block, ExprId, ExprKind, Ident, Ix, Ty};
+use nn_runtime::dtype::DType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -281,17 +282,18 @@ fn weak(el: &Elab<'_>, v: ValueId) -> bool {
     match g.op(v) {
         Op::Iota { .. } | Op::Const(_) => true,
         Op::Broadcast { .. } | Op::Permute(_) | Op::Reshape(_) | Op::Ew(_) => {
-            g.ty(v).dtype == nn_runtime::dtype::DType::I32 && g.inputs(v).iter().all(|&i| weak(el, i))
+            g.ty(v).dtype == DType::I32 && g.inputs(v).iter().all(|&i| weak(el, i))
         }
         _ => false,
     }
 }
 
-fn is_float(v: &Value) -> bool {
+/// The float that a value brings to what it meets.
+fn float_of(el: &Elab<'_>, v: &Value) -> Option<DType> {
     match v {
-        Value::Float(_) => true,
-        Value::Tensor(t) => t.elem.dtype().is_float(),
-        _ => false,
+        Value::Float(_) => Some(el.float),
+        Value::Tensor(t) => Some(t.elem.dtype()).filter(|d| d.is_float()),
+        _ => None,
     }
 }
 
@@ -320,12 +322,12 @@ fn binary(el: &mut Elab<'_>, op: BinaryOp, op_span: Span, lhs: ExprId, rhs: Expr
     }
     let all = align_all(el, &mut both)?;
     for i in 0..2 {
-        if is_float(&both[1 - i].0)
+        if let Some(float) = float_of(el, &both[1 - i].0)
             && let Value::Tensor(t) = &both[i].0
-            && t.elem.dtype() == nn_runtime::dtype::DType::I32
+            && t.elem.dtype() == DType::I32
             && weak(el, t.id)
         {
-            let t = dtype::cast(el, t, tensor::FLOAT);
+            let t = dtype::cast(el, t, float);
             both[i].0 = Value::Tensor(t);
         }
     }

@@ -186,6 +186,8 @@ pub struct Elab<'a> {
     pub b: Builder,
     /// Findings so far.
     pub diags: Vec<Diagnostic>,
+    /// The program's float: what numbers, and types without a dtype, are where nothing else decides.
+    pub float: DType,
     /// The static constant `training`.
     pub training: bool,
     /// Set while the body of a comprehension is evaluated.
@@ -212,6 +214,7 @@ impl<'a> Elab<'a> {
             sources,
             b: Builder::new(""),
             diags: vec![],
+            float: DType::F32,
             training,
             comp: None,
             per_element: false,
@@ -301,7 +304,7 @@ impl<'a> Elab<'a> {
     }
 
     /// A tensor of a value, `None` for what is not one: static numbers and (nested lists of) numbers become constants
-    /// of `dtype` (f32, i32 or bool by what they are if there is none), a mean becomes its quotient.
+    /// of `dtype` (the program's float, i32 or bool by what they are if there is none), a mean becomes its quotient.
     pub fn to_tensor(&mut self, v: &Value, dtype: Option<DType>) -> Option<Tensor> {
         let scalar =
             |el: &mut Self, d: DType, x: f64| Tensor { id: el.b.scalar(d, x), elem: Elem::Plain(d), dims: vec![] };
@@ -309,14 +312,14 @@ impl<'a> Elab<'a> {
             Value::Tensor(t) => t.clone(),
             Value::Int(n) => scalar(self, dtype.unwrap_or(DType::I32), *n as f64),
             Value::Dim(d) => scalar(self, dtype.unwrap_or(DType::I32), d.size as f64),
-            Value::Float(x) => scalar(self, dtype.filter(|d| d.is_float()).unwrap_or(DType::F32), *x),
+            Value::Float(x) => scalar(self, dtype.filter(|d| d.is_float()).unwrap_or(self.float), *x),
             Value::Bool(b) => scalar(self, dtype.unwrap_or(DType::Bool), f64::from(u8::from(*b))),
             Value::Mean { num, den } => super::tensor::quotient(self, num, den),
             Value::List(_) => {
                 let (shape, xs, float, boolean) = nested(v)?;
                 self.work(xs.len());
                 let d = dtype.unwrap_or(if float {
-                    DType::F32
+                    self.float
                 } else if boolean {
                     DType::Bool
                 } else {

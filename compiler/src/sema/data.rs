@@ -83,7 +83,7 @@ impl Elab<'_> {
             return Err(self.error(d));
         }
         // Where a field is f64, so are the numbers that it is read from.
-        if def.entries.iter().any(|e| matches!(e, DataEntry::Field { ty, .. } if takes_f64(ty))) {
+        if def.entries.iter().any(|e| matches!(e, DataEntry::Field { ty, .. } if takes_f64(self.float, ty))) {
             parts.sources.iter_mut().for_each(|s| *s = SourceSpec::Wide(Box::new(s.clone())));
         }
         let headers = self.headers(&parts, o)?;
@@ -314,7 +314,7 @@ impl Elab<'_> {
         let scope = Scope::inside(env);
         let plain = info.sources.first().map(SourceSpec::plain);
         let weak = matches!(plain, Some(SourceSpec::Csv { .. } | SourceSpec::Table { .. }));
-        let float = if takes_f64(ty) { DType::F64 } else { DType::F32 };
+        let float = if takes_f64(self.float, ty) { DType::F64 } else { DType::F32 };
         let counts = takes_ints(ty);
         let columns = info.headers.first().map(|h| h.columns.clone()).unwrap_or_default();
         for c in &columns {
@@ -358,7 +358,7 @@ impl Elab<'_> {
             self.match_ty(ty, v, env, span, &what)?
         };
         let dtype = match self.ty(ty, env)? {
-            super::value::Type::Tensor(t) => t.elem_or_f32(),
+            super::value::Type::Tensor(t) => t.elem_or(self.float),
             _ => return self.err("E0207", ty.span, "a field is a tensor"),
         };
         let t = self.as_tensor(&v, Some(dtype.dtype()), span)?;
@@ -489,9 +489,13 @@ fn takes_ints(ty: &Ty) -> bool {
     }
 }
 
-/// Is the field's dtype f64?
-fn takes_f64(ty: &Ty) -> bool {
-    matches!(&ty.kind, TyKind::Tensor { dtype: Some(DtypeName::Named(n)), .. } if &*n.text == "f64")
+/// Is the field's dtype f64? `float` is that of types without one.
+fn takes_f64(float: DType, ty: &Ty) -> bool {
+    match &ty.kind {
+        TyKind::Tensor { dtype: None, .. } => float == DType::F64,
+        TyKind::Tensor { dtype: Some(DtypeName::Named(n)), .. } => DType::parse(&n.text).unwrap_or(float) == DType::F64,
+        _ => false,
+    }
 }
 
 /// Why the columns of two files cannot serve one program.

@@ -280,12 +280,12 @@ impl Elab<'_> {
     fn cast(&mut self, a: ExprId, ty: &Ty, span: Span, env: &Env) -> R<Value> {
         let v = self.eval(a, env)?;
         let to = match self.ty(ty, env)? {
-            // `as float`: f32 and f64 stay what they are.
+            // `as float` is the program's float; f64 stays what it is.
             Type::Tensor(TensorType { elem: ElemType::Float, dims }) if dims.is_empty() => match &v {
                 Value::Tensor(t) | Value::Mean { num: t, .. } if t.elem.dtype() == DType::F64 => t.elem.clone(),
-                _ => Elem::Plain(DType::F32),
+                _ => Elem::Plain(self.float),
             },
-            Type::Tensor(t) if t.dims.is_empty() => t.elem_or_f32(),
+            Type::Tensor(t) if t.dims.is_empty() => t.elem_or(self.float),
             // A static int has 64 bits, a tensor of ints 32.
             Type::Int if is_static(&v) => Elem::Plain(DType::I64),
             Type::Int => Elem::Plain(DType::I32),

@@ -65,7 +65,7 @@ impl Unit<'_> {
                 return el.err("E0207", span, format!("metric `{}` has no `result`", m.template.name()));
             };
             let v = el.call_simple(&f, &[], span, &self.scope)?;
-            let t = el.as_tensor(&v, Some(DType::F32), span)?;
+            let t = el.as_tensor(&v, Some(el.float), span)?;
             if !t.dims.is_empty() {
                 return el.err(
                     "E0203",
@@ -111,7 +111,7 @@ fn start(
     (el.b.scope, el.in_fn) = (place, in_fn);
     let t = t?;
     let dims = ty.known().unwrap_or_default();
-    let slot = TensorTy::new(ty.elem_or_f32().dtype(), dims.iter().map(|d| d.size));
+    let slot = TensorTy::new(ty.elem_or(el.float).dtype(), dims.iter().map(|d| d.size));
     let n = el.b.slot(Slot { name: name.clone(), kind, ty: slot });
     el.b.assign(n, t.id);
     Ok(())

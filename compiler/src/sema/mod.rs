@@ -23,6 +23,7 @@ pub mod names;
 pub mod overrides;
 #[cfg(test)]
 mod overrides_tests;
+mod precision;
 pub mod report;
 mod resolve;
 mod rows;

@@ -609,7 +609,7 @@ impl Elab<'_> {
                     self.check_shape(&dims, ty.span)?;
                     let elem = match (&t.elem, self.st.stored_float) {
                         (ElemType::Float, Some(d)) => Elem::Plain(d),
-                        _ => t.elem_or_f32(),
+                        _ => t.elem_or(self.float),
                     };
                     Ok(TensorType { elem: ElemType::Exact(elem), ..t })
                 }

@@ -126,10 +126,11 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "precision",
-        takes: "`f32`",
+        takes: "`f32` or `f64`",
         default: "f32",
-        doc: "The type of computations; other types are E0901.",
-        example: "precision = f32",
+        doc: "The float of numbers, parameters, state and draws whose type names none, so of whole models: layers of std, \
+              their gradients and the optimizer's state. A dtype that is written stays. `bf16` and `f16` are E0901.",
+        example: "precision = f64",
         many: false,
     },
     Setting {
@@ -305,10 +306,8 @@ pub(super) fn settings(
     {
         return Err(el.limit(s.span, "`accumulate`"));
     }
-    if let Some(s) = find("precision")
-        && !matches!(&el.ast.expr(s.value).kind, ExprKind::Name(n) if &**n == "f32")
-    {
-        return Err(el.limit(s.span, "`precision` other than f32"));
+    if let Some(s) = find("precision") {
+        super::precision::check(el, s.value)?;
     }
     let int = |n: u64| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
     let mut record = vec![(Arc::from("steps"), int(steps)), (Arc::from("seed"), int(seed))];

@@ -9,6 +9,7 @@
 
 use super::cx::{Elab, R};
 use super::models::TemplateKind;
+use super::tensor::dtype;
 use super::train::{RESULT, Unit};
 use super::value::{Elem, Tensor, Value};
 use crate::graph::graph::{Slot, SlotKind};
@@ -44,6 +45,7 @@ impl Unit<'_> {
                 f => el.call_simple(&f, &[Value::Tensor(t.clone())], span, &self.scope)?,
             };
             let rate = el.as_tensor(&rate, Some(DType::F32), span)?;
+            let rate = dtype::cast(el, &rate, DType::F32);
             if rate.dims.is_empty() {
                 let of = place.strip_prefix("train.optimizer[").and_then(|p| p.strip_suffix(']'));
                 el.b.output(&of.map_or_else(|| "lr".to_owned(), |of| format!("lr {of}")), rate.id);
@@ -82,6 +84,7 @@ impl Unit<'_> {
                 }
                 let p = el.call_simple(&Value::Fn(f), &[Value::Tensor(z)], span, &self.scope)?;
                 let p = el.as_tensor(&p, Some(DType::F32), span)?;
+                // People read a few digits of a probability.
                 let p = el.b.cast(p.id, DType::F32);
                 el.b.output(meaning, p);
                 return Ok(());

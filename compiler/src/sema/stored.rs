@@ -24,7 +24,7 @@ impl Elab<'_> {
         span: Span,
     ) -> R<Value> {
         let dims = ty.known().unwrap_or_default();
-        let elem = ty.elem_or_f32();
+        let elem = ty.elem_or(self.float);
         if let Some((other, at)) = self.st.ties.get(path).cloned() {
             return match self.st.params.get(&other) {
                 Some(p) if p.tensor.dims.iter().map(|d| d.size).eq(dims.iter().map(|d| d.size)) => {
@@ -77,7 +77,7 @@ impl Elab<'_> {
         let what = format!("the initial value of `{name}`");
         let v = self.eval_as(init.value, env, Some(&Type::Tensor(ty.clone())))?;
         let v = self.coerce_tensor(v, ty, at, &what)?;
-        self.as_tensor(&v, Some(ty.elem_or_f32().dtype()), at)
+        self.as_tensor(&v, Some(ty.elem_or(self.float).dtype()), at)
     }
 
     /// Declares a piece of state that starts as `init`.
@@ -90,7 +90,7 @@ impl Elab<'_> {
         span: Span,
     ) -> R<()> {
         let dims = ty.known().unwrap_or_default();
-        let elem = ty.elem_or_f32();
+        let elem = ty.elem_or(self.float);
         let shape = TensorTy::new(elem.dtype(), dims.iter().map(|d| d.size));
         let tensor = if self.st.asserts.is_some() {
             // A test has no stored state either.
@@ -155,7 +155,7 @@ impl Elab<'_> {
         let Some(entry) = self.st.states.get(&path) else { return Err(Reported) };
         let ty = entry.ty.clone();
         let v = self.coerce_tensor(v, &ty, at, &format!("state `{name}`"))?;
-        let t = self.as_tensor(&v, Some(ty.elem_or_f32().dtype()), at)?;
+        let t = self.as_tensor(&v, Some(ty.elem_or(self.float).dtype()), at)?;
         // What an evaluation would remember is dropped: evaluating changes nothing.
         if role == Role::Model && !self.training {
             return Ok(());

@@ -82,19 +82,35 @@ fn examples_elaborate() {
 /// Every checked example of std holds, by the graph interpreter.
 #[test]
 fn std_tests_hold() {
-    let p = load("");
+    std_tests(&load(""), DType::F32);
+}
+
+/// In a program of f64 every float of std is f64, and its examples hold as well.
+#[test]
+fn std_tests_hold_in_f64() {
+    let p = load(
+        "data D {\n  train = table(x: [[1, 2]])\n  x: [2] = x\n}\ntrain m: Linear[2, 1] on D {\n  batch = 1;  epochs = 1\n  \
+         loss = mean(m(x))\n  optimizer = Sgd(lr: 0.1)\n  precision = f64\n}\n",
+    );
+    std_tests(&p, DType::F64);
+}
+
+fn std_tests(p: &Program, float: DType) {
     let mut bad = String::new();
     let mut count = 0;
     for file in 0..p.std_files {
-        for t in suite::tests(&p, file) {
+        for t in suite::tests(p, file) {
             count += 1;
             let g = match &t.graph {
                 Ok(g) => g,
                 Err(d) => {
-                    bad += &format!("test {:?}\n{}\n", t.name, show(&p, d));
+                    bad += &format!("test {:?}\n{}\n", t.name, show(p, d));
                     continue;
                 }
             };
+            for n in g.nodes.iter().filter(|n| n.ty.dtype.is_float() && n.ty.dtype != float) {
+                bad += &format!("test {:?}: {:?} is {}\n", t.name, n.op, n.ty.dtype);
+            }
             let feeds = interp::Feeds::default();
             let roots: Vec<_> = g.outputs.iter().map(|o| o.value).collect();
             let values = interp::run_values(g, &feeds, &roots).unwrap_or_else(|e| panic!("{}: {e}", t.name));

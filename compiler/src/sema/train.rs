@@ -7,6 +7,7 @@
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
 use super::models::{Instance, Role, TemplateKind};
 use super::overrides::Asked;
+use super::precision;
 use super::report::{self, Parts};
 use super::rows;
 use super::settings::{add_entry, settings, settings_known};
@@ -256,6 +257,7 @@ fn run(
     let mut solved = vec![];
     let (mut el, made) = loop {
         let mut el = Elab::over(p, training);
+        (el.float, el.st.train) = (precision::of(&p.ast, train), Some(&**train));
         (el.st.guesses.on, el.st.guesses.solved, el.st.compiled) = (true, solved, true);
         let made = Unit::elaborate(&mut el, train, item, o, kind, rows);
         match el.st.guesses.next() {
@@ -553,7 +555,7 @@ impl<'t> Unit<'t> {
         let dtype = match v {
             Value::Mean { num, den } if double(num) || double(den) => DType::F64,
             Value::Tensor(t) if double(t) => DType::F64,
-            _ => DType::F32,
+            _ => el.float,
         };
         let float = |el: &mut Elab<'_>, id: ValueId| {
             let id = el.b.cast(id, dtype);
@@ -659,7 +661,7 @@ impl<'t> Unit<'t> {
         let parts = r.parts.as_ref()?;
         for (i, (num, den)) in parts.means.iter().enumerate() {
             for (name, v) in Derived::outputs(name, i).iter().zip([num, den]) {
-                let v = el.b.cast(*v, DType::F32);
+                let v = el.b.cast(*v, r.num.elem.dtype());
                 el.b.output(name, v);
             }
         }

@@ -242,7 +242,7 @@ impl Elab<'_> {
         }
         let hint = match &ty.elem {
             ElemType::Exact(e) => Some(e.dtype()),
-            ElemType::Float => Some(DType::F32),
+            ElemType::Float => Some(self.float),
             _ => None,
         };
         if let ElemType::Exact(Elem::Plain(d)) = &ty.elem {
@@ -314,7 +314,7 @@ impl Elab<'_> {
         let elem = match (&ty.elem, &v) {
             (ElemType::Num | ElemType::Any, Value::Int(_) | Value::Dim(_)) => Elem::Plain(DType::I32),
             (ElemType::Any, Value::Bool(_)) => Elem::Plain(DType::Bool),
-            _ => ty.elem_or_f32(),
+            _ => ty.elem_or(self.float),
         };
         // An open row takes a number as it is: no axes at all.
         let dims: Vec<AxisType> = ty.dims.iter().filter(|d| !matches!(d, AxisType::Rest(_))).cloned().collect();
@@ -407,7 +407,7 @@ impl Elab<'_> {
         };
         let message = format!("{} and {wanted} do not mix: {what} must be {wanted}, found {}", have.name(), t.show());
         let d = Diagnostic::error("E0202", span, message);
-        let to = if wanted == "float" || wanted == "num" { "f32" } else { wanted };
+        let to = if wanted == "float" || wanted == "num" { self.float.name() } else { wanted };
         // Class numbers where numbers for each class are wanted.
         if let (Elem::Idx(n), "f32" | "f64") = (&t.elem, to)
             && ty.known().is_some_and(|d| d.len() == t.dims.len() + 1 && d.last().is_some_and(|d| d.size == n.size))

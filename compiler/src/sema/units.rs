@@ -219,6 +219,8 @@ pub struct State<'a> {
     pub checks: Vec<super::tensor::classes::ClassCheck>,
     /// Collects checks of a `test`; `None` outside of one.
     pub asserts: Option<Vec<Assertion>>,
+    /// The `train` item that is elaborated.
+    pub train: Option<&'a ast::Train>,
     /// What `train` means: `train.steps`.
     pub train_record: Option<Value>,
     /// Parameters by name.
@@ -276,6 +278,7 @@ impl<'a> Elab<'a> {
     pub fn over(p: &'a Program, training: bool) -> Elab<'a> {
         let st = State { overrides: &p.overrides, variables: super::variables::of(p), ..State::default() };
         let mut el = Elab::new(&p.ast, &p.sources, st, training);
+        el.float = super::precision::shared(p);
         for (i, file) in p.ast.files.iter().enumerate() {
             let name = p.sources.file(file.id).name.clone();
             let id = el.add_module(&name, file, &|path| p.uses[i].get(path).copied());

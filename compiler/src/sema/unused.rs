@@ -309,7 +309,7 @@ impl<'e, 'a> MadeUp<'e, 'a> {
         match self.el.ty(ty, scope).ok()? {
             Type::Int => Some(Value::Int((self.how.size)(self.made.len()) as i64)),
             Type::Tensor(t) => {
-                let (dims, elem) = (t.known()?, t.elem_or_f32());
+                let (dims, elem) = (t.known()?, t.elem_or(self.el.float));
                 self.el.check_shape(&dims, ty.span).ok()?;
                 self.slots += 1;
                 let ty = TensorTy::new(elem.dtype(), dims.iter().map(|d| d.size));

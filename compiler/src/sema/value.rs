@@ -309,11 +309,11 @@ impl TensorType {
         self.dims.iter().map(|d| if let AxisType::Dim(d) = d { Some(d.clone()) } else { None }).collect()
     }
 
-    /// The element type that a value made for this type has.
-    pub fn elem_or_f32(&self) -> Elem {
+    /// The element type that a value made for this type has, where `float` is that of floats without a width.
+    pub fn elem_or(&self, float: DType) -> Elem {
         match &self.elem {
             ElemType::Exact(e) => e.clone(),
-            _ => Elem::Plain(DType::F32),
+            _ => Elem::Plain(float),
         }
     }
 }

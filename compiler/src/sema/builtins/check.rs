@@ -79,7 +79,7 @@ fn near(el: &mut Elab<'_>, x: &Opd, y: &Opd, tol: f64, span: Span) -> R<Value> {
     let both = el.plain(id, e.dims);
     let axes: Vec<usize> = (0..both.dims.len()).collect();
     let all = reduce::reduce(el, Red::All, &both, &axes, false);
-    let at = dtype::meet(&x, &y, dtype::Want::Floats);
+    let at = dtype::meet(el.float, &x, &y, dtype::Want::Floats);
     let at = el.failed(at)?;
     let (left, right) = (dtype::to_dtype(el, &x, at).0, dtype::to_dtype(el, &y, at).0);
     el.st.compared = Some(Compared { result: all.id, left, right, tol });
@@ -156,7 +156,7 @@ fn template(el: &mut Elab<'_>, v: &Value, span: Span, want: Role, what: &str) ->
 fn descend(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (opt, os) = a.value(el, "optimizer")?;
     let (p, ps) = a.value(el, "p")?;
-    let mut p = el.as_tensor(&p, Some(crate::sema::tensor::FLOAT), ps)?;
+    let mut p = el.as_tensor(&p, Some(el.float), ps)?;
     let (grads, gs) = a.value(el, "gradients")?;
     let (span, env) = (a.span, a.env.clone());
     let Value::List(grads) = grads else {

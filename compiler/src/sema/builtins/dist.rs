@@ -13,7 +13,7 @@ use crate::sema::args::Args;
 use crate::sema::cx::{Elab, R};
 use crate::sema::signature::{Form, Kind, need, or, sig};
 use crate::sema::tensor::arith::{self, BinOp};
-use crate::sema::tensor::{FLOAT, Num, Opd, broadcast, dtype, sizes};
+use crate::sema::tensor::{Num, Opd, broadcast, dtype, sizes};
 use crate::sema::value::{Dim, Dist, Elem, ElemType, Tensor, TensorType, Value, show_dims};
 use crate::source::Span;
 use nn_runtime::dtype::DType;
@@ -139,7 +139,7 @@ pub fn draw(el: &mut Elab<'_>, dist: &Value, ty: &TensorType, span: Span) -> R<T
         "categorical" => categorical(el, d, want, dims),
         _ => {
             let out = match want {
-                None => FLOAT,
+                None => el.float,
                 Some(Elem::Plain(t)) if t.is_float() => t,
                 Some(e) => {
                     let t = e.dtype();

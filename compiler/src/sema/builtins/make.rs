@@ -6,7 +6,7 @@ use crate::diag::Diagnostic;
 use crate::sema::args::Args;
 use crate::sema::cx::{Elab, R};
 use crate::sema::signature::{Brackets, Form, Kind, need, sig, sized};
-use crate::sema::tensor::{FLOAT, Num, Opd, Val, make};
+use crate::sema::tensor::{Num, Opd, Val, make};
 use crate::sema::value::{Elem, Tensor, Type, Value};
 use nn_runtime::dtype::DType;
 
@@ -17,7 +17,7 @@ const NOTHING: &[Form] = &[&[]];
 pub(super) const TABLE: &[Builtin] = &[
     row(
         sized("ones", Brackets::Shape, NOTHING),
-        "Ones of a shape: f32 unless the expected type says otherwise.",
+        "Ones of a shape: the program's float, f32 or f64, unless the expected type says otherwise.",
         "close(ones[2], [1.0, 1.0], 0)",
         |el, a| constant(el, 1.0, a),
     ),
@@ -29,7 +29,7 @@ pub(super) const TABLE: &[Builtin] = &[
     ),
     row(
         sized("fill", Brackets::Shape, VALUE),
-        "One value at every place of a shape: [..T] -> [..S, ..T]; a number is f32 unless the expected type says otherwise.",
+        "One value at every place of a shape: [..T] -> [..S, ..T]; a number is the program's float unless the expected type says otherwise.",
         "close(fill[2](0.5), [0.5, 0.5], 0)",
         fill,
     ),
@@ -43,13 +43,13 @@ pub(super) const TABLE: &[Builtin] = &[
     ),
     row(
         sized("linspace", Brackets::One, &[&[need("lo", Kind::Number), need("hi", Kind::Number)]]),
-        "N evenly spaced numbers with both ends: f32[N], or f64[N] where that is expected, and not rounded where it meets f64; N may come from the expected type.",
+        "N evenly spaced numbers with both ends: the program's float[N], or f64[N] where that is expected, and not rounded where it meets f64; N may come from the expected type.",
         "close(linspace[3](0, 1), [0.0, 0.5, 1.0], 1e-7)",
         linspace,
     ),
     row(
         sized("randn", Brackets::Shape, &[&[need("seed", Kind::Int)]]),
-        "Standard normal numbers that are fixed by the seed, the same at every call: f32[..S].",
+        "Standard normal numbers that are fixed by the seed, the same at every call: the program's float[..S].",
         "close(randn[4](seed: 1), randn[4](seed: 1), 0)",
         randn,
     ),
@@ -58,20 +58,20 @@ pub(super) const TABLE: &[Builtin] = &[
 /// Most elements of a table that the compiler computes and stores.
 const MAX_TABLE: u64 = 1 << 22;
 
-/// The dtype of the expected type, f32 if nothing is expected.
-fn expected(a: &Args) -> DType {
+/// The dtype of the expected type, the program's float if nothing is expected.
+fn expected(el: &Elab<'_>, a: &Args) -> DType {
     match &a.expect {
-        Some(Type::Tensor(t)) => match t.elem_or_f32() {
+        Some(Type::Tensor(t)) => match t.elem_or(el.float) {
             Elem::Plain(d) => d,
             Elem::Idx(_) => DType::I32,
         },
-        _ => crate::sema::tensor::FLOAT,
+        _ => el.float,
     }
 }
 
 fn constant(el: &mut Elab<'_>, x: f64, a: Args) -> R<Value> {
     let dims = a.dims(el)?;
-    let dtype = expected(&a);
+    let dtype = expected(el, &a);
     let id = el.full(dtype, &dims, x);
     Ok(Value::Tensor(Tensor { id, elem: Elem::Plain(dtype), dims }))
 }
@@ -81,8 +81,8 @@ fn fill(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let v = a.operand(el, "value")?;
     let span = a.span;
     if let Val::Num(n @ (Num::Int(_) | Num::Float(_))) = v.val {
-        let dtype = match expected(&a) {
-            d if d == DType::Bool || d.is_int() && matches!(n, Num::Float(_)) => FLOAT,
+        let dtype = match expected(el, &a) {
+            d if d == DType::Bool || d.is_int() && matches!(n, Num::Float(_)) => el.float,
             d => d,
         };
         el.fits(&n.into(), dtype, v.span)?;
@@ -124,7 +124,7 @@ fn linspace(el: &mut Elab<'_>, a: Args) -> R<Value> {
     if !lo.is_finite() || !hi.is_finite() {
         return el.err("E0209", span, format!("the ends of `linspace` must be finite, found {lo} and {hi}"));
     }
-    let dtype = if expected(&a) == DType::F64 { DType::F64 } else { DType::F32 };
+    let dtype = if expected(el, &a) == DType::F64 { DType::F64 } else { DType::F32 };
     Ok(Value::Tensor(make::linspace(el, dtype, lo, hi, n)))
 }
 

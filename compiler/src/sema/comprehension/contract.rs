@@ -9,10 +9,11 @@ use crate::diag::{Diagnostic, Severity};
 use crate::graph::ops::{ArgKind, DotDims};
 use crate::sema::cx::{Elab, Env, R, Scope};
 use crate::sema::tensor::reduce::{self, Red};
-use crate::sema::tensor::{FLOAT, dtype, matmul};
+use crate::sema::tensor::{dtype, matmul};
 use crate::sema::value::{Elem, Tensor};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, BinaryOp, ExprId, ExprKind};
+use nn_runtime::dtype::DType;
 use std::sync::Arc;
 
 /// Elements of an iteration space from which on a note says that it exists.
@@ -51,7 +52,7 @@ fn reduced(el: &mut Elab<'_>, name: &str, vars: &[usize], body: ExprId, span: Sp
             return Ok(t);
         }
         let n: u64 = vars.iter().filter_map(|&v| el.comp.as_ref().map(|f| f.vars[v].dim.size)).product();
-        let t = if t.elem.dtype().is_float() { t } else { dtype::cast(el, &t, FLOAT) };
+        let t = if t.elem.dtype().is_float() { t } else { dtype::cast(el, &t, el.float) };
         let k = el.full(
             t.elem.dtype(),
             &t.dims,
@@ -125,13 +126,18 @@ fn subset(a: &[usize], b: &[usize]) -> bool {
     a.iter().all(|v| b.contains(v))
 }
 
+/// The widest float among values.
+fn widest(values: &[Tensor]) -> Option<DType> {
+    values.iter().map(|t| t.elem.dtype()).filter(|d| d.is_float()).max_by_key(|d| d.bytes())
+}
+
 /// The sum over `vars` of the product of some values.
 fn sum_of_product(el: &mut Elab<'_>, values: Vec<Tensor>, vars: &[usize], span: Span) -> R<Tensor> {
     let mut values = values;
-    if values.iter().any(|t| t.elem.dtype().is_float()) {
+    if let Some(float) = widest(&values) {
         for t in &mut values {
-            if t.elem.dtype() == nn_runtime::dtype::DType::I32 && weak(el, t.id) {
-                *t = dtype::cast(el, t, FLOAT);
+            if t.elem.dtype() == DType::I32 && weak(el, t.id) {
+                *t = dtype::cast(el, t, float);
             }
         }
     }
@@ -162,7 +168,7 @@ fn sum_of_product(el: &mut Elab<'_>, values: Vec<Tensor>, vars: &[usize], span: 
     let mut total = match &groups[..] {
         [] => {
             let n: u64 = vars.iter().filter_map(|&v| el.comp.as_ref().map(|f| f.vars[v].dim.size)).product();
-            let id = el.constant(FLOAT, if nn_runtime::mutant!("sema.unused_variables") { 1.0 } else { n as f64 });
+            let id = el.constant(el.float, if nn_runtime::mutant!("sema.unused_variables") { 1.0 } else { n as f64 });
             el.plain(id, vec![])
         }
         [a, b] if floats => match dot(el, a, b, vars, span)? {
@@ -206,7 +212,7 @@ fn dot(el: &mut Elab<'_>, a: &Tensor, b: &Tensor, vars: &[usize], span: Span) ->
             fold(el, Red::Sum, t, &own, span)?
         });
     }
-    let wide = [a.elem.dtype(), b.elem.dtype()].into_iter().max_by_key(|d| d.bytes()).unwrap_or(FLOAT);
+    let wide = std::cmp::max_by_key(a.elem.dtype(), b.elem.dtype(), |d| d.bytes());
     for s in &mut sides {
         *s = dtype::cast(el, s, wide);
     }

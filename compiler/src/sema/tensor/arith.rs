@@ -5,7 +5,7 @@
 
 use super::broadcast::{common, expand, shaped};
 use super::dtype::{self, Want, meet, to_dtype};
-use super::{FLOAT, Num, Opd, TR, Val};
+use super::{Num, Opd, TR, Val};
 use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::elementwise::Ew;
@@ -95,7 +95,7 @@ pub fn binary(el: &mut Elab<'_>, op: BinOp, a: &Opd, b: &Opd, span: Span) -> TR<
     }
     let dtype = match op {
         BinOp::And | BinOp::Or | BinOp::Xor => {
-            let d = meet(a, b, Want::Same)?;
+            let d = meet(el.float, a, b, Want::Same)?;
             if d.is_float() || (d.is_int() && op != BinOp::Xor && has_bool(a, b)) {
                 let bad = if is_bool(a) { b } else { a };
                 dtype::bools(el, bad, op.text())?;
@@ -103,26 +103,26 @@ pub fn binary(el: &mut Elab<'_>, op: BinOp, a: &Opd, b: &Opd, span: Span) -> TR<
             d
         }
         BinOp::Shl | BinOp::Shr => {
-            let d = meet(a, b, Want::Numbers)?;
+            let d = meet(el.float, a, b, Want::Numbers)?;
             if d.is_float() {
                 dtype::index(el, if matches!(b.val, Val::Num(_)) { a } else { b }, op.text())?;
             }
             d
         }
         BinOp::Div | BinOp::Pow => {
-            let d = meet(a, b, Want::Numbers)?;
+            let d = meet(el.float, a, b, Want::Numbers)?;
             if !d.is_float() {
                 if is_bool(a) && (is_bool(b) || matches!(b.val, Val::Num(_))) {
-                    FLOAT
+                    el.float
                 } else {
                     let tensors = [(a, "{1}"), (b, "{2}")].into_iter().filter(|(o, _)| matches!(o.val, Val::Tensor(_)));
                     let floats: Vec<Edit> =
-                        tensors.map(|(o, key)| Edit::replace(o.span, format!("{key} as f32"))).collect();
+                        tensors.map(|(o, key)| Edit::replace(o.span, format!("{key} as {}", el.float))).collect();
                     let d = Diagnostic::error("E0202", span, format!("`{}` on {d} is not exact", op.text()))
                         .here("integers do not divide without rest")
                         .label(a.span, format!("this is {}", a.val.show()))
                         .label(b.span, format!("this is {}", b.val.show()))
-                        .fix("convert to a float first: `{1} as f32`", floats);
+                        .fix(format!("convert to a float first: `{{1}} as {}`", el.float), floats);
                     return Err(Box::new(match op {
                         BinOp::Div => d.fix("or round down with `//`", [Edit::replace(span, "//")]),
                         _ => d,
@@ -132,8 +132,8 @@ pub fn binary(el: &mut Elab<'_>, op: BinOp, a: &Opd, b: &Opd, span: Span) -> TR<
                 d
             }
         }
-        op if op.compares() || matches!(op, BinOp::Max | BinOp::Min) => meet(a, b, Want::Same)?,
-        _ => meet(a, b, Want::Numbers)?,
+        op if op.compares() || matches!(op, BinOp::Max | BinOp::Min) => meet(el.float, a, b, Want::Same)?,
+        _ => meet(el.float, a, b, Want::Numbers)?,
     };
     let (x, y, dims) = pair(el, op.text(), a, b, dtype, span)?;
     let id = apply(el, op, x, y, dtype);
@@ -382,7 +382,7 @@ pub fn select(el: &mut Elab<'_>, c: &Opd, a: &Opd, b: &Opd, span: Span) -> TR<Va
         },
         _ => None,
     };
-    let dtype = meet(a, b, Want::Same)?;
+    let dtype = meet(el.float, a, b, Want::Same)?;
     let (x, dx) = to_dtype(el, a, dtype);
     let (y, dy) = to_dtype(el, b, dtype);
     let ab = common("where", shaped(a, &dx), shaped(b, &dy))?;

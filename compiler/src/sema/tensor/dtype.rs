@@ -2,7 +2,7 @@
 //!
 //! In: operands. Out: the dtype they meet at, and operands converted to it; E0202 where they do not meet.
 
-use super::{FLOAT, Fail, Num, Opd, TR, Val};
+use super::{Fail, Num, Opd, TR, Val};
 use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::Op;
@@ -25,7 +25,7 @@ fn kind(o: &Opd) -> Kind {
     }
 }
 
-fn mix(a: &Opd, b: &Opd) -> Fail {
+fn mix(a: &Opd, b: &Opd, float: DType) -> Fail {
     let name = |o: &Opd| match &o.val {
         Val::Num(n) => n.show(),
         Val::Tensor(t) => t.elem.dtype().name().to_owned(),
@@ -35,7 +35,7 @@ fn mix(a: &Opd, b: &Opd) -> Fail {
         .label(b.span, format!("this is {}", b.val.show()));
     let target = |o: &Opd| match &o.val {
         Val::Tensor(t) if t.elem.dtype().is_float() => Some(t.elem.dtype()),
-        Val::Num(Num::Float(_)) => Some(DType::F32),
+        Val::Num(Num::Float(_)) => Some(float),
         _ => None,
     };
     d = match (target(a), target(b)) {
@@ -72,12 +72,12 @@ pub fn wider(a: DType, b: DType) -> DType {
     }
 }
 
-/// The dtype at which two operands meet.
-pub fn meet(a: &Opd, b: &Opd, want: Want) -> TR<DType> {
+/// The dtype at which two operands meet; `float` is that of numbers where nothing else decides.
+pub fn meet(float: DType, a: &Opd, b: &Opd, want: Want) -> TR<DType> {
     use DType::Bool;
     let weak_default = |n: Num| match n {
         Num::Int(_) => DType::I32,
-        Num::Float(_) => FLOAT,
+        Num::Float(_) => float,
         Num::Bool(_) => Bool,
     };
     let strong_weak = |d: DType, n: Num| -> Option<DType> {
@@ -100,7 +100,7 @@ pub fn meet(a: &Opd, b: &Opd, want: Want) -> TR<DType> {
         (Kind::Strong(x), Kind::Weak(n)) => strong_weak(x, n),
         (Kind::Weak(n), Kind::Strong(x)) => strong_weak(x, n),
         (Kind::Weak(m), Kind::Weak(n)) => match (m, n) {
-            (Num::Float(_), _) | (_, Num::Float(_)) => Some(FLOAT),
+            (Num::Float(_), _) | (_, Num::Float(_)) => Some(float),
             (Num::Int(_), _) | (_, Num::Int(_)) => Some(DType::I32),
             _ => Some(Bool),
         },
@@ -119,12 +119,12 @@ pub fn meet(a: &Opd, b: &Opd, want: Want) -> TR<DType> {
         (Some(Bool), Want::Numbers) => Ok(DType::I32),
         (Some(d), Want::Floats) if !d.is_float() => {
             if matches!((kind(a), kind(b)), (Kind::Strong(x), _) | (_, Kind::Strong(x)) if x.is_int()) {
-                return Err(mix(a, b));
+                return Err(mix(a, b, float));
             }
-            Ok(FLOAT)
+            Ok(float)
         }
         (Some(d), _) => Ok(d),
-        (None, _) => Err(mix(a, b)),
+        (None, _) => Err(mix(a, b, float)),
     }
 }
 
@@ -138,7 +138,7 @@ pub fn to_dtype(el: &mut Elab<'_>, o: &Opd, dtype: DType) -> (ValueId, Vec<Dim>)
                 Some(v) => el.to_tensor(v, Some(dtype)).map(|x| x.id),
                 None => super::make::exact(el, t),
             };
-            if dtype == DType::F64 && exact.is_none() {
+            if dtype == DType::F64 && t.elem.dtype() != dtype && exact.is_none() {
                 el.narrow(t);
             }
             (exact.unwrap_or_else(|| cast_id(el, t.id, dtype)), t.dims.clone())
@@ -158,8 +158,8 @@ impl Elab<'_> {
         if self.is_std(p.span) && !self.is_std(p.owner.span) {
             let name = p.owner.template.name().to_owned();
             let d = Diagnostic::warning("W0505", p.owner.span, format!("`{name}` has parameters in f32, beside f64"))
-                .note("its results are f64, but what it learns is stored and updated in f32")
-                .help("for parameters in f64 declare them so in a model of the program");
+                .note("its results are f64, but what it learns is stored and updated in f32");
+            let d = crate::sema::precision::widened(self, d);
             self.report(d);
         }
     }
@@ -189,15 +189,15 @@ pub fn cast(el: &mut Elab<'_>, t: &Tensor, dtype: DType) -> Tensor {
     Tensor { id, elem, dims: t.dims.clone() }
 }
 
-/// A floating-point tensor: bools, ints and static numbers become f32.
+/// A floating-point tensor: bools, ints and static numbers become the program's float.
 pub fn float(el: &mut Elab<'_>, o: &Opd) -> Tensor {
     match &o.val {
         Val::Num(n) => {
-            let id = el.constant(FLOAT, n.f64());
+            let id = el.constant(el.float, n.f64());
             el.plain(id, vec![])
         }
         Val::Tensor(t) if t.elem.dtype().is_float() => t.clone(),
-        Val::Tensor(t) => cast(el, t, FLOAT),
+        Val::Tensor(t) => cast(el, t, el.float),
     }
 }
 
@@ -208,7 +208,7 @@ pub fn tensor(el: &mut Elab<'_>, o: &Opd) -> Tensor {
         Val::Num(n) => {
             let dtype = match n {
                 Num::Int(_) => DType::I32,
-                Num::Float(_) => FLOAT,
+                Num::Float(_) => el.float,
                 Num::Bool(_) => DType::Bool,
             };
             let id = el.constant(dtype, n.f64());

@@ -1,6 +1,6 @@
 //! Tensors from nothing: constants, counts, reproducible random tables.
 
-use super::{FLOAT, Num, Opd, Val, dtype};
+use super::{Num, Opd, Val, dtype};
 use crate::graph::graph::ValueId;
 use crate::graph::tensor::round;
 use crate::graph::ty::TensorTy;
@@ -13,7 +13,7 @@ use nn_runtime::philox;
 pub fn fill(el: &mut Elab<'_>, v: &Opd, dims: Vec<Dim>) -> Tensor {
     let t = match &v.val {
         Val::Num(Num::Int(n)) => {
-            let id = el.constant(FLOAT, *n as f64);
+            let id = el.constant(el.float, *n as f64);
             el.plain(id, vec![])
         }
         _ => dtype::tensor(el, v),
@@ -35,7 +35,7 @@ pub fn linspace(el: &mut Elab<'_>, dtype: DType, lo: f64, hi: f64, n: Dim) -> Te
     let last = (n.size.max(2) - 1) as f64;
     let exact: Vec<f64> = (0..n.size).map(|i| lo + (hi - lo) * (i as f64 / last)).collect();
     let t = table(el, dtype, exact.iter().map(|x| round(dtype, *x)).collect(), vec![n]);
-    if dtype == FLOAT {
+    if dtype == DType::F32 {
         el.st.exact.insert(t.id, exact);
     }
     t
@@ -44,7 +44,7 @@ pub fn linspace(el: &mut Elab<'_>, dtype: DType, lo: f64, hi: f64, n: Dim) -> Te
 /// A number in every element.
 pub fn full(el: &mut Elab<'_>, dtype: DType, x: f64, dims: Vec<Dim>) -> Tensor {
     let id = el.full(dtype, &dims, x);
-    if dtype == FLOAT {
+    if dtype == DType::F32 {
         el.st.exact.insert(id, vec![x]);
     }
     el.plain(id, dims)
@@ -66,15 +66,15 @@ pub fn table(el: &mut Elab<'_>, dtype: DType, xs: Vec<f64>, dims: Vec<Dim>) -> T
     Tensor { id, elem: Elem::Plain(dtype), dims }
 }
 
-/// Standard normal numbers that depend on the seed and the shape alone.
+/// Standard normal numbers that depend on the seed and the shape alone, but for their rounding to the program's float.
 pub fn randn(el: &mut Elab<'_>, seed: u64, dims: Vec<Dim>) -> Tensor {
     let n: u64 = dims.iter().map(|d| d.size).product();
     let uniform = |site, e| f64::from(philox::element(seed, 0, site, e) >> 8) / f64::from(1 << 24);
     let xs = (0..n)
         .map(|e| {
             let (u, v) = (1.0 - uniform(0, e), uniform(1, e));
-            f64::from(((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32)
+            round(el.float, (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos())
         })
         .collect();
-    table(el, DType::F32, xs, dims)
+    table(el, el.float, xs, dims)
 }

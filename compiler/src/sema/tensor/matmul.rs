@@ -14,7 +14,7 @@ use crate::source::Span;
 /// The matrix product. The last axis of `a` is contracted with the second to last of `b` (the only one of a vector).
 pub fn matmul(el: &mut Elab<'_>, a: &Opd, b: &Opd, span: Span) -> TR<Tensor> {
     el.span_nodes(span);
-    let dtype = meet(a, b, Want::Floats)?;
+    let dtype = meet(el.float, a, b, Want::Floats)?;
     let (x, dx) = to_dtype(el, a, dtype);
     let (y, dy) = to_dtype(el, b, dtype);
     let (rx, ry) = (dx.len(), dy.len());

@@ -37,9 +37,6 @@ pub type Fail = Box<Diagnostic>;
 /// The result of a rule.
 pub type TR<T> = Result<T, Fail>;
 
-/// What a weak float becomes where nothing else decides.
-pub const FLOAT: DType = DType::F32;
-
 /// A failure with a code, a place and a message.
 pub fn fail<T>(code: &'static str, span: Span, message: impl Into<String>) -> TR<T> {
     Err(Box::new(Diagnostic::error(code, span, message)))

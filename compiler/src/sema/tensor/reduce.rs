@@ -4,7 +4,7 @@
 //! are those of arithmetic: bools count as 0 and 1, narrow ints add up in i32.
 
 use super::arith::{BinOp, apply};
-use super::{FLOAT, Opd, dtype, sizes};
+use super::{Opd, dtype, sizes};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{ArgKind, Op, ReduceKind};
@@ -51,7 +51,7 @@ impl Red {
 pub fn prepare(el: &mut Elab<'_>, red: Red, t: &Tensor) -> Tensor {
     let d = t.elem.dtype();
     match red {
-        Red::Mean | Red::LogSumExp | Red::Norm if !d.is_float() => dtype::cast(el, t, FLOAT),
+        Red::Mean | Red::LogSumExp | Red::Norm if !d.is_float() => dtype::cast(el, t, el.float),
         Red::Sum | Red::Prod if matches!(d, DType::Bool | DType::I8 | DType::I16 | DType::U8 | DType::U16) => {
             dtype::cast(el, t, DType::I32)
         }

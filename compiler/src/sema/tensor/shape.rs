@@ -155,12 +155,12 @@ type Unified = (Vec<(ValueId, Vec<Dim>)>, Elem);
 /// Operands of one dtype; an `idx` of one range stays one.
 fn unify(el: &mut Elab<'_>, xs: &[Opd]) -> TR<Unified> {
     let Some((first, rest)) = xs.split_first() else {
-        return Ok((vec![], Elem::Plain(super::FLOAT)));
+        return Ok((vec![], Elem::Plain(el.float)));
     };
     let mut dtype = super::dtype::tensor(el, first).elem.dtype();
     let mut best = first.clone();
     for x in rest {
-        dtype = meet(&best, x, Want::Same)?;
+        dtype = meet(el.float, &best, x, Want::Same)?;
         if super::dtype::tensor(el, x).elem.dtype() == dtype {
             best = x.clone();
         }
