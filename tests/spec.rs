@@ -79,6 +79,9 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
     let (sources, found) = check(name, program);
     let rendered = report::render(&found, &sources, false);
     edits_mend(name, program, &found)?;
+    if name.starts_with("sema") && found.is_empty() {
+        checks_in_f64(program)?;
+    }
 
     if std::env::var_os("NN_BLESS").is_some() {
         let mut text = program.to_string();
@@ -112,6 +115,18 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
         return Err(format!("the text changed (NN_BLESS=1 accepts it):\n\n{rendered}").into());
     }
     Ok(())
+}
+
+/// What checks without a word does so in f64.
+fn checks_in_f64(text: &str) -> Result<(), Failed> {
+    let (mut program, _) = Program::load("main.nn", text, &|path, _| Err(format!("no file `{path}`")));
+    let mut found = program.set(&[("train.precision".into(), "f64".into())]);
+    found.extend(train::check(&program, &Options { seed: None, header: &made_up::header }).1);
+    found.extend(suite::check(&program));
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(format!("in f64:\n\n{}", report::render(&found, &program.sources, false)).into())
 }
 
 /// Applies each suggested edit by itself.

@@ -36,11 +36,13 @@ pub(super) fn check(el: &mut Elab<'_>, value: ExprId) -> R<()> {
         return Err(el.limit(span, &format!("`{NAME} = {text}`")));
     }
     let d = Diagnostic::error("E0212", span, format!("`{NAME}` takes `f32` or `f64`"));
-    let ours = match text.trim_matches('"') {
-        "double" | "float64" | "f64" | "64" => "f64",
-        _ => "f32",
-    };
+    let ours = meant(text);
     Err(el.error(d.fix(format!("write `{ours}`"), [Edit::replace(span, ours)])))
+}
+
+/// The float that other libraries' word for one means.
+pub(super) fn meant(text: &str) -> &'static str {
+    if text.contains("64") || text.contains("double") { "f64" } else { "f32" }
 }
 
 /// Adds the edit that makes the parameters of std's layers f64.
@@ -68,3 +70,17 @@ fn parse(ast: &Ast, value: ExprId) -> Option<DType> {
         _ => None,
     }
 }
+
+/// Items that make a program of tests one of f64.
+#[cfg(test)]
+pub(crate) const ITEMS: &str = "
+data Wide {
+  train = table(x: [[1, 2]])
+  x: [2] = x
+}
+train wide: Linear[2, 1] on Wide {
+  batch = 1;  epochs = 1;  precision = f64
+  loss      = mean(wide(x))
+  optimizer = Sgd(lr: 0.1)
+}
+";

@@ -88,10 +88,7 @@ fn std_tests_hold() {
 /// In a program of f64 every float of std is f64, and its examples hold as well.
 #[test]
 fn std_tests_hold_in_f64() {
-    let p = load(
-        "data D {\n  train = table(x: [[1, 2]])\n  x: [2] = x\n}\ntrain m: Linear[2, 1] on D {\n  batch = 1;  epochs = 1\n  \
-         loss = mean(m(x))\n  optimizer = Sgd(lr: 0.1)\n  precision = f64\n}\n",
-    );
+    let p = load(super::precision::ITEMS);
     std_tests(&p, DType::F64);
 }
 

@@ -418,7 +418,8 @@ fn bernoulli(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) ->
     Ok(Tensor { id, elem, dims })
 }
 
-/// Integers, evenly: `floor(u * n) + lo`, which stays below `n` because `u` is at most `1 - 2^-24`.
+/// Integers, evenly, and the same ones whatever the program's float: `floor(u * n) + lo`, which stays below `n` because `u` is
+/// at most `1 - 2^-24`.
 fn integers(el: &mut Elab<'_>, d: &Dist, want: Option<Elem>, dims: Vec<Dim>) -> R<Tensor> {
     let elem = want.unwrap_or(Elem::Plain(DType::I32));
     let (lo, hi) = match (&d.args[..], &elem) {

@@ -24,6 +24,11 @@ enum Instead {
     Words(&'static str),
 }
 
+/// The float that programs compute in.
+fn precise(value: &str) -> String {
+    format!("precision = {}", super::super::precision::meant(value))
+}
+
 struct Row {
     names: &'static [&'static str],
     instead: Instead,
@@ -63,6 +68,7 @@ const ROWS: &[Row] = &[
     row(&["checkpoint", "save_path", "save_to", "model_path", "output"], Instead::Line(saved)),
     row(&["patience", "early_stopping", "early_stop"], Instead::Line(stopped)),
     row(&["callbacks"], Instead::Line(called)),
+    row(&["dtype", "default_dtype", "floatx"], Instead::Line(precise)),
     row(&["validation_split", "val_split"], Instead::Split),
     row(
         &["validation_data", "val_data", "eval_data", "test_data"],

@@ -6,6 +6,7 @@
 use crate::diag::{Diagnostic, edited};
 use crate::graph::interp::{self, Feeds};
 use crate::report;
+use crate::sema::precision;
 use crate::sema::suite::{self, TestUnit};
 use crate::sema::units::Program;
 use nn_runtime::dtype::DType;
@@ -74,26 +75,29 @@ fn std_items_are_documented() {
     assert!(items.len() > 60, "{} items", items.len());
 }
 
+/// What holds in f32 holds in f64.
+fn in_both_floats(text: &str) {
+    for items in ["", precision::ITEMS] {
+        let p = load(&format!("{text}\n{items}"));
+        let bad = run(&p, p.main());
+        assert!(bad.is_empty(), "{items}{bad}");
+    }
+}
+
 #[test]
 fn rules_hold() {
-    let p = load(include_str!("tests/rules.nn"));
-    let bad = run(&p, p.main());
-    assert!(bad.is_empty(), "{bad}");
+    in_both_floats(include_str!("tests/rules.nn"));
 }
 
 /// Some thousand results of NumPy.
 #[test]
 fn numpy_agrees() {
-    let p = load(include_str!("tests/numpy_cases.nn"));
-    let bad = run(&p, p.main());
-    assert!(bad.is_empty(), "{bad}");
+    in_both_floats(include_str!("tests/numpy_cases.nn"));
 }
 
 #[test]
 fn comprehensions_hold() {
-    let p = load(include_str!("tests/comprehensions.nn"));
-    let bad = run(&p, p.main());
-    assert!(bad.is_empty(), "{bad}");
+    in_both_floats(include_str!("tests/comprehensions.nn"));
 }
 
 /// What the bounds of values prove is not checked again; everything else is, once for each value.
