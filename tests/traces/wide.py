@@ -172,6 +172,6 @@ scores = forward(False)
 size = sum(x.value**2 for row in scores for x in row) / (3 * N)
 number = lambda t: [number(x) for x in t] if isinstance(t, list) else float(getattr(t, "value", t))
 after = {k: number(t) for k, t in {**w, **running}.items()}
-out = {"losses": losses, "eval": {"loss": float(loss_of(scores).value), "size": float(size)}, "after": after}
+out = {"losses": losses, "eval": {"loss": float(loss_of(scores).value), "size": float(size), "root": float(sqrt(size))}, "after": after}
 (here / "wide.json").write_text(json.dumps(out, indent=1) + "\n")
 print(losses[0], losses[-1], out["eval"])
