@@ -109,7 +109,7 @@ pub(super) fn other(b: &Broken) -> Option<Said> {
     }
     for (old, first, new) in [("===", "==", "=="), ("<>", "<", "!=")] {
         let start = stop.saturating_sub(first.len());
-        if b.source[start..].starts_with(old) {
+        if b.source.get(start..).is_some_and(|s| s.starts_with(old)) {
             let at = start..start + old.len();
             return Some(no(b, at.clone()).help(format!("write `{new}`")).edit(at, new));
         }
