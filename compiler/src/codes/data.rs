@@ -532,7 +532,7 @@ train m: M on D {
         "E0415",
         3,
         "columns are not what the file has",
-        "`columns` names the columns of a CSV file with their widths; they add up to the cells of a row. `stratify` needs a column of integers.",
+        "`columns` names the columns of a CSV file with their widths; they add up to the cells of a row. Without it the first line names them, with `_` for what a name here cannot hold: `sepal length (cm)` is `sepal_length__cm_`, `2kind` is `_2kind`. `stratify` needs a column of integers.",
         r#"
 data D {
   train = csv("d.csv", columns: { x: 2, y: 1 })

@@ -8,7 +8,8 @@ pub(super) const ROWS: &[Code] = &[
         1,
         "a name means nothing here",
         "No value, function, field or column of this name is in reach. Names of the standard library need no import; \
-         names of another file need `use`. The message suggests what is spelled alike.",
+         names of another file need `use`. The message suggests what is spelled alike. Names of columns have `_` for what a \
+         name here cannot hold: `sepal length (cm)` is `sepal_length__cm_`, `2kind` is `_2kind`.",
         r#"
 fn f(x: [N]) -> [N] = reul(x)
 "#,

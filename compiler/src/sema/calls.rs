@@ -105,9 +105,8 @@ impl Elab<'_> {
     fn apply_template(&mut self, m: &Rc<ModelTemplate>, args: CallArgs) -> R<Value> {
         if m.hyper.is_some() || !matches!(m.kind, TemplateKind::Item { .. }) {
             let d = Diagnostic::error("E0207", args.span, format!("{} has no place of its own yet", m.name()))
-                .note("a layer is declared first, then called: its parameters need a name")
-                .help(format!("declare it as a member: `layer = {}`", self.text(m.span)));
-            return Err(self.error(d));
+                .note("a layer is declared first, then called: its parameters need a name");
+            return Err(self.error(self.as_member(d, m, m.span)));
         }
         Ok(Value::Model(Rc::new(ModelTemplate {
             kind: m.kind.clone(),

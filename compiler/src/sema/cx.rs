@@ -73,6 +73,17 @@ pub enum ScopeKind {
     Module(usize),
     /// The members of an instance, made when first asked for.
     Instance(Weak<Instance>),
+    /// The columns of a source, which are bound in it.
+    Columns(Columns),
+}
+
+/// The columns that fields are made of.
+#[derive(Clone)]
+pub struct Columns {
+    /// What the source is called.
+    pub source: String,
+    /// Their names.
+    pub names: Vec<String>,
 }
 
 /// A name bound in a scope.
@@ -349,10 +360,7 @@ impl<'a> Elab<'a> {
             Some(t) => Ok(t),
             None => {
                 let d = Diagnostic::error("E0207", span, format!("expected a tensor, found {}", v.show()));
-                Err(self.error(match v {
-                    Value::Model(_) | Value::Instance(_) => d.help("call it: `layer(x)`"),
-                    _ => d,
-                }))
+                Err(self.error(self.wanted_tensor(d, v, span)))
             }
         }
     }

@@ -4,7 +4,7 @@
 //! field a small graph of one example that `batch.rs` replays in each step graph, where it fuses with what follows.
 
 use super::batch::{self, Batch, Unbatchable};
-use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
+use super::cx::{Columns, Elab, Env, R, Reported, Scope, ScopeKind};
 use super::sources::{self, Parts};
 use super::tensor::classes::{self, ClassCheck};
 use super::units::{ComputedIds, DataInfo, Options};
@@ -311,8 +311,13 @@ impl Elab<'_> {
         before: &[Field],
         info: &mut DataInfo,
     ) -> R<Tensor> {
-        let scope = Scope::inside(env);
         let plain = info.sources.first().map(SourceSpec::plain);
+        let read = info.headers.first().map(|h| {
+            let unread = h.unread.iter().map(|u| u.name.clone());
+            h.columns.iter().map(|c| c.name.clone()).chain(unread).collect()
+        });
+        let known = Columns { source: plain.map_or("", SourceSpec::name).to_owned(), names: read.unwrap_or_default() };
+        let scope = Scope::new(Some(env.clone()), ScopeKind::Columns(known));
         let weak = matches!(plain, Some(SourceSpec::Csv { .. } | SourceSpec::Table { .. }));
         let float = if takes_f64(self.float, ty) { DType::F64 } else { DType::F32 };
         let counts = takes_ints(ty);

@@ -248,10 +248,7 @@ impl Elab<'_> {
                 if !runtime(v) && !is_static(v) && !matches!(v, Value::List(_)) {
                     let message = format!("`{}` does not apply to {}", super::statics::op_text(op), v.show());
                     let d = Diagnostic::error("E0207", s, message);
-                    return Err(self.error(match v {
-                        Value::Instance(_) | Value::Model(_) => d.help("call it: `layer(x)`"),
-                        _ => d,
-                    }));
+                    return Err(self.error(self.wanted_tensor(d, v, s)));
                 }
             }
             return tensor::binary(self, op, &a, &b, OpSpans { op: op_span, lhs: ls, rhs: rs });
@@ -373,16 +370,16 @@ impl Elab<'_> {
         env: &Env,
     ) -> R<Value> {
         let v = self.eval(base, env)?;
-        let rank = match &v {
-            Value::Tensor(t) if &*name.text != "T" => t.dims.len(),
-            Value::Mean { .. } => 0,
+        let sizes: Vec<u64> = match &v {
+            Value::Tensor(t) if &*name.text != "T" => t.dims.iter().map(|d| d.size).collect(),
+            Value::Mean { .. } => vec![],
             v => return self.field(v, name, span),
         };
-        Err(self.foreign_method(base, name, (&v.show(), rank), args, whole, env))
+        Err(self.foreign_method(base, name, (&v.show(), &sizes), args, whole, env))
     }
 
     /// A call of what is no function, where a function of that name is hidden by it.
-    fn hides_a_function(&self, name: &str, callee: ExprId, v: &Value, env: &Env) -> Option<Diagnostic> {
+    fn hides_a_function(&mut self, name: &str, callee: ExprId, v: &Value, env: &Env) -> Option<Diagnostic> {
         let number =
             is_static(v) || matches!(v, Value::Tensor(_) | Value::Mean { .. } | Value::Tuple(_) | Value::Str(_));
         let mut level = Some(env);
@@ -398,10 +395,14 @@ impl Elab<'_> {
             return None;
         }
         let at = self.ast.span(callee);
-        let message = format!("`{name}` is {} here, not the function `{name}`", v.show());
+        let what = match self.lookup(name, self.ast.span(callee), outer) {
+            Ok(Some(Value::Instance(_) | Value::Model(_))) => "layer",
+            _ => "function",
+        };
+        let message = format!("`{name}` is {} here, not the {what} `{name}`", v.show());
         let d = Diagnostic::error("E0207", at, message)
             .here("this calls the value")
-            .label(hiding, "this name hides the function");
+            .label(hiding, format!("this name hides the {what}"));
         let new = format!("{name}_");
         Some(d.fix(format!("give the value another name: `{new}`"), self.renamed(name, hiding, &new)))
     }

@@ -15,7 +15,7 @@ use super::value::Value;
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, ExprId, ExprKind};
-pub use table::{CALLS, LOST, METHODS, NAMES, Ours, PARAMETERS, Row, TYPES};
+pub use table::{CALLS, LOST, METHODS, NAMES, Ours, PARAMETERS, Row, TYPES, stacked};
 
 /// The row of a name; case counts only if two rows differ in nothing else.
 pub fn find(rows: &'static [Row], name: &str) -> Option<&'static Row> {
@@ -32,7 +32,7 @@ pub fn parameter<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
 
 /// The call that means what another library calls by this name, with these arguments.
 pub fn call(name: &str, args: &[&str]) -> Option<String> {
-    find(NAMES, name).and_then(|r| r.ours.text("", 0, Some(args), false))
+    find(NAMES, name).and_then(|r| r.ours.text("", &[], Some(args), false))
 }
 
 /// Code in a line of words: of a long one what it begins with.
@@ -54,7 +54,7 @@ struct Path {
 
 impl Ours {
     /// The text for a call with these arguments, or for the bare name.
-    fn text(&self, x: &str, rank: usize, args: Option<&[&str]>, upper: bool) -> Option<String> {
+    fn text(&self, x: &str, sizes: &[u64], args: Option<&[&str]>, upper: bool) -> Option<String> {
         match (self, args) {
             (Ours::Name(n), Some([])) if upper => Some((*n).to_owned()),
             (Ours::Name(n), Some(args)) => Some(format!("{n}({})", args.join(", "))),
@@ -67,7 +67,7 @@ impl Ours {
                     (_, first) => Some(t.replace("$1", first.copied().unwrap_or_default())),
                 }
             }
-            (Ours::Axes(f), args) => f(x, rank, args.unwrap_or_default()),
+            (Ours::Axes(f), args) => f(x, sizes, args.unwrap_or_default()),
             (Ours::Words(_) | Ours::Later, _) => None,
         }
     }
@@ -119,13 +119,18 @@ impl<'a> Elab<'a> {
         let texts: Option<Vec<&str>> = texts.as_ref().map(|t| t.iter().map(String::as_str).collect());
         let upper = path.last.starts_with(|c: char| c.is_ascii_uppercase());
         let code = if upper && !path.dotted { "E0105" } else { "E0100" };
+        // A field reads columns by names of their own: one that no edit makes ours is a column's.
+        let bare = args.is_none() && !path.dotted && super::names::columns(env).is_some();
+        if bare && row.is_none_or(|r| r.ours.text("", &[], None, upper).is_none()) {
+            return None;
+        }
         let mut d = Diagnostic::error(code, at, format!("unknown name `{}`", self.text(at)))
             .here("this is not a name of the language");
         if path.first == "self" && path.dotted {
             let dot = Span { end: path.first_span.end + 1, ..path.first_span };
             return Some(self.error(d.fix("members of a model are named without `self`", [Edit::replace(dot, "")])));
         }
-        let rank = args.and_then(|a| a.first()).and_then(|a| self.rank_of(a.value, env)).unwrap_or(0);
+        let sizes = args.and_then(|a| a.first()).and_then(|a| self.sizes_of(a.value, env)).unwrap_or_default();
         match row.map(|r| &r.ours) {
             Some(Ours::Later) if self.st.later.insert(path.last.as_str().into()) => {
                 return Some(self.limit(at, &format!("`{}`", self.text(at))));
@@ -133,14 +138,15 @@ impl<'a> Elab<'a> {
             Some(Ours::Later) => return Some(Reported),
             Some(Ours::Words(w)) => d = d.help(*w),
             Some(ours) => {
-                d = match ours.text("", rank, texts.as_deref(), upper) {
+                d = match ours.text("", &sizes, texts.as_deref(), upper) {
                     Some(t) => d.fix(format!("here this is `{}`", head(&t)), [Edit::replace(span, t)]),
                     None => d.help(ours.advice()),
                 };
             }
             // Our own name behind a module's.
             None if path.dotted && self.is_known(&path.last, env) => {
-                let said = find(CALLS, &path.last).and_then(|r| r.ours.text("", rank, Some(texts.as_deref()?), upper));
+                let said =
+                    find(CALLS, &path.last).and_then(|r| r.ours.text("", &sizes, Some(texts.as_deref()?), upper));
                 let plain = || {
                     let args = texts.as_ref().map(|t| format!("({})", t.join(", ")));
                     format!("{}{}", path.last, args.unwrap_or_default())
@@ -224,16 +230,21 @@ impl<'a> Elab<'a> {
         let Some(d) = self.diags.get(before) else { return };
         let Some(at) = d.labels.first().map(|l| l.span) else { return };
         let inside = |outer: Span| outer.file == at.file && outer.start <= at.start && at.end <= outer.end;
-        let of_argument =
-            |a: &Arg| matches!(ast.expr(a.value).kind, ExprKind::Call { .. }) && inside(ast.span(a.value));
-        if !inside(span) || d.help.iter().any(|h| !h.edits.is_empty()) || args.iter().any(of_argument) {
+        // A finding inside an argument is its own; of the whole argument it is the call's, unless that is a call too.
+        let of_argument = |a: &Arg| {
+            let span = ast.span(a.value);
+            inside(span) && (span != at || matches!(ast.expr(a.value).kind, ExprKind::Call { .. }))
+        };
+        let of_one = args.iter().any(|a| ast.span(a.value) == at);
+        let told = d.help.iter().any(|h| !h.edits.is_empty()) && !of_one;
+        if !inside(span) || told || args.iter().any(of_argument) {
             return;
         }
         let texts = self.arg_texts(args, name, env);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let rank = args.first().and_then(|a| self.rank_of(a.value, env)).unwrap_or(0);
-        let Some(t) = row.ours.text("", rank, Some(&texts), false).filter(|t| t != self.text(span)) else { return };
-        let help = Diagnostic::error("E0100", span, "").fix(format!("write `{}`", shown(&t)), [Edit::replace(span, t)]);
+        let sizes = args.first().and_then(|a| self.sizes_of(a.value, env)).unwrap_or_default();
+        let Some(t) = row.ours.text("", &sizes, Some(&texts), false).filter(|t| t != self.text(span)) else { return };
+        let help = Diagnostic::error("E0100", span, "").fix(format!("write `{}`", head(&t)), [Edit::replace(span, t)]);
         if let Some(d) = self.diags.get_mut(before) {
             d.notes.clear();
             d.help = help.help;
@@ -245,7 +256,7 @@ impl<'a> Elab<'a> {
         &mut self,
         base: ExprId,
         name: &crate::syntax::ast::Ident,
-        (v, rank): (&str, usize),
+        (v, sizes): (&str, &[u64]),
         args: Option<&[Arg]>,
         span: Span,
         env: &Env,
@@ -259,14 +270,14 @@ impl<'a> Elab<'a> {
             .label(self.ast.span(base), format!("this is {v}"));
         d = match row.map(|r| &r.ours) {
             Some(Ours::Words(w)) => d.help(*w),
-            Some(ours) => match ours.text(x, rank, Some(texts.as_deref().unwrap_or_default()), false) {
+            Some(ours) => match ours.text(x, sizes, Some(texts.as_deref().unwrap_or_default()), false) {
                 Some(t) => d.fix(format!("here this is `{}`", shown(&t)), [Edit::replace(span, t)]),
                 None => d.help(ours.advice()),
             },
             None if self.is_known(&name.text, env) && args.is_some() => {
                 let mut all = vec![x];
                 all.extend(texts.unwrap_or_default());
-                let said = find(CALLS, &name.text).and_then(|r| r.ours.text("", rank, Some(&all), false));
+                let said = find(CALLS, &name.text).and_then(|r| r.ours.text("", sizes, Some(&all), false));
                 let t = said.unwrap_or_else(|| format!("{}({})", name.text, all.join(", ")));
                 d.fix(format!("functions are not methods here: `{}`", shown(&t)), [Edit::replace(span, t)])
             }
@@ -282,20 +293,39 @@ impl<'a> Elab<'a> {
         }
     }
 
-    /// The number of axes of a tensor that has a name; others are not evaluated for it.
-    fn rank_of(&mut self, e: ExprId, env: &Env) -> Option<usize> {
+    /// The sizes of a tensor that has a name, or is the result of calls of such; others are not evaluated for it.
+    fn sizes_of(&mut self, e: ExprId, env: &Env) -> Option<Vec<u64>> {
         let span = self.ast.span(e);
         match &self.ast.expr(e).kind {
             ExprKind::Name(n) => match self.lookup(n, span, env) {
-                Ok(Some(Value::Tensor(t))) => Some(t.dims.len()),
+                Ok(Some(Value::Tensor(t))) => Some(t.dims.iter().map(|d| d.size).collect()),
                 _ => None,
             },
             ExprKind::Index { base, items } => {
                 use crate::syntax::ast::Ix;
-                let n = self.rank_of(*base, env)?;
-                let new = items.iter().filter(|i| matches!(i, Ix::New(_))).count();
-                let gone = items.iter().filter(|i| matches!(i, Ix::At(_))).count();
-                (n + new).checked_sub(gone)
+                let mut left = self.sizes_of(*base, env)?.into_iter();
+                let mut out = vec![];
+                for i in items {
+                    match i {
+                        Ix::New(_) => out.push(1),
+                        Ix::At(_) => drop(left.next()?),
+                        Ix::Slice { lo: None, hi: None, .. } => out.push(left.next()?),
+                        // Some other size; only the number of axes counts.
+                        _ => out.push(left.next().map(|_| 0)?),
+                    }
+                }
+                out.extend(left);
+                Some(out)
+            }
+            // It is elaborated once more, which no one sees: the program has an error already.
+            ExprKind::Call { callee, .. } if self.path(*callee, env).is_none() => {
+                let before = self.diags.len();
+                let v = self.eval(e, env);
+                self.diags.truncate(before);
+                match v {
+                    Ok(Value::Tensor(t)) => Some(t.dims.iter().map(|d| d.size).collect()),
+                    _ => None,
+                }
             }
             _ => None,
         }
@@ -312,7 +342,11 @@ impl Ours {
             Ours::Later => String::new(),
             // Of a function the first argument is the tensor.
             Ours::Axes(f) => {
-                match f("x", 2, &["x", "0"]).or_else(|| f("x", 2, &["0", "1"])).or_else(|| f("x", 2, &["0"])) {
+                let sizes = [2, 1];
+                match f("x", &sizes, &["x", "0"])
+                    .or_else(|| f("x", &sizes, &["0", "1"]))
+                    .or_else(|| f("x", &sizes, &["0"]))
+                {
                     Some(t) => format!("here this reads `{t}`"),
                     None => "write it out".to_owned(),
                 }

@@ -5,6 +5,7 @@
 //! is computed, and tensor operations are appended to a graph. Users' errors end here.
 
 pub mod args;
+mod around;
 pub mod batch;
 pub mod builtins;
 pub mod calls;

@@ -3,7 +3,7 @@
 //! In: parsed files and the scopes of `cx.rs`. Out: values of names, and E0100/E0105 with the nearest name that exists.
 
 use super::builtins;
-use super::cx::{Binding, Elab, Env, R, Reported, Scope, ScopeKind, nearest};
+use super::cx::{Binding, Columns, Elab, Env, R, Reported, Scope, ScopeKind, nearest};
 use super::models::{ModelTemplate, Role, TemplateKind};
 use super::value::{DataRef, Dim, DimFrom, DimVar, FnValue, Value};
 use crate::diag::{Diagnostic, Edit};
@@ -213,7 +213,7 @@ impl<'a> Elab<'a> {
                 return if matches!(b.value, Value::Poison) { Err(Reported) } else { Ok(Some(self.settled(b))) };
             }
             match &scope.kind {
-                ScopeKind::Plain => {}
+                ScopeKind::Plain | ScopeKind::Columns(_) => {}
                 ScopeKind::Instance(m) => {
                     if let Some(m) = m.upgrade()
                         && let Some(v) = self.member(&m, name, span)?
@@ -469,7 +469,7 @@ impl<'a> Elab<'a> {
                 return true;
             }
             match &scope.kind {
-                ScopeKind::Plain => {}
+                ScopeKind::Plain | ScopeKind::Columns(_) => {}
                 ScopeKind::Instance(m) => {
                     if m.upgrade().is_some_and(|m| m.has_member(name)) {
                         return true;
@@ -506,7 +506,7 @@ impl<'a> Elab<'a> {
                     names.extend(builtins::names().map(Arc::from));
                     names.push("training".into());
                 }
-                ScopeKind::Plain => {}
+                ScopeKind::Plain | ScopeKind::Columns(_) => {}
             }
             level = scope.parent.as_ref();
         }
@@ -551,6 +551,9 @@ impl<'a> Elab<'a> {
             }
             level = scope.parent.as_ref();
         }
+        if let Some(c) = columns(env) {
+            return self.no_column(c, name, span, names.iter().map(|n| &**n));
+        }
         // Upper case are dims, models and data, lower case values: a name of the other kind is meant only if it is the same.
         let same_case = |n: &&str| {
             let case = n.starts_with(|c: char| c.is_ascii_uppercase()) == upper;
@@ -572,6 +575,68 @@ impl<'a> Elab<'a> {
             Some(m) => d.here(format!("not declared by `{m}`")),
             None => d.here("nothing of this name is known here"),
         };
+        self.error(match near {
+            Some(near) => d.rename(span, &near),
+            None => d,
+        })
+    }
+}
+
+/// The columns that can be seen from here.
+pub fn columns(env: &Env) -> Option<&Columns> {
+    let mut level = Some(env);
+    while let Some(scope) = level {
+        if let ScopeKind::Columns(c) = &scope.kind {
+            return Some(c).filter(|c| !c.names.is_empty());
+        }
+        level = scope.parent.as_ref();
+    }
+    None
+}
+
+/// The column that a name is meant for: nearly its name, a part of it, or its first letter and some that follow (`tgt`).
+fn meant<'c>(name: &str, columns: &'c [String]) -> Option<&'c str> {
+    let lower = name.to_lowercase();
+    let part = |c: &str| {
+        let c = c.to_lowercase();
+        lower.len() > 1 && c.len() > 1 && (c.contains(&lower) || lower.contains(&c))
+    };
+    let letters = |c: &str| {
+        let mut rest = c.chars().flat_map(char::to_lowercase);
+        lower.len() > 2
+            && c.to_lowercase().starts_with(&lower[..lower.chars().next().map_or(0, char::len_utf8)])
+            && lower.chars().all(|l| rest.any(|r| r == l))
+    };
+    let only = |fits: &dyn Fn(&str) -> bool| {
+        let mut all = columns.iter().map(String::as_str).filter(|c| fits(c));
+        all.next().filter(|_| all.next().is_none())
+    };
+    nearest(name, columns.iter().map(String::as_str)).or_else(|| only(&part)).or_else(|| only(&letters))
+}
+
+impl Elab<'_> {
+    /// A name in a field that neither a column nor anything else has.
+    fn no_column<'n>(&mut self, c: &Columns, name: &str, span: Span, names: impl Iterator<Item = &'n str>) -> Reported {
+        let called = self.sources.file(span.file).text[span.end as usize..].starts_with('(');
+        let columns = if called { None } else { meant(name, &c.names) };
+        let near = columns.map(str::to_owned).or_else(|| {
+            // What is not called is a number: no function is meant.
+            nearest(name, names.filter(|n| called || builtins::lookup(n).is_none())).map(str::to_owned)
+        });
+        let upper = name.starts_with(|c: char| c.is_ascii_uppercase());
+        let code = if upper { "E0105" } else { "E0100" };
+        let mut d = Diagnostic::error(code, span, format!("unknown name `{name}`")).here(if called {
+            "nothing of this name is known here"
+        } else {
+            "neither a column nor a field above has this name"
+        });
+        if !called {
+            const MANY: usize = 12;
+            let shown: Vec<String> = c.names.iter().take(MANY).map(|n| format!("`{n}`")).collect();
+            let more =
+                if c.names.len() > MANY { format!(", and {} more", c.names.len() - MANY) } else { String::new() };
+            d = d.note(format!("{} has: {}{more}", c.source, shown.join(", ")));
+        }
         self.error(match near {
             Some(near) => d.rename(span, &near),
             None => d,

@@ -469,12 +469,13 @@ fn monitor(el: &mut Elab<'_>, a: &Args, watched: &Watched) -> R<Monitor> {
             let parts: Vec<String> = watched.parts.iter().map(|p| format!("`{p}`")).collect();
             let d = Diagnostic::error("E0212", span, format!("the data have no part `{part}`"))
                 .note(format!("there is: {}", parts.join(", ")));
-            let other = if evaluated == "train" { "loss" } else { name };
+            let other = if evaluated == "train" || metric.is_none() { "loss" } else { name };
             let other = format!("{evaluated}.{other}");
             return Err(el.error(d.fix(format!("write `on: {other}`"), [Edit::replace(span, other)])));
         }
         let train = part == "train";
         if !train && part != evaluated {
+            let name = if metric.is_some() { name } else { "loss" };
             let d = Diagnostic::error("E0212", span, format!("epochs are evaluated on `{evaluated}`, not on `{part}`"))
                 .note("the test part is evaluated once, when training has ended")
                 .fix(format!("write `on: {evaluated}.{name}`"), [Edit::replace(span, format!("{evaluated}.{name}"))]);
@@ -505,7 +506,12 @@ fn monitor(el: &mut Elab<'_>, a: &Args, watched: &Watched) -> R<Monitor> {
     }
     let d = Diagnostic::error("E0212", span, "the name of a loss or metric is expected")
         .note(format!("there is: {}", known.join(", ")));
-    Err(el.error(d))
+    // A metric without its part, or the nearest name; of one that is not there what is always there.
+    let name = on.rsplit(['.', '_']).next().unwrap_or(&on);
+    let names = || known.iter().filter_map(|k| k.split_once('.').map(|(_, n)| n));
+    let near = names().find(|n| n.eq_ignore_ascii_case(name)).or_else(|| nearest(name, names()));
+    let other = format!("{evaluated}.{}", near.unwrap_or("loss"));
+    Err(el.error(d.fix(format!("write `on: {other}`"), [Edit::replace(span, other)])))
 }
 
 /// Of a metric that is directly a loss of std less is better; of a metric of std and of a share `mean(a == b)` more.

@@ -87,8 +87,9 @@ pub const SOURCES: &[Source] = &[
             &[&[need("file", Kind::File), key("skip", Kind::Int, "0"), key("columns", Kind::Columns, "by the header")]],
         ),
         doc: "A text file of numbers with commas, plain or gzip. `skip` leaves out lines at the start.",
-        columns: "One scalar for each name of the first line, or the groups of adjacent columns that `columns` names with \
-                  their widths; i32 where every value is a whole number, else f32.",
+        columns: "One scalar for each name of the first line, in which `_` stands for what a name here cannot hold (`sepal \
+                  length (cm)` is `sepal_length__cm_`, `2kind` is `_2kind`), or the groups of adjacent columns that \
+                  `columns` names with their widths; i32 where every value is a whole number, else f32.",
         example: "csv(\"d.csv\", skip: 1, columns: { pixels: 64, label: 1 })",
         make: csv,
     },

@@ -107,19 +107,14 @@ impl Elab<'_> {
             (TyKind::Tensor { dtype, shape }, v) => {
                 let actual: Vec<Dim> = match v {
                     Value::Tensor(t) => t.dims.clone(),
-                    Value::List(_) => self.to_tensor(v, None).map(|t| t.dims).unwrap_or_default(),
+                    Value::List(_) => match self.to_tensor(v, None) {
+                        Some(t) => t.dims,
+                        None => return self.no_tensor(v, ty, span, what),
+                    },
                     Value::Mean { .. } => vec![],
                     v if is_static(v) => vec![],
                     Value::Hole(_) => return Ok(()),
-                    v if shape.is_some() => {
-                        let wanted = self.text(ty.span).to_owned();
-                        let message = format!("{what} must be {wanted}, found {}", v.show());
-                        let d = Diagnostic::error("E0207", span, message);
-                        return Err(self.error(match v {
-                            Value::Instance(_) | Value::Model(_) => d.help("call it: `layer(x)`"),
-                            _ => d,
-                        }));
-                    }
+                    v if shape.is_some() => return self.no_tensor(v, ty, span, what),
                     _ => return Ok(()),
                 };
                 if let (Some(DtypeName::Idx(e)), Value::Tensor(Tensor { elem: Elem::Idx(n), .. })) = (dtype, v) {
@@ -231,6 +226,13 @@ impl Elab<'_> {
         }
     }
 
+    /// A value that can be no tensor where a type says one.
+    fn no_tensor<T>(&mut self, v: &Value, ty: &Ty, span: Span, what: &str) -> R<T> {
+        let wanted = self.text(ty.span).to_owned();
+        let d = Diagnostic::error("E0207", span, format!("{what} must be {wanted}, found {}", v.show()));
+        Err(self.error(self.wanted_tensor(d, v, span)))
+    }
+
     /// [`Elab::coerce`] to a tensor type.
     pub fn coerce_tensor(&mut self, v: Value, ty: &TensorType, span: Span, what: &str) -> R<Value> {
         if is_static(&v) {
@@ -258,10 +260,7 @@ impl Elab<'_> {
                 None => {
                     let message = format!("{what} must be {}, found {}", ty.show(), v.show());
                     let d = Diagnostic::error("E0207", span, message);
-                    return Err(self.error(match v {
-                        Value::Instance(_) | Value::Model(_) => d.help("call it: `layer(x)`"),
-                        _ => d,
-                    }));
+                    return Err(self.error(self.wanted_tensor(d, v, span)));
                 }
             },
         };
@@ -389,6 +388,12 @@ impl Elab<'_> {
                         return Err(self.error(d.note("with one class there is nothing to tell apart").help(
                             "of one score for each row take `mean(bce_with_logits(scores[:, 0], y))`, or give the last layer an \
                              output for each class",
+                        )));
+                    }
+                    // What flows from layer to layer is not class numbers, and no cast of a layer makes it that.
+                    if t.elem.dtype().is_float() && self.st.callee.is_some() {
+                        return Err(self.error(d.note(
+                            "a layer that reads class numbers, such as `Embedding`, stands where they come in, before layers of floats",
                         )));
                     }
                     let d = d

@@ -222,6 +222,13 @@ fn operands(el: &mut Elab<'_>, a: &Args) -> R<Vec<Opd>> {
 fn cat(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let xs = operands(el, &a)?;
     let first = dtype::tensor(el, &xs[0]);
+    if xs.iter().all(|x| dtype::tensor(el, x).dims.is_empty()) {
+        let d = Diagnostic::error("E0109", a.span, "`cat` joins along an axis, and these are numbers without one");
+        let parts: Vec<(Value, Span)> = a.all("xs");
+        let inner = parts.iter().map(|(_, s)| el.text(*s)).collect::<Vec<_>>().join(", ");
+        let t = if parts.len() == 1 { crate::sema::foreign::stacked(&inner) } else { format!("stack({inner})") };
+        return Err(el.error(d.fix(format!("numbers are stacked: `{t}`"), [Edit::replace(a.span, t)])));
+    }
     let (v, s) = a.value(el, "axis")?;
     let axis = axes::axis(el, &first, &v, s, &format!("cat(.., axis: {})", written(&v)))?;
     let r = shape::cat(el, &xs, axis, a.span);

@@ -11,8 +11,8 @@ pub enum Ours {
     Name(&'static str),
     /// A call becomes this text: `$x` is what stands before a method's dot, `$1` the first argument, `$*` all of them.
     Call(&'static str),
-    /// By the number of axes of what stands before the dot, and the arguments.
-    Axes(fn(&str, usize, &[&str]) -> Option<String>),
+    /// By the sizes of what stands before the dot, or of a first argument (none where they are not known), and the arguments.
+    Axes(fn(&str, &[u64], &[&str]) -> Option<String>),
     /// Nothing takes its place: what to do.
     Words(&'static str),
     /// The language has it under some name, this compiler not yet: E0901.
@@ -228,13 +228,27 @@ pub const NAMES: &[Row] = &[
     row(&["flip"], Ours::Name("rev"), "let z = np.flip(x)"),
     row(&["amax"], Ours::Call("max($1)"), "let z = np.amax(x)"),
     row(&["amin"], Ours::Call("min($1)"), "let z = np.amin(x)"),
-    row(&["tensor", "array", "asarray", "as_tensor"], Ours::Call("$1"), "let z = torch.tensor([1.0, 2.0])"),
+    row(
+        &["tensor", "array", "asarray", "as_tensor"],
+        // Of numbers a list is a tensor where one is wanted; of tensors it is not.
+        Ours::Axes(|_, _, a| {
+            let first = a.first()?;
+            let mut words = first.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+            let names = words.any(|w| w.starts_with(char::is_alphabetic) && !matches!(w, "true" | "false"));
+            Some(if names && first.starts_with('[') { stacked(first) } else { (*first).to_owned() })
+        }),
+        "let z = torch.tensor([1.0, 2.0])",
+    ),
     row(
         &["unsqueeze", "expand_dims"],
-        Ours::Axes(|_, n, a| insert(a.first()?, n, a.get(1)?)),
+        Ours::Axes(|_, n, a| insert(a.first()?, n.len(), a.get(1)?)),
         "let z = torch.unsqueeze(x, 1)",
     ),
-    row(&["squeeze"], Ours::Axes(|_, n, a| drop(a.first()?, n, a.get(1)?)), "let z = torch.squeeze(x[:, :, new], 2)"),
+    row(
+        &["squeeze", "Squeeze"],
+        Ours::Axes(|_, n, a| drop(a.first().unwrap_or(&""), n, a.get(1).copied())),
+        "let z = torch.squeeze(x[:, :, new], 2)",
+    ),
     row(&["permute"], Ours::Axes(|_, _, a| order(a.first()?, &a[1..])), "let z = torch.permute(x, 1, 0)"),
     row(
         &["int"],
@@ -279,14 +293,18 @@ pub const CALLS: &[Row] = &[
         "let z = torch.randn(2, 3)",
     ),
     row(&["one_hot"], Ours::Axes(|_, _, a| one_hot(a)), "let z = F.one_hot(argmax(x), num_classes: 3)"),
-    row(&["softmax"], Ours::Axes(|_, n, a| last_axis("softmax", n, a)), "let z = softmax(x, -1)"),
-    row(&["log_softmax"], Ours::Axes(|_, n, a| last_axis("log_softmax", n, a)), "let z = F.log_softmax(x, axis: 1)"),
+    row(&["softmax"], Ours::Axes(|_, n, a| last_axis("softmax", n.len(), a)), "let z = softmax(x, -1)"),
+    row(
+        &["log_softmax"],
+        Ours::Axes(|_, n, a| last_axis("log_softmax", n.len(), a)),
+        "let z = F.log_softmax(x, axis: 1)",
+    ),
     row(&["reshape"], Ours::Axes(|_, _, a| reshape(a)), "let z = reshape(x, -1, 2)"),
     row(
         &["transpose"],
         Ours::Axes(|_, n, a| match a {
             [x] => Some(format!("{}.T", operand(x))),
-            [x, rest @ ..] if rest.len() == 2 && n > 0 => swap(x, n, rest),
+            [x, rest @ ..] if rest.len() == 2 && !n.is_empty() => swap(x, n, rest),
             [x, rest @ ..] => order(x, rest),
             [] => None,
         }),
@@ -318,8 +336,12 @@ pub const METHODS: &[Row] = &[
     row(&["permute"], Ours::Axes(|x, _, a| order(x, a)), "let z = x.permute(1, 0)"),
     row(&["transpose", "swapaxes"], Ours::Axes(swap), "let z = x.transpose(0, 1)"),
     row(&["t"], Ours::Axes(|x, _, _| Some(format!("{}.T", operand(x)))), "let z = x.t()"),
-    row(&["unsqueeze", "expand_dims"], Ours::Axes(|x, n, a| insert(x, n, a.first()?)), "let z = x.unsqueeze(-1)"),
-    row(&["squeeze"], Ours::Axes(|x, n, a| drop(x, n, a.first()?)), "let z = x[:, :, new].squeeze(-1)"),
+    row(&["unsqueeze", "expand_dims"], Ours::Axes(|x, n, a| insert(x, n.len(), a.first()?)), "let z = x.unsqueeze(-1)"),
+    row(
+        &["squeeze", "Squeeze"],
+        Ours::Axes(|x, n, a| drop(x, n, a.first().copied())),
+        "let z = x[:, :, new].squeeze(-1)",
+    ),
     row(
         &["size"],
         Ours::Axes(|x, _, a| {
@@ -333,7 +355,7 @@ pub const METHODS: &[Row] = &[
     row(
         &["shape"],
         Ours::Axes(|x, n, _| {
-            Some(format!("[{}]", (0..n).map(|i| format!("size({x}, {i})")).collect::<Vec<_>>().join(", ")))
+            Some(format!("[{}]", (0..n.len()).map(|i| format!("size({x}, {i})")).collect::<Vec<_>>().join(", ")))
         }),
         "let z = x.shape",
     ),
@@ -487,8 +509,21 @@ fn join(name: &str, args: &[&str], else_axis: &str) -> Option<String> {
         [parts, axis] => (parts, axis.strip_prefix("axis:").unwrap_or(axis).trim()),
         _ => return None,
     };
-    let inner = parts.strip_prefix(['[', '('])?.strip_suffix([']', ')'])?;
-    Some(format!("{name}({inner}, axis: {axis})"))
+    // A list may be joined as it stands, and one that is made by a rule only so.
+    let parts = match parts.strip_prefix('(') {
+        Some(inner) => inner.strip_suffix(')')?,
+        None => parts.starts_with('[').then_some(*parts)?,
+    };
+    Some(format!("{name}({parts}, axis: {axis})"))
+}
+
+/// `stack(a, b)` of the parts of a list or tuple; of another value, which may be a list made by a rule, `stack(list)`.
+pub fn stacked(list: &str) -> String {
+    let inner = list.strip_prefix(['[', '(']).and_then(|l| l.strip_suffix([']', ')']));
+    match inner.filter(|i| !i.contains(" for ") && !i.is_empty()) {
+        Some(parts) => format!("stack({parts})"),
+        None => format!("stack({list})"),
+    }
 }
 
 /// `max(x, axis: 1)`
@@ -567,8 +602,9 @@ fn axis(rank: usize, text: &str) -> Option<usize> {
     usize::try_from(if i < 0 { i + rank as i64 } else { i }).ok().filter(|i| *i < rank)
 }
 
-fn swap(x: &str, rank: usize, args: &[&str]) -> Option<String> {
+fn swap(x: &str, sizes: &[u64], args: &[&str]) -> Option<String> {
     let [a, b] = args else { return None };
+    let rank = sizes.len();
     let mut axes: Vec<usize> = (0..rank).collect();
     axes.swap(axis(rank, a)?, axis(rank, b)?);
     let axes: Vec<String> = axes.iter().map(usize::to_string).collect();
@@ -583,9 +619,19 @@ fn insert(x: &str, rank: usize, at: &str) -> Option<String> {
     Some(format!("{}[{}]", operand(x), ix.join(", ")))
 }
 
-/// `x[:, 0]`
-fn drop(x: &str, rank: usize, at: &str) -> Option<String> {
-    let mut ix = vec![":"; rank];
-    *ix.get_mut(axis(rank, at)?)? = "0";
-    Some(format!("{}[{}]", operand(x), ix.join(", ")))
+/// `x[:, 0]`: the axis that is named, else those of size 1; of what has no sizes yet the last. Without an operand it is a
+/// function.
+fn drop(x: &str, sizes: &[u64], at: Option<&str>) -> Option<String> {
+    let at = at.map(|a| a.strip_prefix("axis:").unwrap_or(a).trim());
+    if x.is_empty() || x.parse::<i64>().is_ok() {
+        return Some("|x| x[.., 0]".to_owned());
+    }
+    let x = operand(x);
+    let mut ix = vec![":"; sizes.len()];
+    match at {
+        _ if sizes.is_empty() => return Some(format!("{x}[.., 0]")),
+        Some(at) => *ix.get_mut(axis(sizes.len(), at)?)? = "0",
+        None => ix.iter_mut().zip(sizes).filter(|(_, n)| **n == 1).for_each(|(i, _)| *i = "0"),
+    }
+    ix.contains(&"0").then(|| format!("{x}[{}]", ix.join(", ")))
 }

@@ -85,6 +85,10 @@ fn numpy(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
         .collect()
 }
 
+fn stretched(d: Diagnostic, at: Span, text: String) -> Diagnostic {
+    d.fix(format!("to stretch on purpose, write the 1: `{text}`"), [Edit::replace(at, text)])
+}
+
 fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s: &Dim) -> Fail {
     let (sa, sb) = (show_dims(a.dims), show_dims(b.dims));
     let label = |d: Diagnostic| {
@@ -101,8 +105,18 @@ fn refuse(what: &str, a: Shaped, b: Shaped, lead: usize, axis: usize, l: &Dim, s
         );
         let d = label(d);
         return Box::new(if lead == 0 {
-            d.note("only a 1 that is written as one stretches (`new`, `keep: true`, `1` in the type)")
-                .help("to stretch on purpose, drop the axis with `[.., 0]` and insert it again with `new`")
+            let d = d.note("only a 1 that is written as one stretches (`new`, `keep: true`, `1` in the type)");
+            // The operand with the ones, each of them dropped and written.
+            let written = |x: &[Dim], y: &[Dim]| -> (bool, String) {
+                let one: Vec<bool> = x.iter().zip(y).map(|(x, y)| x.size == 1 && y.size > 1).collect();
+                let ix: Vec<&str> = one.iter().map(|one| if *one { "0, new" } else { ":" }).collect();
+                (one.contains(&true), ix.join(", "))
+            };
+            match (written(a.dims, b.dims), written(b.dims, a.dims)) {
+                ((true, ix), (false, _)) => stretched(d, a.span, format!("{{0}}[{ix}]")),
+                ((false, _), (true, ix)) => stretched(d, b.span, format!("{{1}}[{ix}]")),
+                _ => d.help("to stretch on purpose, drop the axis with `[.., 0]` and insert it again with `new`"),
+            }
         } else {
             let mut left = lead;
             let mut drop: Vec<&str> = vec![":"; long.dims.len()];
