@@ -127,7 +127,7 @@ fn evaluation_repeats_the_numbers_of_training_and_predictions_agree_with_them() 
     let rows = [&eval, &train].map(|v| v["rows"].as_u64().expect("a count"));
     assert_eq!(rows[0] + rows[1], 1797);
     let none = nnc(dir.path(), &["eval", &program, "--split", "val"]);
-    assert!(none.code == 2 && none.err.contains("no such split"), "{}", none.err);
+    assert!(none.code == 2 && none.err.contains("no split `val`; there is: train, test"), "{}", none.err);
 
     let labels = digit_labels();
     let predicted = nnc(dir.path(), &["predict", "--json", &program]).ok().all("predict");

@@ -72,7 +72,7 @@ fn a_new_project_of_every_template_checks_trains_and_predicts() {
     for (template, metric, least) in [("mlp", "acc", 0.9), ("tabular", "acc", 0.8), ("regression", "mae", -0.2)] {
         assert!(listed.contains(&format!("- {template}:")), "{listed}");
         let made = nnc(dir.path(), &["new", template, "--template", template]).ok();
-        assert!(made.out.contains(&format!("nnc train {template}/{template}.nn")), "{}", made.out);
+        assert!(made.out.contains(&format!("cd {template}, then nnc train {template}.nn")), "{}", made.out);
         let program = format!("{template}/{template}.nn");
         let checked = nnc(dir.path(), &["check", &program]).ok();
         assert!(checked.err.is_empty(), "a template has no warnings:\n{}", checked.err);

@@ -74,7 +74,7 @@ pub struct Common {
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = parse_set)]
     pub set: Vec<(String, String)>,
     /// Another learning rate, short for `--set train.optimizer.lr=VALUE`.
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub lr: Option<String>,
     /// A folder to look for data files in, after the program's own; may be given again. Also the variable NN_DATA.
     #[arg(long = "data", value_name = "DIR")]
@@ -288,7 +288,7 @@ pub struct IrArgs {
     pub file: PathBuf,
     /// The stage.
     #[arg(long, value_enum)]
-    pub stage: Stage,
+    pub stage: Option<Stage>,
     /// Which entry.
     #[arg(long, value_enum, default_value = "train")]
     pub entry: EntryName,

@@ -3,6 +3,8 @@
 use super::args::CheckArgs;
 use super::ui::{Ui, counted};
 use crate::driver::{Failure, Project};
+use crate::sema::units::TrainUnit;
+use serde_json::json;
 use std::path::PathBuf;
 
 /// Reads and checks a program; with `--watch` whenever it changes.
@@ -30,13 +32,17 @@ fn report(project: Project, ui: &Ui) -> Result<(), Failure> {
     for u in &project.units {
         super::check_outputs(&project, u, ui)?;
     }
+    let counts = |u: &TrainUnit| (u.params.iter().map(|p| p.ty.numel()).sum::<u64>(), u.params.len() as u64);
+    let units: Vec<_> = project.units.iter().map(|u| (&u.name, counts(u))).collect();
+    let units = units.into_iter().map(|(name, (n, tensors))| json!({ "name": name, "params": n, "tensors": tensors }));
+    ui.event(&json!({ "event": "check", "ok": true, "units": units.collect::<Vec<_>>() }));
     for u in &project.units {
-        let n: u64 = u.params.iter().map(|p| p.ty.numel()).sum();
-        let tensors = counted(u.params.len() as u64, "tensor");
+        let (n, tensors) = counts(u);
+        let tensors = counted(tensors, "tensor");
         ui.say(&format!("{}: ok, {} in {tensors}", u.name, counted(n, "parameter")));
     }
     if project.units.is_empty() {
-        ui.say("ok");
+        ui.say("ok, but nothing was put together: there is no `train` item");
     }
     Ok(())
 }

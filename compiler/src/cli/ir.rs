@@ -12,14 +12,19 @@ use serde_json::json;
 
 /// Prints a stage.
 pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
-    if args.stage == Stage::Ast {
+    let Some(stage) = args.stage else {
+        let stages = Stage::value_variants().iter().filter_map(Stage::to_possible_value);
+        let names: Vec<String> = stages.map(|v| v.get_name().to_owned()).collect();
+        return Err(Failure::Usage(format!("which stage? `--stage` takes one of: {}", names.join(", "))));
+    };
+    if stage == Stage::Ast {
         // The tree of the file alone: what it uses and reads is not asked for.
         let parsed = driver::parse_file(&args.file)?;
         if ui.diagnostics(&parsed.diags, &parsed.sources) {
             return Err(Failure::Diagnostics(crate::codes::exit(&parsed.diags)));
         }
         for file in &parsed.ast.files {
-            show(args, ui, None, &crate::syntax::print::file(&parsed.ast, file));
+            show(args, stage, ui, None, &crate::syntax::print::file(&parsed.ast, file));
         }
         return Ok(());
     }
@@ -33,26 +38,26 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
         }
     }
     let unit = super::unit(&project, ui)?;
-    if args.stage == Stage::Typed {
-        show(args, ui, None, &unit.typed);
+    if stage == Stage::Typed {
+        show(args, stage, ui, None, &unit.typed);
         return Ok(());
     }
     let batches = unit.batches();
     let (kind, rows) = match args.entry {
         // The forward computation alone is what evaluation runs.
-        EntryName::Train if args.stage == Stage::Graph => (Kind::Eval, batches.train),
+        EntryName::Train if stage == Stage::Graph => (Kind::Eval, batches.train),
         EntryName::Train => (Kind::Train, batches.train),
         EntryName::Eval => (Kind::Eval, batches.eval),
         EntryName::Init => (Kind::Init, 0),
     };
-    if matches!(args.stage, Stage::Graph | Stage::Grad) {
+    if matches!(stage, Stage::Graph | Stage::Grad) {
         let graph = driver::graph(&project, unit, kind, rows)?;
-        show(args, ui, None, &text(&graph, ui, &project));
+        show(args, stage, ui, None, &text(&graph, ui, &project));
         return Ok(());
     }
     let stages = driver::stages(&project, unit, kind, rows)?;
     for (pass, text) in &stages.ran.prints {
-        show(args, ui, Some(pass), text);
+        show(args, stage, ui, Some(pass), text);
     }
     if args.time_passes {
         let ms = |r: &crate::pass::PassRow| r.time.as_secs_f64() * 1e3;
@@ -71,7 +76,7 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
             ui.text(&table(&["pass", "ms", "rewrites", "nodes"], &rows));
         }
     }
-    let text = match args.stage {
+    let text = match stage {
         Stage::Ast | Stage::Typed | Stage::Graph | Stage::Grad => String::new(),
         Stage::Opt => text(&stages.ran.graph, ui, &project),
         Stage::Fused => fuse::print::text(&stages.ran.graph),
@@ -79,23 +84,23 @@ pub fn ir(args: &IrArgs, ui: &Ui) -> Result<(), Failure> {
         Stage::Clif | Stage::Asm => {
             let mut out = String::new();
             for k in stages.kernels.kernels.iter().filter(|k| !codegen::is_plain_store(k)) {
-                let text = if args.stage == Stage::Clif { codegen::clif_text(k) } else { codegen::asm_text(k) };
+                let text = if stage == Stage::Clif { codegen::clif_text(k) } else { codegen::asm_text(k) };
                 out.push_str(&text.map_err(driver::codegen_failure)?);
                 out.push('\n');
             }
             out
         }
     };
-    show(args, ui, None, &text);
+    show(args, stage, ui, None, &text);
     Ok(())
 }
 
 /// Prints the text of a stage, or of the graph after a pass.
-fn show(args: &IrArgs, ui: &Ui, after: Option<&str>, text: &str) {
+fn show(args: &IrArgs, stage: Stage, ui: &Ui, after: Option<&str>, text: &str) {
     let text = text.trim_end();
     if ui.json {
         let name = |v: Option<clap::builder::PossibleValue>| v.map(|v| v.get_name().to_owned());
-        let (stage, entry) = (name(args.stage.to_possible_value()), name(args.entry.to_possible_value()));
+        let (stage, entry) = (name(stage.to_possible_value()), name(args.entry.to_possible_value()));
         let mut event = json!({ "event": "ir", "stage": stage, "entry": entry, "text": text });
         if let Some(pass) = after {
             event["after"] = pass.into();

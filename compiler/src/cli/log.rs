@@ -104,8 +104,8 @@ impl Log {
                 self.header = true;
             }
             text.push_str(&format!("{},{},{:.6}", row.epoch, row.step, row.seconds));
-            rates.iter().for_each(|(_, x)| text.push_str(&format!(",{}", *x as f32)));
-            values().for_each(|(_, x)| text.push_str(&format!(",{x}")));
+            rates.iter().for_each(|(_, x)| text.push_str(&format!(",{}", plain(&format!("{:?}", *x as f32)))));
+            values().for_each(|(_, x)| text.push_str(&format!(",{}", plain(&format!("{x:?}")))));
             text.push('\n');
         }
         // One write for one line: who reads along never sees half of one.
@@ -122,4 +122,9 @@ impl Log {
         DataError::new(codes::SAVE, &self.path.to_string_lossy(), format_args!("{why}, and it is not replaced"))
             .help("log to another file with --log")
     }
+}
+
+/// The shortest text of a number, an integer without `.0`.
+fn plain(text: &str) -> &str {
+    text.strip_suffix(".0").unwrap_or(text)
 }

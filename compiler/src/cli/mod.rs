@@ -21,6 +21,7 @@ mod sink;
 mod run;
 mod summary;
 mod test;
+mod usage;
 mod watch;
 
 use crate::driver::{Failure, Options, Project};
@@ -41,9 +42,10 @@ pub fn main() -> u8 {
 }
 
 fn start() -> u8 {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(usage::asked(std::env::args_os())) {
         Ok(cli) => cli,
         Err(e) if e.use_stderr() => {
+            let e = usage::explain(e, std::env::args().skip(1));
             if std::env::args_os().any(|a| a == "--json") {
                 Ui::plain(Color::Never, true).usage(&e.to_string());
             }

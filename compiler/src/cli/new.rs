@@ -71,9 +71,9 @@ pub fn new(args: &NewArgs, ui: &Ui) -> Result<(), Failure> {
         written.push(path.to_string_lossy().into_owned());
     }
     ui.event(&json!({ "event": "new", "name": name, "files": written }));
-    let program = folder.join(format!("{name}.nn"));
     ui.text(&format!("made {}", written.join(", ")));
-    ui.say(&format!("try: nnc train {} --out {shown}", program.display()));
+    // Below the folder all commands agree on where the weights are.
+    ui.say(&format!("try: cd {shown}, then nnc train {name}.nn and nnc eval {name}.nn"));
     Ok(())
 }
 

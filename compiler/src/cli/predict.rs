@@ -23,6 +23,13 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
     project.options.purpose = Use::Predict;
     let unit = super::unit(&project, ui)?;
     let threads = args.common.threads.map(usize::from);
+    let standard = |path: &Option<PathBuf>| path.as_ref().is_some_and(|p| p.as_os_str() == "-");
+    if standard(&args.output) {
+        return Err(Failure::Usage(
+            "`--output` takes a .csv, .npz or .npy file; without it predictions go to standard output, with `--json` as lines of JSON"
+                .to_owned(),
+        ));
+    }
     if let Some(output) = &args.output {
         let own = [&args.input, &args.weights].into_iter().flatten().cloned();
         let read: Vec<PathBuf> = driver::files_read(&project, unit).into_iter().chain(own).collect();
@@ -47,7 +54,7 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
         }
     };
     super::run::compiled(ui, &run);
-    let path = weights_path(&run, args.weights.as_deref(), &unit.name)?;
+    let path = weights_path(&project, unit, args.weights.as_deref())?;
     run.load_weights(&path)?;
     super::run::warning(ui, &run);
     let results = run.results();

@@ -4,7 +4,9 @@ use super::args::{SplitName, TrainArgs, WeightArgs};
 use super::log::Log;
 use super::progress::{Progress, done, object};
 use super::ui::{Ui, bytes, counted, large, seconds, short};
-use crate::driver::{self, Failure, Rates, Run, Use};
+use crate::driver::{self, Failure, Project, Rates, Run, Use};
+use crate::sema::units::{Save, TrainUnit};
+use clap::ValueEnum;
 use nn_runtime::checkpoint;
 use nn_runtime::claims;
 use nn_runtime::error::{DataError, RuntimeError, codes};
@@ -40,6 +42,10 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
     match result {
         Ok(summary) => {
             done(ui, &summary);
+            if run.plan.save.is_none() {
+                let add = format!("`save = last(\"{}.safetensors\")` in the `train` item keeps them", unit.name);
+                ui.note(&format!("the weights are not kept: {add}"));
+            }
             log_failed.map_or(Ok(()), Err)
         }
         Err(e) => match driver::diverged(&project, unit, &mut run, &e, args.check_finite)? {
@@ -88,20 +94,35 @@ fn with_weights(args: &WeightArgs, ui: &Ui) -> Result<(Run, String), Failure> {
     let unit = super::unit(&project, ui)?;
     let mut run = driver::prepare(&project, unit, args.common.threads.map(usize::from))?;
     compiled(ui, &run);
-    let path = weights_path(&run, args.weights.as_deref(), &unit.name)?;
+    let path = weights_path(&project, unit, args.weights.as_deref())?;
     run.load_weights(&path)?;
     warning(ui, &run);
     Ok((run, unit.name.clone()))
 }
 
-/// The weights asked for; by default what the program saves.
-pub(super) fn weights_path(run: &Run, wanted: Option<&Path>, unit: &str) -> Result<PathBuf, DataError> {
-    match (wanted, &run.plan.save) {
-        (Some(path), _) => Ok(path.to_owned()),
-        (None, Some(save)) => Ok(save.path().to_owned()),
-        (None, None) => Err(DataError::new(codes::NOT_FOUND, unit, "the program saves no weights")
-            .help("name a file: --weights model.safetensors")),
+/// The weights asked for; by default what the program saves, which must be there.
+pub(super) fn weights_path(project: &Project, unit: &TrainUnit, wanted: Option<&Path>) -> Result<PathBuf, DataError> {
+    let saved = unit.save.as_ref().map(Save::file);
+    let (path, file) = match (wanted, saved) {
+        (Some(path), _) => return Ok(path.to_owned()),
+        (None, Some(file)) => (project.options.out.join(file), file),
+        (None, None) => {
+            return Err(DataError::new(codes::NOT_FOUND, &unit.name, "the program saves no weights")
+                .help(format!("add `save = last(\"{}.safetensors\")` to its `train` item, and train", unit.name))
+                .help("or name a file: --weights model.safetensors"));
+        }
+    };
+    if path.exists() {
+        return Ok(path);
     }
+    // Where `train` with another `--out` may have left them.
+    let beside = project.folder();
+    let e = DataError::new(codes::NOT_FOUND, &path.to_string_lossy(), "no such weight file");
+    Err(if beside.join(file).is_file() {
+        e.help(format!("it lies beside the program: `--out {}`", beside.display()))
+    } else {
+        e.help("`nnc train` writes this file; trained with `--out DIR`, it is in that folder, which is to be named here too")
+    })
 }
 
 /// The split asked for; by default the test part, else the validation part, else the training part.
@@ -117,7 +138,12 @@ pub(super) fn part(
         Some(SplitName::Test) => plan.test.as_ref(),
         None => plan.test.as_ref().or(plan.val.as_ref()).or(Some(&plan.train)),
     };
-    found.cloned().ok_or_else(|| Failure::Usage(format!("the data of `{name}` has no such split")))
+    found.cloned().ok_or_else(|| {
+        let there = [("train", true), ("val", plan.val.is_some()), ("test", plan.test.is_some())];
+        let there: Vec<&str> = there.into_iter().filter(|(_, is)| *is).map(|(n, _)| n).collect();
+        let asked = wanted.and_then(|w| w.to_possible_value()).map_or_else(String::new, |v| v.get_name().to_owned());
+        Failure::Usage(format!("the data of `{name}` has no split `{asked}`; there is: {}", there.join(", ")))
+    })
 }
 
 /// What is to be known of loaded weights.

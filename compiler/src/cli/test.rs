@@ -22,7 +22,13 @@ pub fn test(args: &TestArgs, ui: &Ui) -> Result<(), Failure> {
     for file in &args.files {
         let project = super::open(file, &args.common, ui)?;
         let tests = suite::tests(&project.program, project.program.main());
+        if tests.is_empty() {
+            ui.note(&format!("{}: there is no `test` item", file.display()));
+        }
         run(tests, &project.program, args, ui, &mut done);
+    }
+    if let (Some(text), 0, true) = (&args.filter, done.passed, done.failed.is_empty()) {
+        ui.note(&format!("no test has `{text}` in its name"));
     }
     ui.text(&format!("{} passed, {} failed", done.passed, done.failed.len()));
     match codes::first(done.failed) {

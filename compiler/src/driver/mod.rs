@@ -125,6 +125,13 @@ impl Project {
         }
     }
 
+    /// The folder of the program's own file.
+    pub fn folder(&self) -> PathBuf {
+        let own = self.sources().files().nth(self.program.std_files).map(|(_, f)| PathBuf::from(&*f.name));
+        let folder = own.as_deref().and_then(Path::parent).filter(|p| !p.as_os_str().is_empty());
+        folder.unwrap_or(Path::new(".")).to_owned()
+    }
+
     /// All text, for messages.
     pub fn sources(&self) -> &SourceMap {
         &self.program.sources

@@ -406,7 +406,27 @@ impl Elab<'_> {
         }
     }
 
+    /// A body that ends by binding a name gives nothing.
+    fn ends_in_let(&mut self, def: &ast::Fn) -> R<()> {
+        let ast::ExprKind::Block(b) = &self.ast.expr(def.body).kind else { return Ok(()) };
+        let Some(last) = b.stmts.last().filter(|s| !self.is_std(s.span)) else { return Ok(()) };
+        let ast::StmtKind::Let { pat: ast::Pat::Name(n), .. } = &last.kind else { return Ok(()) };
+        // What only keeps state gives nothing.
+        if b.stmts.iter().any(|s| matches!(s.kind, ast::StmtKind::Set { .. })) {
+            return Ok(());
+        }
+        let name = &n.text;
+        let before = &self.sources.file(last.span.file).text[..last.span.start as usize];
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let more = if line.trim().is_empty() { format!("\n{line}{name}") } else { format!("; {name}") };
+        let d = Diagnostic::error("E0207", last.span, format!("`{}` gives nothing: it ends in a `let`", def.name.text))
+            .here("a function gives its last expression")
+            .fix(format!("give `{name}`"), [Edit::after(last.span, more)]);
+        Err(self.error(d))
+    }
+
     fn run_fn(&mut self, def: &ast::Fn, scope: &Env, args: &CallArgs) -> R<Value> {
+        self.ends_in_let(def)?;
         let Some(ty) = &def.result else {
             return self.eval_as(def.body, scope, args.expect.as_ref());
         };

@@ -6,7 +6,7 @@
 
 use super::cx::{Elab, Env, R, Reported};
 use super::value::Value;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, ExprId, ExprKind};
 use std::sync::Arc;
@@ -54,7 +54,17 @@ impl Elab<'_> {
             return self.holds(c, *lhs).and_then(|()| self.holds(c, *rhs));
         }
         let span = self.ast.span(e);
-        match self.eval(e, &c.env)? {
+        let before = self.diags.len();
+        let value = match self.eval(e, &c.env) {
+            Ok(v) => v,
+            // What cannot even be computed is told of the argument, not of std's text.
+            Err(_) if self.is_std(span) && self.diags.len() > before => {
+                self.diags.truncate(before);
+                return Err(self.broken(c, e));
+            }
+            Err(e) => return Err(e),
+        };
+        match value {
             // A schedule's value, or a parameter given for a slope: std's ranges are for numbers.
             Value::Tensor(_) if self.is_std(span) => Ok(()),
             v if self.as_bool(&v, span, "a `where` condition")? => Ok(()),
@@ -73,7 +83,8 @@ impl Elab<'_> {
                 Some(match self.lookup(n, span, &c.env).ok().flatten()? {
                     Value::Dim(d) => format!("{n} = {}", d.size),
                     Value::ConstFn(x) => format!("{n} = {x}"),
-                    Value::Closure(_) | Value::Fn(_) => return None,
+                    Value::Closure(_) => return None,
+                    Value::Fn(_) if !c.places.iter().any(|(p, _)| p == n) => return None,
                     v => format!("{n} = {}", v.show()),
                 })
             })
@@ -84,6 +95,15 @@ impl Elab<'_> {
         let at = places().chain([c.call]).find(|s| !self.is_std(*s)).unwrap_or(span);
         let message = format!("`{}` needs `{}`{found}", c.name, self.text(span));
         let mut d = Diagnostic::error("E0115", at, message);
+        // A schedule's name alone, where what it makes is meant.
+        let schedule = names.iter().find_map(|n| match self.lookup(n, span, &c.env).ok().flatten()? {
+            Value::Fn(f) if !f.def.params.is_empty() && self.is_std(f.def.name.span) => Some(f.def.name.text.clone()),
+            _ => None,
+        });
+        if let Some(name) = schedule.filter(|n| self.text(at) == &**n) {
+            let text = format!("{name}(1e-3)");
+            d = d.fix(format!("call it, with its rate: `{text}`"), [Edit::replace(at, &text)]);
+        }
         if at != span && !self.is_std(span) {
             d = d.here(seen).label(span, "required here");
         } else if let ExprKind::Binary { op, lhs, rhs, .. } = &self.ast.expr(e).kind

@@ -149,8 +149,8 @@ pub struct Compared {
     pub left: ValueId,
     /// The right side.
     pub right: ValueId,
-    /// The tolerance.
-    pub tol: f64,
+    /// The tolerance of a `close`; none of `==` and the like.
+    pub tol: Option<f64>,
 }
 
 /// A check of a `test`, to be made when its graph runs.

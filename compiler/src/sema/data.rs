@@ -90,7 +90,10 @@ impl Elab<'_> {
         let refs: Vec<&Header> = headers.iter().collect();
         let rows = match counts(&parts.splits, &refs) {
             Ok(rows) => rows,
-            Err(e) => return self.data_error(e, parts.places.first().copied().unwrap_or(def.name.span)),
+            Err(e) => {
+                let at = self.fraction_of(&def, &e.place.file);
+                return self.data_error(e, at.or(parts.places.first().copied()).unwrap_or(def.name.span));
+            }
         };
         let mut info = DataInfo {
             name: def.name.text.to_string(),
@@ -156,6 +159,18 @@ impl Elab<'_> {
             Some(e) => Err(e),
             None => Ok(DataPlan { info, fields, env, drawn: parts.drawn }),
         }
+    }
+
+    /// Where the fraction stands by which a part is split off.
+    fn fraction_of(&self, def: &ast::Data, part: &str) -> Option<Span> {
+        let value = def.entries.iter().find_map(|e| match e {
+            DataEntry::Setting(s) if &*s.name.text == part => Some(s.value),
+            _ => None,
+        })?;
+        let ExprKind::Call { args, .. } = &self.ast.expr(value).kind else { return None };
+        let named = args.iter().find(|a| a.name.as_ref().is_some_and(|n| &*n.text == "fraction"));
+        let arg = named.or_else(|| args.iter().filter(|a| a.name.is_none()).nth(1))?;
+        Some(self.ast.span(arg.value))
     }
 
     fn data_params(&mut self, d: &DataRef, env: &Env, span: Span) -> R<()> {

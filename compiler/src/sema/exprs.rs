@@ -564,7 +564,19 @@ impl Elab<'_> {
     pub fn field(&mut self, v: &Value, name: &Ident, span: Span) -> R<Value> {
         let missing = |el: &mut Self, names: Vec<Arc<str>>| {
             let mut d = Diagnostic::error("E0100", name.span, format!("{} has no `{}`", v.show(), name.text));
-            d = match super::cx::nearest(&name.text, names.iter().map(|n| &**n)) {
+            // `m.forward(x)`: a layer is called by its name.
+            if matches!(v, Value::Instance(_)) && &*name.text == "forward" && el.text(span).contains('.') {
+                let dot = Span { start: name.span.start.saturating_sub(1), ..name.span };
+                return el.error(d.fix("a layer is called by its name alone", [Edit::replace(dot, "")]));
+            }
+            if matches!(v, Value::Instance(_)) && &*name.text == "parameters" {
+                return el.error(
+                    d.help("an optimizer updates all parameters of the model: leave this out, as in `Adam(lr: 1e-3)`"),
+                );
+            }
+            // Numbers of layers are no words that one could have misspelled.
+            let words = names.iter().map(|n| &**n).filter(|n| !n.starts_with(|c: char| c.is_ascii_digit()));
+            d = match super::cx::nearest(&name.text, words) {
                 Some(near) => d.rename(name.span, near),
                 None if names.is_empty() => d,
                 None => d.note(format!("it has: {}", names.join(", "))),

@@ -73,6 +73,9 @@ impl Ours {
     }
 }
 
+/// How names of files end.
+const FILES: &[&str] = &["csv", "tsv", "txt", "npz", "npy", "gz", "safetensors", "ckpt"];
+
 impl<'a> Elab<'a> {
     /// A path whose first name means nothing here.
     fn path(&self, e: ExprId, env: &Env) -> Option<Path> {
@@ -156,6 +159,11 @@ impl<'a> Elab<'a> {
                 let same = text.strip_prefix(&*path.last) == self.text(span).strip_prefix(self.text(at));
                 let (text, place) = if same { (path.last.clone(), at) } else { (text, span) };
                 d = d.fix(format!("here this is `{}`", shown(&text)), [Edit::replace(place, text)]);
+            }
+            None if FILES.contains(&&*path.last) && path.dotted && args.is_none() => {
+                let text = format!("\"{}\"", self.text(at));
+                d.labels.iter_mut().for_each(|l| l.message.clear());
+                d = d.fix(format!("a file is named between quotes: `{text}`"), [Edit::replace(at, text)]);
             }
             None if path.dotted => {
                 let names = self.visible(env);

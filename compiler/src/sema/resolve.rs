@@ -116,6 +116,10 @@ impl Elab<'_> {
             TyKind::Tensor { dtype, shape } => {
                 let idx = match dtype {
                     Some(DtypeName::Idx(e)) => Some(*e),
+                    Some(DtypeName::Named(n)) if !self.is_type(&n.text, shape.is_some(), env) => {
+                        self.unknown_type(n, shape.is_some(), env);
+                        None
+                    }
                     _ => None,
                 };
                 let dims = shape.iter().flatten().filter_map(|i| match i {

@@ -4,13 +4,13 @@
 
 use super::args::Args;
 use super::cx::{Elab, Env, R, nearest};
-use super::data::DataPlan;
+use super::data::{DataPlan, Field};
 use super::signature::{Form, Kind, Setting, Signature, key, need, sig};
 use super::units::{BatchSize, Monitor, Options, Save, TrainUnit};
-use super::value::Value;
+use super::value::{Elem, Value};
 use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
-use crate::syntax::ast::{self, BinaryOp, ExprId, ExprKind, TrainEntry};
+use crate::syntax::ast::{self, BinaryOp, ExprId, ExprKind, StmtKind, TrainEntry};
 use nn_runtime::targets::Targets;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -196,7 +196,7 @@ pub(super) fn is_setting(name: &str) -> bool {
 }
 
 /// The settings that a program can have.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub fn names() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().map(|s| s.name)
 }
 
@@ -210,6 +210,14 @@ pub(super) fn settings_known(el: &mut Elab<'_>, train: &ast::Train) -> R<()> {
         if LATER.contains(&name) {
             failed = Some(el.limit(s.span, &format!("the setting `{name}`")));
         } else if !is_setting(name) {
+            if let Some(bound) = bound_above(train, s) {
+                let message = format!("`{name}` is bound by `let` and is not assigned again");
+                let d = Diagnostic::error("E0212", s.name.span, message)
+                    .label(bound, "bound here")
+                    .fix("bind it anew: `let`", [Edit::before(s.name.span, "let ")]);
+                failed = Some(el.error(d));
+                continue;
+            }
             let mut d = Diagnostic::error("E0212", s.name.span, format!("`train` has no setting `{name}`"));
             d = match super::foreign::settings::tell(el, train, s, d) {
                 Ok(d) => d,
@@ -229,6 +237,65 @@ pub(super) fn settings_known(el: &mut Elab<'_>, train: &ast::Train) -> R<()> {
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Reports at once what an item lacks, where that is more than one setting.
+pub(super) fn all_missing(el: &mut Elab<'_>, train: &ast::Train, fields: &[&Field]) -> R<()> {
+    let has = |name: &str| {
+        let names = |e: &TrainEntry| matches!(e, TrainEntry::Setting(s) if &*s.name.text == name);
+        train.entries.iter().any(|e| names(e) || matches!(e, TrainEntry::Step(_)))
+    };
+    let model = train.binds.first().map_or("m", |b| &*b.name.text);
+    let loss = match fields {
+        [x, y, ..] if matches!(y.value.elem, Elem::Idx(_)) => {
+            format!("loss = cross_entropy({model}({}), {})", x.name, y.name)
+        }
+        [x, y, ..] => format!("loss = mse({model}({}), {})", x.name, y.name),
+        [x] => format!("loss = mse({model}({0}), {0})", x.name),
+        [] => return Ok(()),
+    };
+    let wanted = [
+        ("batch", "batch = 64".to_owned()),
+        ("epochs", "epochs = 10".to_owned()),
+        ("loss", loss),
+        ("optimizer", "optimizer = Adam(lr: 1e-3)".to_owned()),
+    ];
+    let missing: Vec<&(&str, String)> =
+        wanted.iter().filter(|(n, _)| !has(n) && !(*n == "epochs" && has("steps"))).collect();
+    if missing.len() < 2 {
+        return Ok(());
+    }
+    let on = el.ast.span(train.on);
+    let at = train.binds.first().map_or(on, |b| b.name.span);
+    let names: Vec<String> = missing.iter().map(|(n, _)| format!("`{n}`")).collect();
+    let lines: Vec<&str> = missing.iter().map(|(_, line)| &**line).collect();
+    let (last, front) = names.split_last().map_or(("", &[][..]), |(l, f)| (&**l, f));
+    let d = Diagnostic::error("E0212", at, format!("`train` needs {} and {last}", front.join(", ")));
+    let text = &el.sources.file(on.file).text[on.end as usize..];
+    let d = match text.find('{') {
+        Some(open) => {
+            let after = Span { start: on.end + open as u32, end: on.end + open as u32 + 1, ..on };
+            let (front, end) = if text[open + 1..].starts_with('\n') { ("\n  ", "") } else { (" ", ";") };
+            let edit = format!("{front}{}{end}", lines.join(if end.is_empty() { "\n  " } else { "; " }));
+            d.fix(format!("such as `{}`", lines.join("; ")), [Edit::after(after, edit)])
+        }
+        None => d,
+    };
+    Err(el.error(d))
+}
+
+/// Where a `let` above an entry binds the entry's name.
+fn bound_above(train: &ast::Train, s: &ast::Setting) -> Option<Span> {
+    let above = train.entries.iter().take_while(|e| !matches!(e, TrainEntry::Setting(x) if x.span == s.span));
+    let mut names = vec![];
+    for e in above {
+        if let TrainEntry::Let(st) = e
+            && let StmtKind::Let { pat, .. } | StmtKind::Var { pat, .. } = &st.kind
+        {
+            super::names::idents(pat, &mut names);
+        }
+    }
+    names.iter().find(|n| n.text == s.name.text).map(|n| n.span)
 }
 
 /// The static settings.

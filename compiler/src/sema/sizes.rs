@@ -42,7 +42,11 @@ impl Elab<'_> {
             };
             let all: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
             let shown = if all.is_empty() { name.to_string() } else { format!("{name}[{}]", all.join(", ")) };
-            d = d.fix(format!("its dims are `{shown}`: leave the others out"), [Edit::replace(rest, "")]);
+            let what = match def.dims.len() {
+                0 => format!("`{shown}` has no dims: leave the brackets out"),
+                _ => format!("its dims are `{shown}`: leave the others out"),
+            };
+            d = d.fix(what, [Edit::replace(rest, "")]);
         }
         self.error(d.label(def.name.span, "declared here"))
     }

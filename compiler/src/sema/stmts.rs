@@ -5,11 +5,14 @@
 
 use super::calls::count;
 use super::comprehension;
-use super::cx::{Elab, Env, R, Scope};
+use super::cx::{Compared, Elab, Env, R, Scope};
 use super::models::TemplateKind;
 use super::statics::is_static;
 use super::value::{Tensor, Type, Value};
 use crate::diag::{Diagnostic, Edit, operand, shown};
+use crate::graph::graph::{Graph, ValueId};
+use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::{Op, ReduceKind};
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, Ident, Init, Pat, SetOp, Stmt, StmtKind, Ty};
 use nn_runtime::dtype::DType;
@@ -391,12 +394,31 @@ impl Elab<'_> {
                 match &mut self.st.asserts {
                     Some(list) => {
                         let compared = self.st.compared.filter(|c| c.result == t.id);
+                        let compared = compared.or_else(|| sides(self.b.graph(), t.id));
                         list.push(super::cx::Assertion { cond: t.id, message: message.cloned(), span, compared });
                         Ok(())
                     }
                     None => Err(self.limit(span, "`assert` on a value known only at run time, outside of a `test`")),
                 }
             }
+        }
+    }
+}
+
+/// The sides of a comparison, or of an `==` that all elements are asked for.
+fn sides(g: &Graph, cond: ValueId) -> Option<Compared> {
+    let (mut at, mut all) = (cond, false);
+    let least = |x: ValueId| matches!(g.op(x), Op::Reduce { kind: ReduceKind::Min, .. });
+    loop {
+        match (g.op(at), g.inputs(at)) {
+            // `all` is whether the least of its elements, as integers, is more than 0.
+            (Op::Ew(Ew::Gt), &[x, _]) if g.ty(x).dtype == DType::I32 && least(x) => (at, all) = (x, true),
+            (Op::Reduce { kind: ReduceKind::Min, .. } | Op::Cast(_), &[x]) if all => at = x,
+            (Op::Ew(Ew::Eq), &[left, right]) => return Some(Compared { result: cond, left, right, tol: None }),
+            (Op::Ew(Ew::Lt | Ew::Le | Ew::Gt | Ew::Ge | Ew::Ne), &[left, right]) if !all => {
+                return Some(Compared { result: cond, left, right, tol: None });
+            }
+            _ => return None,
         }
     }
 }

@@ -7,11 +7,11 @@ use super::cx::{Elab, Env, R, Reported, ScopeKind};
 use super::models::{Instance, MemberSource, MemberState, Role, TemplateKind};
 use super::units::{ParamEntry, StateEntry};
 use super::value::{Tensor, TensorType, Type, Value, show_dims};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit, shown};
 use crate::graph::graph::{Slot, SlotKind};
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
-use crate::syntax::ast::{self, MemberKind, ModelBody};
+use crate::syntax::ast::{self, ExprId, MemberKind, ModelBody};
 use std::rc::Rc;
 
 impl Elab<'_> {
@@ -76,8 +76,38 @@ impl Elab<'_> {
         }
         let what = format!("the initial value of `{name}`");
         let v = self.eval_as(init.value, env, Some(&Type::Tensor(ty.clone())))?;
+        if let Some(told) = self.no_initial_value(&v, init.value, &what, ty) {
+            return Err(told);
+        }
         let v = self.coerce_tensor(v, ty, at, &what)?;
         self.as_tensor(&v, Some(ty.elem_or(self.float).dtype()), at)
+    }
+
+    /// `= zeros` or `= normal()`, where a value stands: what is meant, with its edit.
+    fn no_initial_value(&mut self, v: &Value, e: ExprId, what: &str, ty: &TensorType) -> Option<Reported> {
+        let at = self.ast.span(e);
+        if self.is_std(at) || !matches!(v, Value::Fn(_) | Value::Builtin(_) | Value::WithDims(_) | Value::Dist(_)) {
+            return None;
+        }
+        let text = self.text(at).to_owned();
+        let drawn = match text.split(['[', '(']).next().unwrap_or_default() {
+            "zeros" => None,
+            "ones" => Some("= 1".to_owned()),
+            "randn" => Some("~ normal()".to_owned()),
+            "rand" => Some("~ uniform(0, 1)".to_owned()),
+            _ if matches!(v, Value::Dist(_)) => Some(format!("~ {text}")),
+            _ => return None,
+        };
+        let new = drawn.unwrap_or_else(|| "= 0".to_owned());
+        // The `=` before it goes too.
+        let file = &self.sources.file(at.file).text;
+        let front = file[..at.start as usize].trim_end();
+        let start = front.strip_suffix('=')?.len() as u32;
+        let message = format!("{what} must be {}, found {}", ty.show(), v.show());
+        let d = Diagnostic::error("E0207", at, message);
+        Some(self.error(
+            d.fix(format!("its type says the shape: `{}`", shown(&new)), [Edit::replace(Span { start, ..at }, new)]),
+        ))
     }
 
     /// Declares a piece of state that starts as `init`.

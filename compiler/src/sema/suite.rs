@@ -46,14 +46,18 @@ pub struct Sides {
     pub left: usize,
     /// The output that is the right side.
     pub right: usize,
-    /// The tolerance.
-    pub tol: f64,
+    /// The tolerance of a `close`; none of `==` and the like.
+    pub tol: Option<f64>,
 }
 
 impl Sides {
     /// Where the sides differ most, given the values of all outputs; `None` if they do not.
     pub fn difference(&self, values: &[Tensor]) -> Option<String> {
         let (l, r) = (values.get(self.left)?, values.get(self.right)?);
+        if let ([a], [b], None) = (&l.data[..], &r.data[..], self.tol) {
+            return Some(format!("{} and {}", digits(*a, 9), digits(*b, 9)));
+        }
+        let tol = self.tol.unwrap_or(0.0);
         let n = l.data.len().max(r.data.len());
         let pair = |i: usize| (l.data[i % l.data.len()], r.data[i % r.data.len()]);
         // NaN is close to nothing and counts as farther than anything.
@@ -61,7 +65,7 @@ impl Sides {
             let (a, b) = pair(i);
             if a == b { 0.0 } else { Some((a - b).abs()).filter(|d| !d.is_nan()).unwrap_or(f64::INFINITY) }
         };
-        let apart = (0..n).filter(|&i| gap(i) > self.tol).count();
+        let apart = (0..n).filter(|&i| gap(i) > tol).count();
         let worst = (0..n).max_by(|&i, &j| gap(i).total_cmp(&gap(j)).then(j.cmp(&i))).filter(|_| apart > 0)?;
         let (a, b) = pair(worst);
         let shape = if l.data.len() >= r.data.len() { &l.ty.shape } else { &r.ty.shape };
@@ -74,7 +78,8 @@ impl Sides {
         let at = if index.is_empty() { String::new() } else { format!(" at [{}]", index.join(", ")) };
         let count = if n > 1 { format!("; {apart} of {n} elements are apart") } else { String::new() };
         let by = digits((a - b).abs(), 3);
-        Some(format!("{} and {} differ by {by}{at}, the tolerance is {}{count}", digits(a, 7), digits(b, 7), self.tol))
+        let rule = self.tol.map_or_else(String::new, |t| format!(", the tolerance is {t}"));
+        Some(format!("{} and {} differ by {by}{at}{rule}{count}", digits(a, 7), digits(b, 7)))
     }
 }
 
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn a_difference_says_where_and_by_how_much() {
         let tensor = |x: &[f64]| Tensor::new(TensorTy::new(DType::F32, [2, 2]), x.to_vec());
-        let sides = Sides { left: 0, right: 1, tol: 1e-6 };
+        let sides = Sides { left: 0, right: 1, tol: Some(1e-6) };
         let values = [tensor(&[1.0, 2.0, 3.0, 0.25]), tensor(&[1.0, 2.1, 3.0, 0.3])];
         let want = "2 and 2.1 differ by 0.1 at [0, 1], the tolerance is 0.000001; 2 of 4 elements are apart";
         assert_eq!(sides.difference(&values).as_deref(), Some(want));

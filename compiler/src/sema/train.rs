@@ -5,6 +5,7 @@
 //! of a step is the language's: gradients, clip by global norm, update, commit of state.
 
 use super::cx::{Elab, Env, R, Reported, Scope, ScopeKind};
+use super::data::Field;
 use super::models::{Instance, Role, TemplateKind};
 use super::overrides::Asked;
 use super::precision;
@@ -13,7 +14,7 @@ use super::rows;
 use super::settings::{add_entry, settings, settings_known};
 use super::tensor::classes;
 use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
-use super::value::{Dim, Elem, Tensor, Value};
+use super::value::{DataRef, Dim, Elem, Tensor, Value};
 use crate::diag::{Diagnostic, Edit, Severity, shown};
 use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::ops::Op;
@@ -124,6 +125,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
     add(colliding(&units));
     let mut el = Elab::over(p, false);
     el.check_items();
+    el.unused_data(o);
     asked.merge(&el.st.asked.borrow());
     if !broken {
         el.unused_overrides(&asked);
@@ -372,7 +374,7 @@ impl<'t> Unit<'t> {
     ) -> R<(TrainUnit, Vec<Arc<str>>)> {
         let env = el.st.modules[el.st.root].env.clone();
         let known = settings_known(el, train);
-        let on = el.eval(train.on, &env)?;
+        let on = el.data_known(train, &env).and_then(|()| el.eval(train.on, &env))?;
         let on_span = el.ast.span(train.on);
         let Value::Data(data) = &on else {
             return el.err("E0207", on_span, format!("`on` takes a data item, found {}", on.show()));
@@ -380,6 +382,8 @@ impl<'t> Unit<'t> {
         let plan = el.data_plan(data, o, on_span)?;
         known?;
         el.st.data = Some((data.def.name.text.to_string(), plan.env.clone()));
+        let fields: Vec<&Field> = plan.fields.iter().collect();
+        super::settings::all_missing(el, train, &fields)?;
         let mut unit = settings(el, train, &plan, &env, o)?;
         unit.item = item;
         let train_rows = unit.data.rows_of("train").max(1);
@@ -388,7 +392,11 @@ impl<'t> Unit<'t> {
             BatchSize::Rows(n) => n.min(train_rows),
         });
         let name_b: Arc<str> = "B".into();
-        let dim = el.fresh_dim(size, Some(name_b.clone()), Some(on_span));
+        let batch_at = train.entries.iter().find_map(|e| match e {
+            TrainEntry::Setting(s) if &*s.name.text == "batch" => Some(el.ast.span(s.value)),
+            _ => None,
+        });
+        let dim = el.fresh_dim(size, Some(name_b.clone()), Some(batch_at.unwrap_or(on_span)));
         let scope = Scope::new(Some(plan.env.clone()), ScopeKind::Plain);
         // Names of the program are visible below the data's own; both end at the same prelude.
         let scope = Scope::new(Some(merge(el, &env, &scope)), ScopeKind::Plain);
@@ -868,6 +876,47 @@ fn classes_of(t: &Tensor) -> Option<u64> {
 }
 
 impl Elab<'_> {
+    /// `on Wine` where no `data` item is called so.
+    fn data_known(&mut self, train: &ast::Train, env: &Env) -> R<()> {
+        let ExprKind::Name(name) = &self.ast.expr(train.on).kind else { return Ok(()) };
+        if self.is_known(name, env) {
+            return Ok(());
+        }
+        let items = self.ast.files.iter().skip(self.st.prelude.len()).flat_map(|f| &f.items);
+        let all: Vec<Arc<str>> = items
+            .filter_map(|i| if let ItemKind::Data(d) = &i.kind { Some(d.name.text.clone()) } else { None })
+            .collect();
+        let span = self.ast.span(train.on);
+        let d = Diagnostic::error("E0105", span, format!("unknown data `{name}`"));
+        let near = super::cx::nearest(name, all.iter().map(|n| &**n));
+        let d = match (&all[..], near) {
+            ([], _) => d.help(format!("add an item `data {name} {{ source = csv(\"file.csv\"); .. }}`")),
+            (_, Some(near)) => d.rename(span, near),
+            ([one], None) => d.rename(span, one),
+            _ => d.note(format!("there is: {}", all.join(", "))),
+        };
+        Err(self.error(d))
+    }
+
+    /// Elaborates the `data` items of the program's own file that no `train` item names.
+    pub fn unused_data(&mut self, o: &Options<'_>) {
+        let ast = self.ast;
+        let root = self.st.root;
+        let Some(file) = ast.files.get(root) else { return };
+        let trains = file.items.iter().filter_map(|i| if let ItemKind::Train(t) = &i.kind { Some(t) } else { None });
+        let used: Vec<&str> = trains.map(|t| self.text(ast.span(t.on))).collect();
+        for item in &file.items {
+            let ItemKind::Data(def) = &item.kind else { continue };
+            let named = |on: &&str| on.split(['[', '(']).next() == Some(&*def.name.text);
+            let open = def.dims.iter().any(|d| d.default.is_none()) || def.params.iter().any(|p| p.default.is_none());
+            if used.iter().any(named) || open {
+                continue;
+            }
+            let data = DataRef { def: def.clone(), module: root, dims: None, hyper: None };
+            self.data_plan(&data, o, def.name.span).ok();
+        }
+    }
+
     /// Evaluates what can be checked without a `train` item: constants and dims of the program's own files.
     pub fn check_items(&mut self) {
         for m in self.st.prelude.len()..self.st.modules.len() {

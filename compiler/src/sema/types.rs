@@ -12,7 +12,7 @@ use super::tensor;
 use super::value::{AxisType, Dim, Elem, ElemType, Tensor, TensorType, Type, Value, show_dims};
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
-use crate::syntax::ast::{DtypeName, ExprKind, ShapeItem, Ty, TyKind};
+use crate::syntax::ast::{DtypeName, ExprKind, Ident, ShapeItem, Ty, TyKind};
 use nn_runtime::dtype::DType;
 use std::rc::Rc;
 
@@ -35,29 +35,23 @@ impl Elab<'_> {
                         "any" => ElemType::Any,
                         "int" if shape.is_none() => return Ok(Type::Int),
                         "layer" if shape.is_none() => return Ok(Type::Layer),
-                        "schedule" if shape.is_none() => return Ok(Type::Fn),
+                        "schedule" if shape.is_none() => return Ok(Type::Schedule),
                         "mean" if shape.is_none() => return Ok(Type::Mean),
                         "str" if shape.is_none() => return Ok(Type::Str),
                         name if name.starts_with(|c: char| c.is_ascii_uppercase())
                             && (super::foreign::TYPES.iter().all(|(t, _)| *t != name) || self.is_known(name, env)) =>
                         {
-                            return Ok(Type::Layer);
+                            return match shape {
+                                None if self.is_known(name, env) => Ok(Type::Layer),
+                                _ => Err(self.unknown_type(n, shape.is_some(), env)),
+                            };
                         }
                         name => match DType::parse(name) {
                             Some(d @ (DType::F16 | DType::Bf16)) if self.st.compiled && !self.is_std(n.span) => {
                                 return Err(self.limit(n.span, &format!("`{d}` in a program that is trained")));
                             }
                             Some(d) => ElemType::Exact(Elem::Plain(d)),
-                            None => {
-                                let known = DType::ALL.iter().map(|d| d.name());
-                                let all = known.chain(["float", "int", "num", "any", "layer", "schedule", "mean"]);
-                                let mut d = Diagnostic::error("E0100", n.span, format!("unknown type `{name}`"));
-                                let theirs = super::foreign::TYPES.iter().find(|(t, _)| *t == name).map(|(_, o)| *o);
-                                if let Some(near) = theirs.or_else(|| super::cx::nearest(name, all)) {
-                                    d = d.rename(n.span, near);
-                                }
-                                return Err(self.error(d));
-                            }
+                            None => return Err(self.unknown_type(n, shape.is_some(), env)),
                         },
                     },
                 };
@@ -86,6 +80,46 @@ impl Elab<'_> {
                 Ok(Type::Tensor(TensorType { elem, dims }))
             }
         }
+    }
+
+    /// Is a name that of a type? `shaped` if axes follow it.
+    pub fn is_type(&self, name: &str, shaped: bool, env: &Env) -> bool {
+        let upper = name.starts_with(|c: char| c.is_ascii_uppercase());
+        match name {
+            "float" | "num" | "any" => true,
+            "int" | "layer" | "schedule" | "mean" | "str" => !shaped,
+            name if upper => !shaped && self.is_known(name, env),
+            name => DType::parse(name).is_some(),
+        }
+    }
+
+    /// Reports a name that is no type; `shaped` if axes follow it.
+    pub fn unknown_type(&mut self, n: &Ident, shaped: bool, env: &Env) -> Reported {
+        let name = &*n.text;
+        let known = DType::ALL.iter().map(|d| d.name());
+        let all = known.chain(["float", "int", "num", "any", "layer", "schedule", "mean"]);
+        let mut d = Diagnostic::error("E0100", n.span, format!("unknown type `{name}`"));
+        let lower = name.to_ascii_lowercase();
+        let theirs = super::foreign::TYPES.iter().find(|(t, _)| *t == name).map(|(_, o)| *o);
+        if shaped && matches!(name, "int" | "layer" | "schedule" | "mean" | "str") {
+            d.message = format!("`{name}` has no axes");
+            let d = if name == "int" { d.rename(n.span, "i32") } else { d };
+            return self.error(d);
+        }
+        if matches!(&*lower, "tensor" | "array" | "ndarray" | "matrix" | "vector")
+            || super::cx::nearest(&lower, ["tensor"]).is_some()
+        {
+            let rest = if shaped { "" } else { "[..S]" };
+            let what = "the type of a tensor is its axes, such as `[B, 3]`, or `[..S]` for any";
+            d = d.fix(what, [Edit::replace(n.span, rest)]);
+        } else if shaped && self.is_known(name, env) {
+            d.message = format!("`{name}` is a model: a layer has no axes");
+        } else if let Some(near) = theirs.or_else(|| super::cx::nearest(name, all)) {
+            d = d.rename(n.span, near);
+        } else {
+            d = d.note("types are `[B, 3]` (float), `i32[B]`, `idx<10>[B]`, `bool`, `int`, `float`, `layer`, or the name of a model");
+        }
+        self.error(d)
     }
 
     /// Binds the names that a type mentions first to what the value has there, then checks the value against the type.
@@ -198,12 +232,12 @@ impl Elab<'_> {
             (Type::Int, Value::Hole(h)) => Ok(Value::Dim(self.as_dim(&Value::Hole(h), span, what)?)),
             (Type::Layer, v @ (Value::Model(_) | Value::Instance(_))) => Ok(v),
             (
-                Type::Fn | Type::Layer,
+                Type::Fn | Type::Schedule | Type::Layer,
                 v @ (Value::Closure(_) | Value::Fn(_) | Value::Builtin(_) | Value::WithDims(_) | Value::ConstFn(_)),
             ) => Ok(v),
-            (Type::Fn, v @ Value::Instance(_)) => Ok(v),
-            (Type::Fn, Value::Float(x)) => Ok(Value::ConstFn(x)),
-            (Type::Fn, Value::Int(n)) => Ok(Value::ConstFn(n as f64)),
+            (Type::Fn | Type::Schedule, v @ Value::Instance(_)) => Ok(v),
+            (Type::Fn | Type::Schedule, Value::Float(x)) => Ok(Value::ConstFn(x)),
+            (Type::Fn | Type::Schedule, Value::Int(n)) => Ok(Value::ConstFn(n as f64)),
             (Type::Mean, v @ Value::Mean { .. }) => Ok(v),
             (Type::Str, v @ Value::Str(_)) => Ok(v),
             (ty, v) => {
@@ -211,6 +245,7 @@ impl Elab<'_> {
                     Type::Int => "an int".to_owned(),
                     Type::Layer => "a layer".to_owned(),
                     Type::Fn => "a function".to_owned(),
+                    Type::Schedule => "a number or a schedule".to_owned(),
                     Type::Mean => "a mean".to_owned(),
                     Type::Str => "a string".to_owned(),
                     Type::Tuple(parts) => format!("a tuple of {}", parts.len()),
@@ -220,6 +255,18 @@ impl Elab<'_> {
                 let text = self.text(span);
                 if matches!((ty, &v), (Type::Mean, Value::Tensor(_))) {
                     d = d.fix("`mean({0})`, over all axes, is a mean", [Edit::replace(span, format!("mean({text})"))]);
+                }
+                if let (Type::Schedule | Type::Int, Value::Str(s)) = (ty, &v)
+                    && (s.parse::<i64>().is_ok() || matches!(ty, Type::Schedule) && s.parse::<f64>().is_ok())
+                {
+                    d = d.fix(format!("write `{s}`"), [Edit::replace(span, &**s)]);
+                }
+                if let (Type::Tuple(parts), Value::List(items)) = (ty, &v)
+                    && parts.len() == items.len()
+                    && let Some(inner) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'))
+                {
+                    let t = format!("({inner})");
+                    d = d.fix(format!("a tuple has round brackets: `{}`", shown(&t)), [Edit::replace(span, t)]);
                 }
                 Err(self.error(d))
             }
@@ -545,6 +592,16 @@ impl Elab<'_> {
                 _ => None,
             },
             _ => None,
+        };
+        let d = match &ty.kind {
+            TyKind::Tensor { shape: None, .. } if !actual.is_empty() && !self.is_std(ty.span) => {
+                let text = self.text(ty.span).to_owned();
+                let t = if matches!(&*text, "float" | "f32") { "[..S]".to_owned() } else { format!("{text}[..S]") };
+                let at = ty.span;
+                d.label(at, format!("`{text}` without axes is one number"))
+                    .fix(format!("write `{t}` for a tensor of any axes"), [Edit::replace(at, t)])
+            }
+            _ => d,
         };
         let d = match (self.st.callee.clone(), last) {
             (Some(m), Some(n)) => self.flatten_help(d, &m.template, actual, n, span).unwrap_or_else(|d| d),

@@ -2,13 +2,13 @@
 //!
 //! In: a unit whose loss is in the graph. Out: new values of parameters and optimizer states, assigned to their slots.
 
-use super::cx::{Elab, R};
+use super::cx::{Elab, R, Reported};
 use super::models::{ModelTemplate, Role, TemplateKind};
 use super::selector::Selector;
 use super::tensor::dtype;
 use super::train::Unit;
 use super::value::{AxisType, Elem, ElemType, Tensor, TensorType, Type, Value};
-use crate::diag::{Diagnostic, Edit};
+use crate::diag::{Diagnostic, Edit, shown};
 use crate::grad;
 use crate::graph::build::Builder;
 use crate::graph::graph::{Slot, SlotKind, ValueId};
@@ -49,6 +49,9 @@ impl<'t> Unit<'t> {
                 xs.push((i, name.clone(), p.tensor.clone()));
             }
         }
+        if xs.is_empty() {
+            return Err(self.nothing_to_train(el, order.is_empty(), frozen.iter().all(|f| *f)));
+        }
         let ids: Vec<ValueId> = xs.iter().map(|(_, _, t)| t.id).collect();
         el.b.span = Some(span);
         let stopped = el.b.stop(den.id);
@@ -58,14 +61,20 @@ impl<'t> Unit<'t> {
             let name = &names[0];
             let message = format!("the loss does not depend on any trainable parameter of `{name}`");
             let mut d = Diagnostic::error("E0204", span, message).here("the loss");
-            if let Some(v) = grad::path_ends_at(el.b.graph(), y, &ids)
-                && let Some(at) = el.b.graph().node(v).span
-                && !el.is_std(at)
-            {
-                let text = crate::diag::shown(el.text(at));
-                d = d.label(at, format!("the path ends here: `{text}` has no derivative by what is trained"));
+            let ends = grad::path_ends_at(el.b.graph(), y, &ids).and_then(|v| el.b.graph().node(v).span);
+            let Some(at) = ends else {
+                return Err(el.error(d.help(format!("it is not computed from `{name}`: call it, as in `{name}(x)`"))));
+            };
+            if el.is_std(at) {
+                return Err(el.error(d.help("use `cross_entropy(m(x), y)` and keep accuracy as a metric")));
             }
-            return Err(el.error(d.help("use `cross_entropy(m(x), y)` and keep accuracy as a metric")));
+            let text = el.text(at).to_owned();
+            d = d.label(at, format!("the path ends here: `{}` has no derivative by what is trained", shown(&text)));
+            let inner = text.strip_prefix("stop(").and_then(|t| t.strip_suffix(')'));
+            return Err(el.error(match inner {
+                Some(inner) => d.fix("`stop` keeps gradients from passing: leave it out", [Edit::replace(at, inner)]),
+                None => d.help("use `cross_entropy(m(x), y)` and keep accuracy as a metric"),
+            }));
         }
         let mut live: Vec<(usize, Arc<str>, Tensor, ValueId)> = vec![];
         for ((i, name, t), g) in xs.into_iter().zip(grads) {
@@ -98,6 +107,25 @@ impl<'t> Unit<'t> {
         }
         self.commit(el);
         Ok(())
+    }
+
+    /// Says why no parameter is trained.
+    fn nothing_to_train(&self, el: &mut Elab<'_>, none: bool, frozen: bool) -> Reported {
+        let name = &self.models[0].0;
+        let word = |word: &'static str| self.settings(word).map(|s| (s.span, s.name.text.clone())).next();
+        if let (false, true, Some((span, word))) = (none, frozen, word("freeze").or_else(|| word("trainable"))) {
+            let d = Diagnostic::error("E0204", span, format!("`{word}` leaves nothing to train"))
+                .here(format!("no parameter of `{name}` is left"))
+                .help(if &*word == "freeze" {
+                    "freeze a part of the model, such as `freeze = m.fc1`, or nothing"
+                } else {
+                    "name a part of the model that is trained, such as `trainable = m.head`"
+                });
+            return el.error(d);
+        }
+        let span = el.ast.span(self.train.binds[0].value);
+        let d = Diagnostic::error("E0204", span, format!("`{name}` has no parameters to train"));
+        el.error(if none { d.here("neither `param` nor a layer that has some") } else { d })
     }
 
     #[allow(clippy::too_many_arguments, reason = "one parameter with all that its update takes")]

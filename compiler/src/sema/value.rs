@@ -329,8 +329,10 @@ pub enum Type {
     Int,
     /// `layer`, or the name of a model
     Layer,
-    /// `schedule`, `fn`
+    /// `fn`
     Fn,
+    /// `schedule`: a function of the step, or a number
+    Schedule,
     /// `mean`
     Mean,
     /// `str`

@@ -304,8 +304,8 @@ fn is_long_integer(cell: &[u8]) -> bool {
 
 fn not_a_number(input: &Input, line: u64, cell: u64, name: &str, text: &[u8], why: &str) -> DataError {
     let text = printable(&String::from_utf8_lossy(text));
-    let e =
-        input.error(codes::NOT_A_NUMBER, format_args!("line {line}, cell {cell} (column `{name}`) {why}: `{text}`"));
+    let found = if text.is_empty() { String::new() } else { format!(": `{text}`") };
+    let e = input.error(codes::NOT_A_NUMBER, format_args!("line {line}, cell {cell} (column `{name}`) {why}{found}"));
     let e = e.at(Some(line), Some(name.to_owned()));
     if why == "is empty" || text.eq_ignore_ascii_case("na") || text.eq_ignore_ascii_case("nan") || text == "?" {
         e.help("missing values must be filled in or their rows left out before training")

@@ -150,9 +150,12 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
             for &i in &c.at {
                 let cell = record.get(i).unwrap_or_default();
                 c.group.push(cell).map_err(|why| {
-                    let shown = printable(&String::from_utf8_lossy(cell));
+                    let shown = match cell {
+                        [] => String::new(),
+                        _ => format!(": `{}`", printable(&String::from_utf8_lossy(cell))),
+                    };
                     let at = format_args!("line {number}, cell {} (column `{}`)", i + 1, c.group.name);
-                    let e = input.error(codes::NOT_A_NUMBER, format_args!("{at} {why}: `{shown}`"));
+                    let e = input.error(codes::NOT_A_NUMBER, format_args!("{at} {why}{shown}"));
                     e.at(Some(number), Some(c.group.name.clone()))
                 })?;
             }
@@ -214,8 +217,10 @@ fn places(
             let quoted: Vec<String> = missing.iter().map(|m| format!("`{m}`")).collect();
             let (s, verb) = if missing.len() == 1 { ("", "is") } else { ("s", "are") };
             let mut e = input.error(codes::COLUMNS, format_args!("the column{s} {} {verb} missing", quoted.join(", ")));
+            // A name that the program has is no misspelling of another.
+            let strange = || names.iter().map(String::as_str).filter(|n| need.all.iter().all(|c| c.name != **n));
             for m in missing {
-                if let Some(near) = crate::error::nearest(m, names.iter().map(String::as_str)) {
+                if let Some(near) = crate::error::nearest(m, strange()) {
                     e = e.help(format!("is `{near}` the column `{m}`? Then call it so"));
                 }
             }

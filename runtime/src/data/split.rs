@@ -7,7 +7,7 @@
 use super::check::{RangeCheck, check_range};
 use super::{Column, Header, Opened, shuffle};
 use crate::dtype::DType;
-use crate::error::{DataError, codes, printable};
+use crate::error::{DataError, codes, counted, printable};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::thread;
@@ -289,9 +289,29 @@ fn moved(spec: &SplitSpec, whole: u64, left: u64, fraction: f64) -> Result<u64, 
     }
     let n = (whole as f64 * fraction).round() as u64;
     if n == 0 || n >= left {
-        return fail(format!("a fraction of {fraction} moves {n} of {left} rows"));
+        let (stays, rows) = (left.saturating_sub(n), counted(left, "row"));
+        let why = format!(
+            "a fraction of {fraction} of {rows} would leave {stays} and split off {n}: neither part may be empty"
+        );
+        let (least, most) = (1.0 / whole as f64, (left.saturating_sub(1)) as f64 / whole as f64);
+        let e = DataError::new(codes::EMPTY, &spec.name, why);
+        return Err(if left < 2 {
+            e.help("one row cannot be split: add rows, or leave the split out")
+        } else if n == 0 {
+            e.help(format!("a fraction of {}, for one, splits off a row", shown(least, true)))
+        } else {
+            e.help(format!("a fraction of {}, for one, leaves a row", shown(most, false)))
+        });
     }
     Ok(n)
+}
+
+/// A fraction to three digits, rounded up or down.
+fn shown(x: f64, up: bool) -> f64 {
+    let unit = 10f64.powf(x.log10().floor() - 2.0);
+    let digits = if up { (x / unit).ceil() } else { (x / unit).floor() };
+    // By way of its text: three digits, not those of a product in binary.
+    format!("{:.2e}", digits * unit).parse().unwrap_or(x)
 }
 
 fn unknown(spec: &SplitSpec) -> DataError {

@@ -82,7 +82,7 @@ fn near(el: &mut Elab<'_>, x: &Opd, y: &Opd, tol: f64, span: Span) -> R<Value> {
     let at = dtype::meet(el.float, &x, &y, dtype::Want::Floats);
     let at = el.failed(at)?;
     let (left, right) = (dtype::to_dtype(el, &x, at).0, dtype::to_dtype(el, &y, at).0);
-    el.st.compared = Some(Compared { result: all.id, left, right, tol });
+    el.st.compared = Some(Compared { result: all.id, left, right, tol: Some(tol) });
     Ok(Value::Tensor(all))
 }
 
