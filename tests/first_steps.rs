@@ -129,3 +129,77 @@ fn columns_are_matched_by_their_names() {
     let ran = nnc(dir.path(), &["predict", "p.nn", "--output", "-"]);
     assert!(ran.code == 2 && ran.err.contains("standard output"), "{}", ran.err);
 }
+
+#[test]
+fn values_that_the_data_lack_are_told_of_the_data() {
+    let dir = project();
+    let own = |text: &str| fs::write(dir.path().join("p.nn"), text).expect("written");
+    for flag in [&["train", "p.nn"][..], &["train", "p.nn", "--check-finite"]] {
+        own(&PROGRAM.replace("= stack(a, b)", "= stack(a, log(b - 3))"));
+        let ran = nnc(dir.path(), flag);
+        assert_eq!(ran.code, 5, "{}", ran.err);
+        assert!(ran.err.contains("field `x` is NaN in row") && ran.err.contains("by `log`"), "{}", ran.err);
+        assert!(ran.err.contains("p.nn:4:") && !ran.err.contains("smaller learning rate"), "{}", ran.err);
+        // Divergence is still told of the rate.
+        own(&PROGRAM.replace("lr: 0.01", "lr: 1e30").replace("epochs = 2", "epochs = 20"));
+        let ran = nnc(dir.path(), flag);
+        assert_eq!(ran.code, 5, "{}", ran.err);
+        assert!(ran.err.contains("smaller learning rate") && !ran.err.contains("field `"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_run_that_cannot_go_on_says_what_has_changed() {
+    let dir = project();
+    let saved = PROGRAM.replace("  optimizer", "  save = last(\"m.safetensors\")\n  optimizer");
+    let own = |text: &str| fs::write(dir.path().join("p.nn"), text).expect("written");
+    own(&saved);
+    nnc(dir.path(), &["train", "p.nn", "-q"]).ok();
+    let refused = |args: &[&str], words: &[&str]| {
+        let ran = nnc(dir.path(), &[&["train", "p.nn", "--resume"], args].concat());
+        assert!(ran.code == 3 && ran.err.contains("error[E0418]"), "{}", ran.err);
+        for word in words {
+            assert!(ran.err.contains(word), "`{word}` in:\n{}", ran.err);
+        }
+    };
+    refused(&["--lr", "0.02"], &["`train.optimizer.lr` was not given and is `0.02`"]);
+    refused(&["--set", "H=5"], &["`H` was not given and is `5`"]);
+    refused(&["--set", "train.precision=f64"], &["`precision` was not given and is `f64`"]);
+    own(&saved.replace("lr: 0.01", "lr: 0.02"));
+    refused(&[], &["`optimizer` was `Sgd(lr: 0.01)` and is `Sgd(lr: 0.02)`"]);
+    own(&saved.replace("tanh", "relu"));
+    refused(&[], &["the program has changed since: its model, data, loss"]);
+    own(&saved);
+    nnc(dir.path(), &["train", "p.nn", "-q", "--resume", "--set", "train.epochs=3"]).ok();
+    // A schedule over the whole run.
+    own(&saved.replace("lr: 0.01", "lr: cosine(0.01)"));
+    nnc(dir.path(), &["train", "p.nn", "-q"]).ok();
+    refused(&["--set", "train.epochs=4"], &["`epochs` was `2` and is `4`", "cannot be made longer"]);
+    // Weights of other sizes.
+    nnc(dir.path(), &["train", "p.nn", "-q", "--set", "H=5"]).ok();
+    let ran = nnc(dir.path(), &["eval", "p.nn"]);
+    assert!(ran.code == 3 && ran.err.contains("error[E0401]") && ran.err.contains("the same `--set`"), "{}", ran.err);
+}
+
+#[test]
+fn rows_for_drawn_data_are_matched_by_their_names() {
+    let dir = folder();
+    let program = "data D { source = rows(64); x: f32[2] ~ normal(); y: f32 = x[0] - x[1] }
+model M = seq { Linear[2, 1], |x| x[:, 0] }
+train m: M on D { batch = 8; epochs = 40; loss = mse(m(x), y); optimizer = Sgd(lr: 0.1); save = last(\"m.safetensors\") }
+";
+    fs::write(dir.path().join("p.nn"), program).expect("written");
+    nnc(dir.path(), &["train", "p.nn", "-q"]).ok();
+    let predict = |text: &str| {
+        fs::write(dir.path().join("new.csv"), text).expect("written");
+        nnc(dir.path(), &["predict", "--json", "p.nn", "--input", "new.csv"])
+    };
+    for text in ["5,1\n", "left,right\n5,1\n", "x_0,x_1\n5,1\n", "x_1,other,x_0\n1,9,5\n"] {
+        let output = predict(text).ok().one("predict")["output"][0].as_f64().expect("a number");
+        assert!((output - 4.0).abs() < 0.2, "{text}: {output}");
+    }
+    for text in ["x,y\n1,2\n", "a,x\n1,2\n"] {
+        let ran = predict(text);
+        assert!(ran.code == 3 && ran.err.contains("one cell is called `x`, which is x: f32[2]"), "{}", ran.err);
+    }
+}

@@ -56,6 +56,9 @@ pub struct Identity {
     pub rows: u64,
 }
 
+/// Names and texts of what a run is told: its settings, and what the command line sets besides.
+pub type Settings = Vec<(String, String)>;
+
 /// Where a run is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +89,9 @@ pub struct TrainState {
     pub kept: Option<SavedRow>,
     /// The run has ended: nothing is left to do.
     pub finished: bool,
+    /// What the run was told, by name: to say what has changed when another program goes on from here.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 /// What an epoch came to, without its time.
@@ -179,12 +185,19 @@ impl Checkpoint {
         &self.file.file
     }
 
-    /// Refuses a checkpoint of another run.
-    pub fn check(&self, now: &Identity) -> Result<(), DataError> {
+    /// Refuses a checkpoint of another run. `settings` are those of this run.
+    pub fn check(&self, now: &Identity, settings: &Settings) -> Result<(), DataError> {
         let was = &self.state.identity;
         let mut changed = vec![];
+        let mut longer = false;
         if was.program != now.program {
-            changed.push("the program has changed since".to_owned());
+            let known = differences(&self.state.settings, settings);
+            longer = !known.is_empty() && known.iter().all(|(n, _)| matches!(&**n, "epochs" | "steps"));
+            changed.extend(known.into_iter().map(|(_, text)| text));
+            if changed.is_empty() {
+                changed
+                    .push("the program has changed since: its model, data, loss or something that they use".to_owned());
+            }
         }
         if (was.data != now.data || was.rows != now.rows) && !crate::mutant!("checkpoint.identity") {
             changed.push("the data has changed since".to_owned());
@@ -199,6 +212,10 @@ impl Checkpoint {
         }
         let mut err = DataError::new(codes::CHECKPOINT, &self.file.file, "this checkpoint belongs to another run");
         err.notes = changed;
+        if longer {
+            let why = "its learning rate follows a schedule over the whole length of the run, so the run cannot be made longer";
+            return Err(err.help(format!("{why}: restore the length, or start again without `--resume`")));
+        }
         Err(err.help("restore what has changed, or start again without `--resume`"))
     }
 
@@ -253,6 +270,22 @@ pub fn digest(tensors: &[Vec<u8>]) -> String {
     let mut crc = flate2::Crc::new();
     tensors.iter().for_each(|t| crc.update(t));
     format!("{:08x}-{}", crc.sum(), tensors.iter().map(Vec::len).sum::<usize>())
+}
+
+/// What is set otherwise now: names, with words for both values.
+fn differences(was: &Settings, now: &Settings) -> Vec<(String, String)> {
+    let find = |all: &Settings, name: &str| all.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    let new = now.iter().filter(|(n, _)| find(was, n).is_none());
+    let both = was.iter().chain(new).map(|(n, _)| (n, find(was, n), find(now, n)));
+    let said = both.filter(|(_, a, b)| a != b).map(|(n, a, b)| {
+        let text = match (a, b) {
+            (Some(a), Some(b)) => format!("`{n}` was `{a}` and is `{b}`"),
+            (Some(a), None) => format!("`{n}` was `{a}` and is not given now"),
+            (None, b) => format!("`{n}` was not given and is `{}`", b.unwrap_or_default()),
+        };
+        (n.clone(), text)
+    });
+    said.collect()
 }
 
 /// Where the eight digits stand. The checksum is the first entry of the header.

@@ -206,10 +206,11 @@ impl ProgramStepper {
     /// The values before the last step of a parameter or state; of a column, those at some rows of a source.
     pub fn slot_before(&self, name: &str, source: usize, rows: &[u32]) -> Option<Vec<f64>> {
         let program = self.session.program();
-        let [params, state] = self.before.as_ref()?;
-        for (specs, bytes) in [(&program.params, params), (&program.state, state)] {
-            if let Some(s) = specs.iter().find(|s| s.name == name) {
-                return Some(crate::data::convert::values(s.dtype, &bytes[range(s)]));
+        if let Some([params, state]) = self.before.as_ref() {
+            for (specs, bytes) in [(&program.params, params), (&program.state, state)] {
+                if let Some(s) = specs.iter().find(|s| s.name == name) {
+                    return Some(crate::data::convert::values(s.dtype, &bytes[range(s)]));
+                }
             }
         }
         let column = self.data.sources.get(source)?.iter().find(|c| c.name == name)?;

@@ -5,8 +5,10 @@
 //! the weights of that step.
 
 use super::{Failure, Project, Rates, Run, graph};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Label, Severity};
+use crate::graph::graph::{Graph, ValueId};
 use crate::graph::interp::{self, Feeds};
+use crate::graph::ops::Op;
 use crate::graph::tensor::Tensor;
 use crate::sema::train::Kind;
 use crate::sema::units::TrainUnit;
@@ -42,8 +44,23 @@ pub fn diverged(
     } else {
         format!("the learning rate at step {step}: {}", rates.join(", "))
     });
+    let (kind, source) = batch_of(run, what)?;
+    if let Some(Culprit { text, span }) = bad_data(project, unit, run, source)? {
+        d = match span {
+            Some(span) => {
+                d.labels.insert(0, Label { span, message: text });
+                d
+            }
+            None => d.note(text),
+        };
+        d = d.help(
+            "no learning rate mends this: leave such rows out, or keep the field finite, as in `log(max(x, 1e-6))`",
+        );
+        d.notes.extend(weights.clone());
+        return Ok(Some(d));
+    }
     if look {
-        d = match first_non_finite(project, unit, run, what, *step)? {
+        d = match first_non_finite(project, unit, run, (kind, source), *step)? {
             Some(Culprit { text, span: Some(span) }) => d.label(span, format!("not finite first: {text}")),
             Some(Culprit { text, span: None }) => d.note(format!("not finite first: {text}")),
             None => d.note("in f64 every value of the step is finite: what is lost is lost to the rounding of f32"),
@@ -64,26 +81,68 @@ fn short(x: f64) -> String {
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// The first op whose value is not finite, or too large for f32, in the step or evaluation that went wrong.
-fn first_non_finite(
-    project: &Project,
-    unit: &TrainUnit,
-    run: &mut Run,
-    what: &str,
-    step: u64,
-) -> Result<Option<Culprit>, Failure> {
+/// The graph and the source of the batch that went wrong, which is then the last one that ran.
+fn batch_of(run: &mut Run, what: &str) -> Result<(Kind, usize), Failure> {
     let evaluated = what.strip_suffix(".loss").and_then(|part| match part {
         "val" => run.plan.val.clone(),
         "test" => run.plan.test.clone(),
         _ => Some(run.plan.train.clone()),
     });
-    let (kind, source) = match evaluated {
+    Ok(match evaluated {
         Some(part) => {
             to_bad_batch(run, &part)?;
             (Kind::Eval, part.source)
         }
         None => (Kind::Train, run.plan.train.source),
+    })
+}
+
+/// A field of the batch that is not finite, and what makes it so: a cell of the data, or an op of the field.
+fn bad_data(project: &Project, unit: &TrainUnit, run: &Run, source: usize) -> Result<Option<Culprit>, Failure> {
+    let rows = run.stepper.last_rows();
+    if unit.data.drawn || rows.is_empty() {
+        return Ok(None);
+    }
+    let g = graph(project, unit, Kind::Fields, rows.len() as u64)?;
+    let mut slots = vec![];
+    for slot in &g.slots {
+        let n = slot.ty.numel() as usize;
+        // A column that nothing reads is not there.
+        let data = run.stepper.slot_before(&slot.name, source, rows).filter(|v| v.len() == n);
+        slots.push(Tensor::new(slot.ty.clone(), data.unwrap_or_else(|| vec![0.0; n])));
+    }
+    let values = interp::run_all(&g, &Feeds { slots, seed: unit.seed, step: 0 }).map_err(Failure::Bug)?;
+    let finite = |v: ValueId| values[v.idx()].as_ref().is_none_or(|t| t.data.iter().all(|x| x.is_finite()));
+    let fields = || g.outputs.iter().filter(|o| !finite(o.value));
+    let Some(field) = fields().next() else { return Ok(None) };
+    let live = g.live([field.value]);
+    // Values before it are its inputs: the first that is not finite is the cause.
+    let Some(cause) = g.values().find(|v| live[v.idx()] && !finite(*v) && !is_constant(&g, *v)) else {
+        return Ok(None);
     };
+    let Some(t) = &values[cause.idx()] else { return Ok(None) };
+    let bad = t.data.iter().position(|x| !x.is_finite()).unwrap_or(0);
+    let row = rows.get(bad / (t.data.len() / rows.len()).max(1)).map_or(0, |r| u64::from(*r) + 1);
+    let (value, name) = (t.data.get(bad).copied().unwrap_or(f64::NAN), &field.name);
+    let text = match g.op(cause) {
+        Op::Input { slot } => format!("column `{}` holds {value} in row {row}", g.slots[*slot as usize].name),
+        op => format!("field `{name}` is {value} in row {row} of the data, by `{}`", op.name()),
+    };
+    Ok(Some(Culprit { text, span: g.node(cause).span }))
+}
+
+fn is_constant(g: &Graph, v: ValueId) -> bool {
+    g.inputs(v).is_empty() && !matches!(g.op(v), Op::Input { .. })
+}
+
+/// The first op whose value is not finite, or too large for f32, in the step or evaluation that went wrong.
+fn first_non_finite(
+    project: &Project,
+    unit: &TrainUnit,
+    run: &mut Run,
+    (kind, source): (Kind, usize),
+    step: u64,
+) -> Result<Option<Culprit>, Failure> {
     let rows = run.stepper.last_rows().to_vec();
     let g = graph(project, unit, kind, rows.len() as u64)?;
     let mut slots = vec![];

@@ -9,8 +9,9 @@ use crate::graph::ops::Op;
 use crate::graph::tensor::Tensor;
 use crate::sema::train::Kind;
 use crate::sema::units::{BatchSize, ComputedIds, Monitor, Save, TrainUnit};
+use crate::syntax::ast::{ItemKind, TrainEntry};
 use nn_runtime::arena;
-use nn_runtime::checkpoint::Identity;
+use nn_runtime::checkpoint::{Identity, Settings};
 use nn_runtime::data::check::check_range;
 use nn_runtime::data::split::Dataset;
 use nn_runtime::data::{self, Column, Opened, SourceSpec};
@@ -133,6 +134,7 @@ pub(super) fn ready(
         checkpoint: targets.map(|to| to.checkpoint),
         write_every: Duration::from_secs(30),
         identity,
+        settings: settings(project, unit),
         resume: None,
     };
     let mut stepper = ProgramStepper::new(session, data, unit.seed, train_names, eval_names, own_state);
@@ -140,6 +142,29 @@ pub(super) fn ready(
     stepper.derive(unit.train_loss.iter().cloned().collect(), unit.eval_loss.iter().cloned().chain(metrics).collect());
     stepper.initialize()?;
     Ok(Run { stepper, plan, info, warning: None })
+}
+
+/// What a unit is told: its own settings as they are written, and what the command line sets besides. Settings that a run
+/// may change when it goes on are left out.
+fn settings(project: &Project, unit: &TrainUnit) -> Settings {
+    let program = &project.program;
+    let items = program.ast.files.get(program.main()).map(|f| &f.items);
+    let Some(ItemKind::Train(train)) = items.and_then(|i| i.get(unit.item)).map(|i| &i.kind) else { return vec![] };
+    let text = |e| program.sources.text(program.ast.span(e)).split_whitespace().collect::<Vec<_>>().join(" ");
+    let own = train.entries.iter().filter_map(|e| match e {
+        TrainEntry::Setting(s) => Some((s.name.text.to_string(), text(s.value))),
+        _ => None,
+    });
+    let binds = train.binds.iter().map(|b| (b.name.text.to_string(), text(b.value)));
+    let mut all: Settings = binds.chain(own).collect();
+    for (path, value) in &project.options.sets {
+        // A setting of the item stands above with this value.
+        if all.iter().all(|(n, _)| path.strip_prefix("train.") != Some(n)) {
+            all.push((path.clone(), value.clone()));
+        }
+    }
+    all.retain(|(n, _)| !matches!(&**n, "save" | "stop" | "batch" | "seed"));
+    all
 }
 
 /// Drawn data: the fields of all rows, made once by a program of their own, are the columns.
@@ -267,7 +292,10 @@ impl Run {
         let specs: Vec<&TensorSpec> = program.params.iter().chain(model).collect();
         let wanted: Vec<Wanted<'_>> =
             specs.iter().map(|t| Wanted { name: &t.name, dtype: t.dtype, shape: &t.shape }).collect();
-        let tensors = file.fit(&program.name, &wanted)?;
+        let hint = "weights of a run with `--set` fit the program with the same `--set`";
+        let tensors = file
+            .fit(&program.name, &wanted)
+            .map_err(|e| if e.code == codes::WEIGHTS_MISFIT { e.help(hint) } else { e })?;
         self.warning = None;
         if let [first, rest @ ..] = &file.rounded(&wanted)[..] {
             let others = match rest.len() {

@@ -45,7 +45,7 @@ pub fn read(input: Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
     Ok(columns.into_iter().zip(need.wanted).map(|(c, w)| fit(c, w.dtype)).collect())
 }
 
-/// Arrays by name; one that is left over may have another name if its shape is right.
+/// Arrays by name; the one that is left over may be one without a name of its own (`np.savez(f, x)` calls it `arr_0`).
 fn arrays(input: &Input, mut file: npz::NpzFile, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
     let mut header = file.header()?;
     let named = |name: &str| need.wanted.iter().any(|w| w.name == name);
@@ -59,7 +59,8 @@ fn arrays(input: &Input, mut file: npz::NpzFile, need: &Need<'_>) -> Result<Vec<
     }
     let missing: Vec<usize> = (0..names.len()).filter(|&i| names[i].is_none()).collect();
     if let [i] = missing[..] {
-        let mut fitting = have.iter().filter(|c| same_shape(&c.shape, &need.wanted[i].shape));
+        let nameless = have.iter().filter(|c| c.name.starts_with("arr_"));
+        let mut fitting = nameless.filter(|c| same_shape(&c.shape, &need.wanted[i].shape));
         if let (Some(c), None) = (fitting.next(), fitting.next()) {
             names[i] = Some(c.name.clone());
         }
@@ -68,6 +69,12 @@ fn arrays(input: &Input, mut file: npz::NpzFile, need: &Need<'_>) -> Result<Vec<
         let rest: Vec<String> = have.iter().map(|c| show(c)).collect();
         let e = input.error(codes::COLUMNS, format_args!("there is no array `{}`", need.wanted[i].name));
         let e = e.note(format!("the prediction needs {}", list(need.wanted)));
+        let wanted = &need.wanted[i];
+        let mut alike = have.iter().filter(|c| same_shape(&c.shape, &wanted.shape));
+        let e = match (alike.next(), alike.next()) {
+            (Some(c), None) => e.help(format!("is `{0}` the column `{1}`? Then save it as `{1}`", c.name, wanted.name)),
+            _ => e,
+        };
         return Err(if rest.is_empty() { e } else { e.note(format!("of other arrays there are {}", rest.join(", "))) });
     }
     let read = |name: &str| names.iter().flatten().any(|n| n == name);
@@ -200,11 +207,15 @@ fn places(
 ) -> Result<Vec<Vec<usize>>, DataError> {
     if let Some(names) = names {
         let at = |w: &ColumnSpec| {
-            let found: Vec<usize> = (0..names.len()).filter(|&i| names[i] == w.name && size(w) == 1).collect();
-            found
+            if size(w) == 1 {
+                return (0..names.len()).filter(|&i| names[i] == w.name).collect();
+            }
+            // The cells of a wider column are numbered: `x_0`, `x_1`.
+            let cell = |k: usize| names.iter().position(|n| *n == format!("{}_{k}", w.name));
+            (0..size(w)).map(cell).collect::<Option<Vec<usize>>>().unwrap_or_default()
         };
         let found: Vec<Vec<usize>> = need.wanted.iter().map(at).collect();
-        if let Some(i) = found.iter().position(|f| f.len() > 1) {
+        if let Some(i) = found.iter().zip(need.wanted).position(|(f, w)| f.len() > size(w)) {
             let message = format_args!("two columns are named `{}`", need.wanted[i].name);
             return Err(input.error(codes::COLUMNS, message));
         }
@@ -212,6 +223,15 @@ fn places(
             need.wanted.iter().zip(&found).filter(|(_, f)| f.is_empty()).map(|(w, _)| &*w.name).collect();
         if missing.is_empty() {
             return Ok(found);
+        }
+        // One cell that is called like a column of several is not the first of them.
+        if let Some(w) = need.wanted.iter().find(|w| size(w) > 1 && names.contains(&w.name)) {
+            let cells: Vec<String> = (0..size(w).min(3)).map(|k| format!("{}_{k}", w.name)).collect();
+            let more = if size(w) > 3 { ",.." } else { "" };
+            let message = format_args!("one cell is called `{}`, which is {}", w.name, show(w));
+            return Err(input
+                .error(codes::COLUMNS, message)
+                .help(format!("name its cells {}{more}, or leave the line of names out", cells.join(","))));
         }
         if need.named {
             let quoted: Vec<String> = missing.iter().map(|m| format!("`{m}`")).collect();

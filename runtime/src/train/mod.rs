@@ -20,7 +20,7 @@ mod tests;
 
 pub use run::{evaluate, train};
 
-use crate::checkpoint::{Checkpoint, Identity};
+use crate::checkpoint::{Checkpoint, Identity, Settings};
 use crate::data::split::Split;
 use crate::error::RuntimeError;
 use crate::weights::TensorRef;
@@ -171,6 +171,8 @@ pub struct TrainPlan {
     pub write_every: Duration,
     /// What the run is, for checkpoints.
     pub identity: Identity,
+    /// What the run is told, by name.
+    pub settings: Settings,
     /// A checkpoint to go on from.
     pub resume: Option<Checkpoint>,
 }

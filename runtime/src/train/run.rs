@@ -106,6 +106,7 @@ impl<'a> Run<'a> {
         };
         let state = TrainState {
             identity: plan.identity.clone(),
+            settings: plan.settings.clone(),
             sums: vec![(Bits(0.0), Bits(0.0)); plan.train_names.len() + stepper.train_terms()],
             ..TrainState::default()
         };
@@ -137,7 +138,7 @@ impl<'a> Run<'a> {
 
     fn resume(&mut self) -> Result<(), RuntimeError> {
         let Some(from) = &self.plan.resume else { return Ok(()) };
-        from.check(&self.plan.identity)?;
+        from.check(&self.plan.identity, &self.plan.settings)?;
         if from.state.sums.len() != self.state.sums.len() || from.state.cursor > self.per_epoch {
             return Err(RuntimeError::Bug("a checkpoint of this program with other metrics or batches".into()));
         }
@@ -156,6 +157,7 @@ impl<'a> Run<'a> {
         }
         self.state = from.state.clone();
         self.state.finished = false;
+        self.state.settings = self.plan.settings.clone();
         self.state.cursor = if crate::mutant!("train.cursor") { 0 } else { self.state.cursor };
         self.resumed = self.state.t;
         // The best weights so far are in the file that the interrupted run saved.

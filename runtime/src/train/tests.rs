@@ -176,6 +176,7 @@ fn plan(epochs: u64) -> TrainPlan {
         stop: None,
         checkpoint: None,
         write_every: Duration::ZERO,
+        settings: vec![],
         identity: Identity { program: "line".into(), data: 1, seed: 3, batch: 4, rows: u64::from(ROWS) },
         resume: None,
     }
