@@ -203,3 +203,13 @@ train m: M on D { batch = 8; epochs = 40; loss = mse(m(x), y); optimizer = Sgd(l
         assert!(ran.code == 3 && ran.err.contains("one cell is called `x`, which is x: f32[2]"), "{}", ran.err);
     }
 }
+
+#[test]
+fn messages_quote_the_option_that_was_written() {
+    let dir = project();
+    for value in ["abc", "-1"] {
+        let ran = nnc(dir.path(), &["train", "p.nn", "--lr", value]);
+        assert!(ran.code == 1 && ran.err.contains(&format!("nnc .. --lr {value}")), "{}", ran.err);
+        assert!(!ran.err.contains("--set"), "{}", ran.err);
+    }
+}

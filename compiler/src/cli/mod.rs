@@ -25,6 +25,7 @@ mod usage;
 mod watch;
 
 use crate::driver::{Failure, Options, Project};
+use crate::sema::overrides::LR;
 use crate::sema::units::TrainUnit;
 use args::{Cli, Color, Command, Common, Target};
 use clap::Parser;
@@ -127,7 +128,7 @@ fn options(common: &Common) -> Options {
         data.extend(DataPaths::from_env(&value));
     }
     let mut sets = common.set.clone();
-    sets.extend(common.lr.iter().map(|lr| ("train.optimizer.lr".to_owned(), lr.clone())));
+    sets.extend(common.lr.iter().map(|lr| (LR.to_owned(), lr.clone())));
     Options { sets, data, out: common.out.clone(), seed: common.seed, ..Options::default() }
 }
 

@@ -7,6 +7,7 @@ use super::{Compiled, Failure, Info, Project, compile, graph};
 use crate::graph::interp::{self, Feeds};
 use crate::graph::ops::Op;
 use crate::graph::tensor::Tensor;
+use crate::sema::overrides::LR;
 use crate::sema::train::Kind;
 use crate::sema::units::{BatchSize, ComputedIds, Monitor, Save, TrainUnit};
 use crate::syntax::ast::{ItemKind, TrainEntry};
@@ -158,9 +159,10 @@ fn settings(project: &Project, unit: &TrainUnit) -> Settings {
     let binds = train.binds.iter().map(|b| (b.name.text.to_string(), text(b.value)));
     let mut all: Settings = binds.chain(own).collect();
     for (path, value) in &project.options.sets {
+        let path = if path == LR { "train.optimizer.lr" } else { path };
         // A setting of the item stands above with this value.
         if all.iter().all(|(n, _)| path.strip_prefix("train.") != Some(n)) {
-            all.push((path.clone(), value.clone()));
+            all.push((path.to_owned(), value.clone()));
         }
     }
     all.retain(|(n, _)| !matches!(&**n, "save" | "stop" | "batch" | "seed"));

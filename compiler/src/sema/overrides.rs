@@ -51,6 +51,9 @@ impl Asked {
 /// Most paths that one line of a message lists.
 const LISTED: usize = 12;
 
+/// The path of `--lr`, short for that of the optimizer's rate: messages quote what was written.
+pub const LR: &str = "--lr";
+
 impl Program {
     /// Applies overrides. Those of settings change the tree; the rest wait for elaboration.
     pub fn set(&mut self, sets: &[(String, String)]) -> Vec<Diagnostic> {
@@ -83,10 +86,13 @@ impl Program {
 
     /// Reads the text of a value.
     fn value(&mut self, path: &str, text: &str) -> Result<Override, Vec<Diagnostic>> {
-        let shown = format!("--set {path}={text}");
+        let (path, shown, start) = match path {
+            LR => ("train.optimizer.lr", format!("nnc .. --lr {text}"), 7),
+            _ => (path, format!("--set {path}={text}"), 6),
+        };
         let file = self.sources.add("command line", &shown);
         let at = (shown.len() - text.len()) as u32;
-        let span = Span { file, start: 6, end: at - 1 };
+        let span = Span { file, start, end: at - 1 };
         let place = Span { file, start: at, end: shown.len() as u32 };
         if text.trim().is_empty() || text.contains(['\n', '\r']) || self.sources.file(file).text.len() > 1 << 16 {
             return Err(vec![Diagnostic::error("E0211", place, format!("`{path}` needs a value on one line"))]);

@@ -37,7 +37,7 @@ const fn row(names: &'static [&'static str], ours: Ours, example: &'static str) 
 pub const NAMES: &[Row] = &[
     row(&["ReLU", "relu_"], Ours::Name("relu"), "let f = nn.ReLU(); let z = f(x)"),
     row(&["std", "stddev", "reduce_std"], Ours::Call("sqrt(moments($1).1)"), "let z = torch.std(x)"),
-    row(&["variance", "reduce_variance"], Ours::Call("moments($1).1"), "let z = tf.reduce_variance(x)"),
+    row(&["variance", "reduce_variance", "var"], Ours::Call("moments($1).1"), "let z = tf.reduce_variance(x)"),
     row(
         &["xavier_uniform", "xavier_uniform_", "glorot_uniform", "GlorotUniform", "xavier"],
         Ours::Name("glorot"),
@@ -340,7 +340,7 @@ pub const CALLS: &[Row] = &[
 /// Methods and attributes of tensors, `x.name`.
 pub const METHODS: &[Row] = &[
     row(&["std"], Ours::Call("sqrt(moments($x).1)"), "let z = x.std()"),
-    row(&["variance"], Ours::Call("moments($x).1"), "let z = x.variance()"),
+    row(&["var", "variance"], Ours::Call("moments($x).1"), "let z = x.var()"),
     row(&["view", "reshape"], Ours::Axes(|x, _, a| reshape(&[&[x], a].concat())), "let z = x.view(3, 2)"),
     row(&["permute"], Ours::Axes(|x, _, a| order(x, a)), "let z = x.permute(1, 0)"),
     row(&["transpose", "swapaxes"], Ours::Axes(swap), "let z = x.transpose(0, 1)"),

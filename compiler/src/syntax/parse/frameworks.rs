@@ -97,6 +97,70 @@ pub(super) fn keyword(b: &Broken) -> Option<Said> {
     })
 }
 
+/// `var(x)`, `x.var()`
+pub(super) fn variance(b: &Broken) -> Option<Said> {
+    if b.text(b.at) != "var" || b.text(b.at + 1) != "(" || !b.touch(b.at + 1) {
+        return None;
+    }
+    let close = closing(b, b.at + 1)?;
+    let args = b.source[b.range(b.at + 1).end..b.range(close).start].trim();
+    let method = b.at.checked_sub(2).filter(|i| b.text(i + 1) == "." && b.kind(*i) == Some(Kind::Word));
+    let (start, args) = match (method, args.is_empty()) {
+        (Some(x), true) => (x, b.text(x).to_owned()),
+        (Some(x), false) => (x, format!("{}, {args}", b.text(x))),
+        (None, _) => (b.at, args.to_owned()),
+    };
+    let new = format!("moments({args}).1");
+    Some(
+        Said::new("variance", b.range(b.at), "`var` begins a variable; a variance is the second of the `moments`")
+            .help(format!("write `{new}`"))
+            .edit(b.range(start).start..b.range(close).end, new),
+    )
+}
+
+/// `param w = zeros[4, 3]`, `state n = 0`
+pub(super) fn untyped(b: &Broken) -> Option<Said> {
+    let (kind, name) = (b.at.checked_sub(2)?, b.at.checked_sub(1)?);
+    let begins = matches!(b.text(b.at), "=" | "~") && b.kind(name) == Some(Kind::Word);
+    if !begins || !matches!(b.text(kind), "param" | "state") {
+        return None;
+    }
+    let message = format!("`{}` needs a type, which says its shape", b.text(name));
+    let said = Said::new("untyped", b.range(name), message);
+    let value = b.at + 1;
+    let start = match b.text(value) {
+        "zeros" => "= 0",
+        "ones" => "= 1",
+        "randn" => "~ normal()",
+        "rand" => "~ uniform(0, 1)",
+        _ if b.kind(value) == Some(Kind::Number) && b.text(kind) == "state" => {
+            let at = b.range(name).end;
+            return Some(said.help("one number is an `f32`").edit(at..at, ": f32"));
+        }
+        _ => return Some(said.label("a type is written behind a name, as in `w: [4, 3]`")),
+    };
+    let close = matches!(b.text(value + 1), "[" | "(").then(|| closing(b, value + 1)).flatten()?;
+    let shape = b.source[b.range(value + 1).end..b.range(close).start].trim();
+    let new = format!(": [{shape}] {start}");
+    Some(said.help(format!("write `{}{new}`", b.text(name))).edit(b.range(name).end..b.range(close).end, new))
+}
+
+/// The bracket that closes the one at a place.
+fn closing(b: &Broken, open: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for i in open..b.toks.len() {
+        match b.text(i) {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(i);
+        }
+    }
+    None
+}
+
 /// `model net = ..`, `data digits {`, `dim h = 16`, `const H = 16`
 pub(super) fn case(b: &Broken) -> Option<Said> {
     let word = if b.text(b.at) == "=" || b.kind(b.at) != Some(Kind::Word) { b.at.checked_sub(1)? } else { b.at };

@@ -20,6 +20,8 @@ const HABITS: &[Habit] = &[
     named,
     frameworks::setting,
     frameworks::commas,
+    frameworks::variance,
+    frameworks::untyped,
     frameworks::keyword,
     frameworks::case,
     frameworks::header,
