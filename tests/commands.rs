@@ -434,3 +434,15 @@ fn the_page_names_every_command() {
     }
     assert!(fs::metadata(file("README.md")).is_ok());
 }
+
+#[test]
+fn a_data_folder_that_is_none_is_told() {
+    let dir = folder();
+    named(dir.path());
+    std::fs::write(dir.path().join("file"), "").expect("written");
+    for (given, says) in [("nope", "there is no such folder"), ("file", "this is no folder")] {
+        let ran = nnc(dir.path(), &["check", "p.nn", "--data", given]);
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert!(ran.err.contains(says) && ran.err.contains("--data"), "{}", ran.err);
+    }
+}

@@ -231,3 +231,26 @@ fn reports_do_not_depend_on_batches() {
         }
     }
 }
+
+/// A conversion truncates, but of a NaN or an infinity it would make a class that nobody wrote.
+#[test]
+fn what_is_no_number_becomes_no_integer_in_a_field() {
+    for (field, row) in [
+        ("y: i32 = soft as i32", None),
+        ("y: i32 = where(gap > 0, sqrt(gap as f32), 0) as i32", None),
+        ("y: idx<2> = sqrt(gap as f32) as i32", Some(2)),
+        ("y: i32 = (1 / (label as f32)) as i32", Some(1)),
+    ] {
+        let dir = folder();
+        write(dir.path(), &program(field, "fc(x)", PLAIN, "mean(x)"));
+        let ran = nnc(dir.path(), &["train", "p.nn"]);
+        let Some(row) = row else {
+            ran.ok();
+            continue;
+        };
+        assert_eq!(ran.code, 3, "{field}: {}", ran.err);
+        for part in ["E0402", "which is no integer", "< inf", &format!("row {row}")] {
+            assert!(ran.err.contains(part), "{field}: no {part} in\n{}", ran.err);
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //!
 //! `x: F32, y: F32 -> mul, add` and `x, y, z -> fma` are different programs with different bits.
 
+use nn_runtime::dtype::DType;
 use std::collections::HashMap;
 
 /// Lanes of a vector on every machine.
@@ -33,6 +34,11 @@ impl LaneTy {
     pub fn is_float(self) -> bool {
         matches!(self, LaneTy::F32 | LaneTy::F64)
     }
+}
+
+/// Whether lanes load and store the dtype.
+pub fn has_lanes(d: DType) -> bool {
+    !matches!(d, DType::I64 | DType::Bf16 | DType::F16)
 }
 
 /// Unary lane ops. Where nothing else is said, a float op takes either float type and gives the same.

@@ -1,6 +1,7 @@
 //! The command line: commands and options as clap structs, nothing done yet.
 
 use super::new::Template;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -77,7 +78,7 @@ pub struct Common {
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub lr: Option<String>,
     /// A folder to look for data files in, after the program's own; may be given again. Also the variable NN_DATA.
-    #[arg(long = "data", value_name = "DIR")]
+    #[arg(long = "data", value_name = "DIR", value_parser = PathBufValueParser::new().try_map(folder))]
     pub data: Vec<PathBuf>,
     /// Where weights and checkpoints go.
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -370,5 +371,13 @@ fn parse_set(s: &str) -> Result<(String, String), String> {
     match s.split_once('=') {
         Some((path, value)) if !path.trim().is_empty() => Ok((path.trim().to_owned(), value.trim().to_owned())),
         _ => Err(format!("`{s}` is not PATH=VALUE, as in train.batch=8")),
+    }
+}
+
+fn folder(path: PathBuf) -> Result<PathBuf, String> {
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err(if path.exists() { "this is no folder" } else { "there is no such folder" }.to_owned())
     }
 }

@@ -14,7 +14,8 @@ mod plan;
 mod tests;
 mod x64;
 
-use crate::kernel::ir::{Inst, Kernel, has_lanes};
+use crate::kernel::ir::{Inst, Kernel};
+use crate::lanes::has_lanes;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
 use cranelift_codegen::isa::OwnedTargetIsa;

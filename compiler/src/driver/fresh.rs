@@ -95,7 +95,9 @@ pub fn prepare_rows(
         if unit.data.drawn {
             // The columns are the fields themselves.
             let field = columns.iter().find(|c| ids.what == format!("field `{}`", c.name));
-            field.map_or(Ok(()), |c| check_range(name, &ids.what, c, ids.size))?;
+            if let (Some(c), Some(size)) = (field, ids.size) {
+                check_range(name, &ids.what, c, size)?;
+            }
         } else if let Some(made) = computed(project, &own, &ids.output, &columns)? {
             check_ids(name, ids, made)?;
         }

@@ -13,7 +13,7 @@ use crate::sema::units::{BatchSize, ComputedIds, Monitor, Save, TrainUnit};
 use crate::syntax::ast::{ItemKind, TrainEntry};
 use nn_runtime::arena;
 use nn_runtime::checkpoint::{Identity, Settings};
-use nn_runtime::data::check::check_range;
+use nn_runtime::data::check::{check_finite, check_range};
 use nn_runtime::data::split::Dataset;
 use nn_runtime::data::{self, Column, Opened, SourceSpec};
 use nn_runtime::dtype::DType;
@@ -217,7 +217,11 @@ fn check_computed_ids(project: &Project, unit: &TrainUnit, data: &Dataset) -> Re
 }
 
 pub(super) fn check_ids(source: &str, ids: &ComputedIds, made: Column) -> Result<(), DataError> {
-    check_range(source, &ids.what, &Column { name: ids.text.clone(), ..made }, ids.size)
+    let made = Column { name: ids.text.clone(), ..made };
+    match ids.size {
+        Some(size) => check_range(source, &ids.what, &made, size),
+        None => check_finite(source, &ids.what, &made),
+    }
 }
 
 /// An output of the fields of all rows of a source, by the reference interpreter, as a column of `f32` or `f64`. Nothing

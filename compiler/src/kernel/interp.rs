@@ -7,7 +7,7 @@
 use super::ir::*;
 use super::uses::kept;
 use crate::graph::ops::ReduceKind;
-use crate::lanes::{LANES, LaneBin, LaneId, LaneOp, LaneTy};
+use crate::lanes::{LANES, LaneBin, LaneId, LaneOp, LaneTy, has_lanes};
 use crate::lanes_eval::{self, Bits, Lanes};
 use nn_runtime::dtype::DType;
 use nn_runtime::philox;

@@ -300,11 +300,6 @@ impl Kernel {
     }
 }
 
-/// Whether lanes load and store the dtype.
-pub fn has_lanes(d: DType) -> bool {
-    !matches!(d, DType::I64 | DType::Bf16 | DType::F16)
-}
-
 /// The lane type that a memory dtype loads as.
 pub fn lane_ty(d: DType) -> LaneTy {
     match d {

@@ -309,7 +309,9 @@ impl Elab<'_> {
         let generation = std::mem::replace(&mut self.st.generation, self.st.graphs);
         let checks = std::mem::take(&mut self.st.checks);
         let (means, exact) = (std::mem::take(&mut self.st.means), std::mem::take(&mut self.st.exact));
+        self.st.in_field = true;
         let made = self.field_here(name, ty, init, env, before, info);
+        self.st.in_field = false;
         let checks = std::mem::replace(&mut self.st.checks, checks);
         (self.st.means, self.st.exact) = (means, exact);
         self.st.generation = generation;

@@ -265,13 +265,23 @@ impl Elab<'_> {
             if !matches!(f, Value::Model(_)) {
                 let mut a = self.args(args, span, self.ast.span(*callee), env)?;
                 a.pos.insert(0, (x, ls));
-                return self.call_value(&f, a);
+                return self.call_named(*callee, &f, a, env);
             }
         }
         let f = self.eval(rhs, env)?;
         let mut a = self.args(&[], span, self.ast.span(rhs), env)?;
         a.pos.push((x, ls));
-        self.call_value(&f, a)
+        self.call_named(rhs, &f, a, env)
+    }
+
+    /// Calls what an expression says; a value whose name hides a function's is told from what is no function at all.
+    fn call_named(&mut self, callee: ExprId, f: &Value, a: CallArgs, env: &Env) -> R<Value> {
+        if let ExprKind::Name(n) = &self.ast.expr(callee).kind
+            && let Some(d) = self.hides_a_function(n, callee, f, env)
+        {
+            return Err(self.error(d));
+        }
+        self.call_value(f, a)
     }
 
     fn cast(&mut self, a: ExprId, ty: &Ty, span: Span, env: &Env) -> R<Value> {
@@ -350,13 +360,8 @@ impl Elab<'_> {
             }
         }
         a.expect = expect.cloned();
-        if let ExprKind::Name(n) = &self.ast.expr(callee).kind
-            && let Some(d) = self.hides_a_function(n, callee, &f, env)
-        {
-            return Err(self.error(d));
-        }
         self.st.place = place.filter(|_| matches!(f, Value::Fn(_)));
-        self.call_value(&f, a)
+        self.call_named(callee, &f, a, env)
     }
 
     /// `base.name`, called with `args` if there are any; `whole` is the access or the call.
@@ -416,7 +421,11 @@ impl Elab<'_> {
             .ast
             .exprs
             .iter()
-            .filter_map(|e| if let ExprKind::Call { callee, .. } = &e.kind { Some(*callee) } else { None })
+            .filter_map(|e| match &e.kind {
+                ExprKind::Call { callee, .. } => Some(*callee),
+                ExprKind::Binary { op: BinaryOp::Pipe, rhs, .. } => Some(*rhs),
+                _ => None,
+            })
             .collect();
         let uses = self.ast.exprs.iter().enumerate().filter(|(i, e)| {
             let named = matches!(&e.kind, ExprKind::Name(n) if &**n == name);
@@ -700,6 +709,7 @@ impl Elab<'_> {
     ) -> R<Value> {
         let span = self.ast.span(cond);
         let c = self.eval(cond, env)?;
+        self.st.decided |= is_static(&c) && !self.is_std(span);
         match &c {
             Value::Bool(true) => self.eval_block(then, env, expect),
             Value::Bool(false) => match otherwise {

@@ -145,7 +145,9 @@ pub const SOURCES: &[Source] = &[
                 key("stratify", Kind::ColumnName, "none"),
             ]],
         ),
-        doc: "Moves a random fraction of the rows of a part above out of it. `stratify` keeps the proportions of a column of \
+        doc: "Moves a random fraction of the rows of a part above out of it. Fractions are of the rows that the part began with, \
+              whatever others have moved: `val = split(source, 0.2)` and `test = split(source, 0.2)` of 60 rows leave 36, 12 \
+              and 12. `stratify` keeps the proportions of a column of \
               class numbers.",
         columns: "Those of the part.",
         example: "split(train, 0.1, seed: 1, stratify: label)",
@@ -153,7 +155,7 @@ pub const SOURCES: &[Source] = &[
     },
     Source {
         sig: sig("tail", &[&[need("of", Kind::Part), need("fraction", Kind::Number)]]),
-        doc: "Moves the last rows of a part above out of it.",
+        doc: "Moves the last rows of a part above out of it, a fraction of those that it began with.",
         columns: "Those of the part.",
         example: "tail(train, 0.1)",
         make: |el, a, parts| Ok(SplitFrom::Tail { of: part_number(el, a, parts)?, fraction: fraction(el, a)? }),

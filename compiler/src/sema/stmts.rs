@@ -380,7 +380,16 @@ impl Elab<'_> {
             Value::Bool(true) => Ok(()),
             Value::Bool(false) if self.st.asserts.is_none() => {
                 let text = message.map_or_else(|| format!("`{}` does not hold", self.text(span)), |m| m.to_string());
-                self.err("E0115", span, text)
+                let mut d = Diagnostic::error("E0115", span, text);
+                match &self.ast.expr(cond).kind {
+                    ExprKind::Binary { op, lhs, rhs, .. } if !matches!(op, BinaryOp::And | BinaryOp::Or) => {
+                        if let (Ok(a), Ok(b)) = (self.eval(*lhs, env), self.eval(*rhs, env)) {
+                            d = d.here(format!("{} {} {}", a.show(), super::statics::op_text(*op), b.show()));
+                        }
+                    }
+                    _ => self.st.decided = true,
+                }
+                Err(self.error(d))
             }
             v if is_static(&v) && !matches!(v, Value::Bool(_)) => {
                 self.err("E0201", span, format!("`assert` needs one bool, found {}", v.show()))

@@ -116,7 +116,11 @@ fn tests_here(p: &Program, file: usize) -> Vec<TestUnit> {
         for c in std::mem::take(&mut el.st.checks) {
             let cond = classes::holds(&mut el, &c);
             el.b.output(&format!("assert.{}", checks.len()), cond);
-            let message = format!("`{}`: a value is outside idx<{}>", classes::written(&el, c.span), c.size);
+            let text = classes::written(&el, c.span);
+            let message = match c.size {
+                Some(n) => format!("`{text}`: a value is outside idx<{n}>"),
+                None => format!("`{text}`: a value is no finite number"),
+            };
             checks.push(Check { span: c.span, message: Some(message.into()), sides: None });
         }
         let mut compared = vec![];

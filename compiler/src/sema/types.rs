@@ -11,6 +11,7 @@ use super::statics::is_static;
 use super::tensor;
 use super::value::{AxisType, Dim, Elem, ElemType, Tensor, TensorType, Type, Value, show_dims};
 use crate::diag::{Diagnostic, Edit, shown};
+use crate::lanes::has_lanes;
 use crate::source::Span;
 use crate::syntax::ast::{DtypeName, ExprKind, Ident, ShapeItem, Ty, TyKind};
 use nn_runtime::dtype::DType;
@@ -47,7 +48,7 @@ impl Elab<'_> {
                             };
                         }
                         name => match DType::parse(name) {
-                            Some(d @ (DType::F16 | DType::Bf16)) if self.st.compiled && !self.is_std(n.span) => {
+                            Some(d) if !has_lanes(d) && self.st.compiled && !self.is_std(n.span) => {
                                 return Err(self.limit(n.span, &format!("`{d}` in a program that is trained")));
                             }
                             Some(d) => ElemType::Exact(Elem::Plain(d)),

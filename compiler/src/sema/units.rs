@@ -235,6 +235,10 @@ pub struct State<'a> {
     pub reached: BTreeSet<Span>,
     /// The entry of a `seq` that is called.
     pub entry: Option<Span>,
+    /// Has the program chosen what comes of a static value, in a way that findings do not show?
+    pub decided: bool,
+    /// A field of a data item is elaborated.
+    pub in_field: bool,
     /// The graph is going to be compiled, not interpreted.
     pub compiled: bool,
     /// The names that derivatives are taken by.
@@ -380,7 +384,7 @@ pub struct MetricInfo {
     pub derived: Option<Derived>,
 }
 
-/// Numbers that a data field makes class numbers of.
+/// Numbers that a data field makes class numbers of, or other integers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComputedIds {
     /// The output of [`super::train::Kind::Fields`] that they are.
@@ -389,8 +393,8 @@ pub struct ComputedIds {
     pub what: String,
     /// The expression that makes them.
     pub text: String,
-    /// Number of classes.
-    pub size: u64,
+    /// Number of classes; `None` for any number that is finite.
+    pub size: Option<u64>,
 }
 
 /// The sizes that a unit's data has.

@@ -2,9 +2,10 @@
 //!
 //! In: the items of the program's own files that no `train` item has reached. Out: the errors that any use of them would
 //! have: `seq { Linear[3, 4], Linear[5, 6] }` fits for no input. Each item is elaborated several times, with sizes of
-//! different kinds and rows of different ranks; an error that is the same every time, to the letter, depends on none of
-//! them. Neither does one of two sizes that are always apart by the same, `[D]` where `[D + 1]` is asked for, after sizes
-//! that can be chosen equal have been. What only some sizes break is left to those who use the item.
+//! different kinds and rows of different ranks; an error that is the same every time, labels and notes with their sizes
+//! included, depends on none of them. Neither does one of two sizes that are always apart by the same or always multiples,
+//! `[D]` where `[D + 1]` or `[2 * D]` is asked for, after sizes that can be chosen equal have been. What only some sizes
+//! break is left to those who use the item, and so are misfits where an `if` has chosen by what is made up.
 
 use super::cx::{CallArgs, Elab, Env, Scope};
 use super::guess::prime_from;
@@ -27,19 +28,30 @@ struct Try {
     size: fn(usize) -> u64,
     /// The axes of a row.
     row: &'static [u64],
+    /// Every number that is no int: a rate or a chance, so that the ranges of most layers hold.
+    real: f64,
 }
 
 const TRIES: &[Try] = &[
-    Try { size: |n| prime_from(101, n), row: &[7] },
-    Try { size: |n| 48 * (n as u64 + 1), row: &[4, 6] },
-    Try { size: |n| prime_from(53, n), row: &[5, 3, 2, 9] },
+    Try { size: |n| prime_from(101, n), row: &[7], real: 0.5 },
+    Try { size: |n| 48 * (n as u64 + 1), row: &[4, 6], real: 0.25 },
+    Try { size: |n| prime_from(53, n), row: &[5, 3, 2, 9], real: 0.125 },
+    Try { size: |n| prime_from(11, n), row: &[], real: 0.75 },
+    Try { size: |n| prime_from(29, n), row: &[2, 8, 3], real: 0.375 },
 ];
+
+/// With ones everything stretches, so these show no misfit; but an index that is out of the reach of large sizes alone is.
+const ONES: Try = Try { size: |_| 1, row: &[1], real: 0.625 };
 
 /// Errors of this kind can be those of an item by itself.
 const CODES: &[&str] = &[
     "E0101", "E0102", "E0103", "E0108", "E0109", "E0110", "E0111", "E0113", "E0114", "E0115", "E0116", "E0117",
     "E0201", "E0202", "E0203", "E0207", "E0208", "E0210",
 ];
+
+/// Of these, those of sizes and places, which may fit where an `if` goes the other way.
+const SIZES: &[&str] =
+    &["E0101", "E0102", "E0103", "E0108", "E0109", "E0110", "E0111", "E0113", "E0114", "E0115", "E0116", "E0117"];
 
 /// Checks every model and function whose name is not among those reached.
 pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
@@ -55,15 +67,18 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
                 continue;
             }
             let mut found: Option<Vec<Diagnostic>> = None;
-            for t in TRIES {
+            for t in TRIES.iter().chain([&ONES]) {
                 let mut el = Elab::over(p, true);
                 let mut made = MadeUp::new(&mut el, t, &[]);
                 made.item(module, &item.kind);
-                let places = made.places;
+                let (places, free) = (made.places, made.free);
+                let chosen = free && el.st.decided;
                 // A condition that what is made up here does not fulfill says nothing of what others give.
                 let unmet =
                     |d: &Diagnostic| d.code == "E0115" && d.labels.first().is_some_and(|l| places.contains(&l.span));
-                let errors = el.diags.into_iter().filter(|d| CODES.contains(&d.code) && !unmet(d));
+                // The finding of an axis mismatch need not show the sizes, so it cannot be held against those of others.
+                let sized = |d: &Diagnostic| (free && d.code == "E0103") || (chosen && SIZES.contains(&d.code));
+                let errors = el.diags.into_iter().filter(|d| CODES.contains(&d.code) && !unmet(d) && !sized(d));
                 let errors: Vec<Diagnostic> = match found {
                     None => errors.collect(),
                     Some(before) => {
@@ -86,30 +101,44 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
 
 /// An error of shapes that no sizes mend: `[D]` where `[D + 1]` is asked for.
 fn never_fits(p: &Program, module: usize, item: &ItemKind) -> Vec<Diagnostic> {
-    let mut found: Option<(Diagnostic, Option<i128>)> = None;
+    let mut found: Vec<(Diagnostic, Option<(u64, u64)>)> = vec![];
     for t in TRIES {
-        let Some((d, apart)) = unsolved(p, module, item, t) else { return vec![] };
-        match &found {
-            None => found = Some((d, apart)),
-            // Sizes that are apart by something else each time may meet somewhere.
-            Some((f, by)) if spans(f) == spans(&d) && f.code == d.code && *by == apart => {}
-            Some(_) => return vec![],
-        }
+        let Some(misfit) = unsolved(p, module, item, t) else { return vec![] };
+        found.push(misfit);
     }
-    found.map(|(d, _)| d).into_iter().collect()
+    let Some((first, met)) = found.first() else { return vec![] };
+    let alike = found.iter().all(|(d, _)| spans(d) == spans(first) && d.code == first.code);
+    // Sizes that are apart by something else each time may meet somewhere.
+    let never = match met {
+        None => found.iter().all(|(_, m)| m.is_none()),
+        Some(met) => {
+            let all = |same: fn([i128; 4]) -> bool| {
+                let wide = |(a, b): (u64, u64)| (i128::from(a), i128::from(b));
+                let (a, b) = wide(*met);
+                found.iter().all(|(_, m)| m.map(wide).is_some_and(|(c, d)| same([a, b, c, d])))
+            };
+            all(|[a, b, c, d]| a - b == c - d) || all(|[a, b, c, d]| a * d == b * c)
+        }
+    };
+    if alike && never { vec![first.clone()] } else { vec![] }
 }
 
-/// Gives sizes that must be equal the same size, as often as there are sizes to choose; the error that is left, and by how
-/// much its sizes differ (not at all if the numbers of axes do).
-fn unsolved(p: &Program, module: usize, item: &ItemKind, t: &'static Try) -> Option<(Diagnostic, Option<i128>)> {
+/// Gives sizes that must be equal the same size, as often as there are sizes to choose; the error that is left, and its
+/// sizes (none if it is the numbers of axes that differ).
+fn unsolved(p: &Program, module: usize, item: &ItemKind, t: &'static Try) -> Option<(Diagnostic, Option<(u64, u64)>)> {
     let mut fixed: Vec<(usize, u64)> = vec![];
     loop {
         let mut el = Elab::over(p, true);
         let mut made = MadeUp::new(&mut el, t, &fixed);
         made.item(module, item);
-        let made = made.made;
+        let (made, free) = (made.made, made.free);
         let first = el.diags.iter().find(|d| d.severity == Severity::Error)?;
-        if !matches!(first.code, "E0101" | "E0103" | "E0114") {
+        let misfit = match first.code {
+            "E0101" | "E0114" => true,
+            "E0103" => el.st.guesses.met.is_some() || !free,
+            _ => false,
+        };
+        if !misfit || (free && el.st.decided) {
             return None;
         }
         let free = |size: u64| (0..made.len()).find(|i| made[*i].1 == size && fixed.iter().all(|(k, _)| k != i));
@@ -120,9 +149,8 @@ fn unsolved(p: &Program, module: usize, item: &ItemKind, t: &'static Try) -> Opt
                 let sizes: Vec<String> = made.iter().map(|(n, size)| format!("{n} = {size}")).collect();
                 let note =
                     format!("nothing uses this yet, so sizes are made up: {}; others fail alike", sizes.join(", "));
-                let apart = el.st.guesses.met.map(|(a, b)| i128::from(a) - i128::from(b));
                 let d = first.clone();
-                return Some((if sizes.is_empty() { d } else { d.note(note) }, apart));
+                return Some((if sizes.is_empty() { d } else { d.note(note) }, el.st.guesses.met));
             }
         }
     }
@@ -133,7 +161,8 @@ fn spans(d: &Diagnostic) -> Vec<Span> {
 }
 
 fn same(a: &Diagnostic, b: &Diagnostic) -> bool {
-    (a.code, &a.message) == (b.code, &b.message) && spans(a) == spans(b)
+    // A help may show sizes that the finding does not depend on.
+    (a.code, &a.message, &a.labels, &a.notes) == (b.code, &b.message, &b.labels, &b.notes)
 }
 
 /// One elaboration of an item.
@@ -145,13 +174,15 @@ struct MadeUp<'e, 'a> {
     /// The dims so far.
     made: Vec<(String, u64)>,
     slots: usize,
+    /// Has anything been made up that could be another number?
+    free: bool,
     /// Where what is made up is said to stand.
     places: Vec<Span>,
 }
 
 impl<'e, 'a> MadeUp<'e, 'a> {
     fn new(el: &'e mut Elab<'a>, how: &'static Try, fixed: &'e [(usize, u64)]) -> Self {
-        MadeUp { el, how, fixed, made: vec![], slots: 0, places: vec![] }
+        MadeUp { el, how, fixed, made: vec![], slots: 0, free: false, places: vec![] }
     }
 
     /// `None` where an argument cannot be made up: then nothing is said.
@@ -268,6 +299,7 @@ impl<'e, 'a> MadeUp<'e, 'a> {
     /// A dim of a made-up size.
     fn dim(&mut self, name: &str) -> Dim {
         let n = self.made.len();
+        self.free = true;
         let fixed = self.fixed.iter().find(|(i, _)| *i == n).map(|(_, size)| *size);
         let size = fixed.unwrap_or_else(|| (self.how.size)(n));
         self.made.push((name.to_owned(), size));
@@ -287,7 +319,8 @@ impl<'e, 'a> MadeUp<'e, 'a> {
         if let (Some(DtypeName::Named(n)), None) = (dtype, shape)
             && matches!(&*n.text, "float" | "num" | "any")
         {
-            return Some(Value::Float(0.5));
+            self.free = true;
+            return Some(Value::Float(self.how.real));
         }
         if let Some(DtypeName::Idx(e)) = dtype {
             self.names(*e, scope);
@@ -298,6 +331,7 @@ impl<'e, 'a> MadeUp<'e, 'a> {
                 ShapeItem::Row(name, span) => {
                     let text = name.as_ref().map(|n| &*n.text);
                     if matches!(self.el.lookup_row(text, *span, scope), Ok(None)) {
+                        self.free = true;
                         let key = row_key(text);
                         let axes = self.how.row.iter();
                         let axes = axes.map(|n| Value::Dim(self.el.fresh_dim(*n, Some(key.clone()), None))).collect();
@@ -307,7 +341,10 @@ impl<'e, 'a> MadeUp<'e, 'a> {
             }
         }
         match self.el.ty(ty, scope).ok()? {
-            Type::Int => Some(Value::Int((self.how.size)(self.made.len()) as i64)),
+            Type::Int => {
+                self.free = true;
+                Some(Value::Int((self.how.size)(self.made.len()) as i64))
+            }
             Type::Tensor(t) => {
                 let (dims, elem) = (t.known()?, t.elem_or(self.el.float));
                 self.el.check_shape(&dims, ty.span).ok()?;

@@ -98,6 +98,30 @@ pub fn check_range(file: &str, what: &str, column: &Column, size: u64) -> Result
     })
 }
 
+/// Checks that what becomes integers is finite; `what` it is for people: `` `x as i32` ``.
+pub fn check_finite(file: &str, what: &str, column: &Column) -> Result<(), DataError> {
+    let bytes = &column.bytes;
+    let bad = match column.dtype {
+        DType::F32 => bytes.as_chunks().0.iter().map(|&b| f64::from(f32::from_ne_bytes(b))).enumerate().find(no_number),
+        DType::F64 => bytes.as_chunks().0.iter().map(|&b| f64::from_ne_bytes(b)).enumerate().find(no_number),
+        _ => None,
+    };
+    let Some((element, value)) = bad else { return Ok(()) };
+    let row = element as u64 / column.shape.iter().product::<u64>().max(1) + 1;
+    let message = format_args!("{what} has value {value}, which is no integer");
+    let e = DataError::new(codes::OUT_OF_RANGE, file, message).at(Some(row), Some(column.name.clone()));
+    let operand = column.name.rsplit_once(" as ").map_or("x", |(x, _)| x);
+    let dtype = column.name.rsplit_once(" as ").map_or("i32", |(_, d)| d);
+    let finite = format!("abs({operand}) < inf");
+    Err(e
+        .note(format!("row {row}; a conversion truncates, but there is nothing to truncate {value} to"))
+        .help(format!("give such values a number before: `where({finite}, {operand}, 0) as {dtype}`")))
+}
+
+fn no_number((_, value): &(usize, f64)) -> bool {
+    !value.is_finite()
+}
+
 /// What a step found: the value at position `first`, in a row (from 1) of a file if the values belong to rows of data.
 pub fn outside(check: &IndexCheck, first: u64, value: f64, row: Option<(&str, u64)>) -> DataError {
     let (size, text) = (check.size, printable(&check.text));
@@ -179,6 +203,21 @@ mod tests {
         assert!(e.help[0].contains("whole") && !e.help[0].contains("idx"), "{e}");
         let e = check_range("f", "column `label`", &column(DType::I32, &[0.0, 4.0]), 3).unwrap_err();
         assert!(e.help[0].contains("`idx<5>`"), "{e}");
+    }
+
+    #[test]
+    fn only_finite_numbers_become_integers() {
+        for dtype in [DType::F32, DType::F64] {
+            let of = |values: &[f64]| Column { name: "a + b as i32".into(), ..column(dtype, values) };
+            assert!(check_finite("d.npz", "field `y`", &of(&[1.5, -2.0, 1e30])).is_ok());
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let e = check_finite("d.npz", "field `y`", &of(&[0.0, 1.5, bad])).unwrap_err();
+                assert!(e.message.starts_with("d.npz: field `y` has value") && e.place.row == Some(3), "{e}");
+                assert!(e.help[0].contains("`where(abs(a + b) < inf, a + b, 0) as i32`"), "{e}");
+            }
+        }
+        let many = Column { shape: vec![2], rows: 2, ..column(DType::F32, &[0.0, 1.0, f64::NAN, 2.0]) };
+        assert_eq!(check_finite("d", "x", &many).unwrap_err().place.row, Some(2));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub fn common(what: &str, a: Shaped, b: Shaped) -> TR<Vec<Dim>> {
     Ok(out)
 }
 
-fn sized(dims: &[Dim]) -> String {
+pub(super) fn sized(dims: &[Dim]) -> String {
     let sizes: Vec<String> = dims.iter().map(|d| d.size.to_string()).collect();
     let concrete = format!("[{}]", sizes.join(", "));
     let symbolic = show_dims(dims);

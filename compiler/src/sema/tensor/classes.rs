@@ -25,8 +25,8 @@ pub struct ClassCheck {
     inside: ValueId,
     /// The identities of the axes as the caller knows them, outermost.
     axes: Vec<DimId>,
-    /// Number of classes.
-    pub size: u64,
+    /// Number of classes; `None` where any number will do, but no NaN and no infinity.
+    pub size: Option<u64>,
     /// The conversion in the program.
     pub span: Span,
 }
@@ -64,9 +64,23 @@ pub fn enter(el: &mut Elab<'_>, t: &Tensor, n: &Dim, span: Span) -> R<Tensor> {
     let id = el.b.ew(Ew::Select, &[inside, id, zero]);
     // Equal values are one value of the graph: the same conversion in the loss and in a metric is checked once.
     if el.st.checks.iter().all(|c| c.inside != inside) {
-        el.st.checks.push(ClassCheck { value: t.clone(), inside, axes, size: n.size, span });
+        el.st.checks.push(ClassCheck { value: t.clone(), inside, axes, size: Some(n.size), span });
     }
     Ok(Tensor { id, elem, dims: t.dims })
+}
+
+/// Floats of a data field that become integers: a NaN would be 0 and an infinity the last integer, silently, so that there
+/// is neither is checked before training. Elsewhere numbers are computed, and the step has no place to say so.
+pub fn convert(el: &mut Elab<'_>, t: &Tensor, span: Span) {
+    if !el.st.in_field || !t.elem.dtype().is_float() || bounds(el.b.graph(), t.id).is_some() {
+        return;
+    }
+    let zero = el.b.zeros_like(t.id);
+    let none = el.b.ew(Ew::Mul, &[t.id, zero]);
+    let inside = el.b.ew(Ew::Eq, &[none, zero]);
+    if el.st.checks.iter().all(|c| c.inside != inside) {
+        el.st.checks.push(ClassCheck { value: t.clone(), inside, axes: vec![], size: None, span });
+    }
 }
 
 /// True where a value is a whole number of `0 .. n`.
@@ -115,6 +129,7 @@ pub fn keep_live(el: &mut Elab<'_>) {
 pub fn emit(el: &mut Elab<'_>, rows: &Dim) -> Vec<IndexCheck> {
     let mut out = vec![];
     for (k, c) in std::mem::take(&mut el.st.checks).into_iter().enumerate() {
+        let Some(size) = c.size else { continue };
         el.span_nodes(c.span);
         let shape = sizes(&c.value.dims);
         let n: u64 = shape.iter().product();
@@ -131,7 +146,7 @@ pub fn emit(el: &mut Elab<'_>, rows: &Dim) -> Vec<IndexCheck> {
         out.push(IndexCheck {
             first: first_name,
             value: value_name,
-            size: c.size,
+            size,
             shape: shape.to_vec(),
             rows: c.axes.iter().position(|a| *a == rows.id),
             text: written(el, c.span).to_owned(),

@@ -388,6 +388,9 @@ pub fn cast(el: &mut Elab<'_>, a: &Value, to: &Elem, span: Span) -> R<Value> {
     if let (Elem::Idx(n), Elem::Plain(_)) = (to, &t.elem) {
         return classes::enter(el, &t, n, span).map(Value::Tensor);
     }
+    if to.dtype().is_int() {
+        classes::convert(el, &t, span);
+    }
     let id = dtype::cast_id(el, t.id, to.dtype());
     Ok(Value::Tensor(Tensor { id, elem: to.clone(), dims: t.dims }))
 }

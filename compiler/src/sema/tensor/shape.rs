@@ -226,8 +226,8 @@ pub fn stack(el: &mut Elab<'_>, xs: &[Opd], axis: usize, span: Span) -> TR<Tenso
                     span,
                     format!("what `stack` joins does not fit: {} vs {}", show_dims(&first), show_dims(dims)),
                 )
-                .label(xs[0].span, format!("this is {}", show_dims(&first)))
-                .label(xs[i].span, format!("this is {}", show_dims(dims)))
+                .label(xs[0].span, format!("this is {}", super::broadcast::sized(&first)))
+                .label(xs[i].span, format!("this is {}", super::broadcast::sized(dims)))
                 .note("all shapes must be equal"),
             ));
         }
