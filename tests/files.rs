@@ -330,7 +330,7 @@ fn every_polite_signal_saves_and_the_end_reports_no_stale_numbers() {
     for signal in ["INT", "TERM", "HUP"] {
         let dir = project(PROGRAM);
         let (ran, epochs) = end_by(dir.path(), signal);
-        says(&ran, 0, &["--resume"]);
+        says(&ran, 130, &["--resume"]);
         let (interrupted, done) = (ran.one("interrupted"), ran.one("done"));
         assert_eq!(done["interrupted"], true, "{signal}");
         let last = epochs.last().expect("an epoch");

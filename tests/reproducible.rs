@@ -124,7 +124,7 @@ fn interrupted_and_resumed_is_as_uninterrupted() {
     let code = child.wait().expect("it ends").code();
     let mut err = String::new();
     child.stderr.take().expect("a pipe").read_to_string(&mut err).expect("text");
-    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(code, Some(130), "{err}");
     assert!(rest.iter().any(|l| l.contains("\"event\":\"interrupted\"")), "not interrupted: {rest:?}");
     assert!(err.contains("--resume"), "the way on is not told:\n{err}");
     let (saved, end) = (weights(&dir.path().join("cut")), weights(&dir.path().join("whole")));

@@ -63,18 +63,19 @@ impl Log {
         }
     }
 
-    /// The run begins, after so many steps of an earlier one.
-    pub fn begin(&mut self, resumed: u64) -> Result<(), Failure> {
+    /// The run begins, after so many epochs that an earlier one reported. An epoch whose steps were all done but not its
+    /// evaluation is reported again.
+    pub fn begin(&mut self, reported: u64) -> Result<(), Failure> {
         let old = if self.resume { fs::read_to_string(&self.path).unwrap_or_default() } else { String::new() };
         let mut kept = String::new();
         // A line without an end was cut off.
         for (i, line) in old.split_inclusive('\n').filter(|l| l.ends_with('\n')).enumerate() {
-            let step = match self.json {
-                true => serde_json::from_str::<Value>(line).ok().and_then(|v| v["step"].as_u64()),
+            let epoch: Option<u64> = match self.json {
+                true => serde_json::from_str::<Value>(line).ok().and_then(|v| v["epoch"].as_u64()),
                 false if i == 0 => Some(0),
-                false => line.split(',').nth(1).and_then(|s| s.parse().ok()),
+                false => line.split(',').next().and_then(|s| s.parse().ok()),
             };
-            if step.is_some_and(|s| s <= resumed) {
+            if epoch.is_some_and(|e| e <= reported) {
                 kept.push_str(line);
             }
         }

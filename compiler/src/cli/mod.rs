@@ -1,7 +1,8 @@
 //! The command line tool: commands over the driver and the runtime.
 //!
 //! In: arguments. Out: an exit code, text, JSON lines. Exit codes: 0 ok, 1 the program is wrong, 2 usage, 3 files,
-//! data and output that did not arrive, 4 a limit or device, 5 numerics, 70 a defect of nnc, 141 a reader that has gone.
+//! data and output that did not arrive, 4 a limit or device, 5 numerics, 70 a defect of nnc, 130 training that was
+//! interrupted, 141 a reader that has gone.
 
 pub mod args;
 mod out;
@@ -195,13 +196,16 @@ fn unit<'a>(project: &'a Project, ui: &Ui) -> Result<&'a TrainUnit, Failure> {
     }
 }
 
+/// The exit code of what a signal ended.
+const INTERRUPTED: u8 = 130;
+
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
 fn stop_on_interrupt() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let set = ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         }
     });
     if set.is_err() {

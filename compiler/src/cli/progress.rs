@@ -56,7 +56,7 @@ impl Progress {
         self.failed.take()
     }
 
-    fn start(&mut self, epochs: Option<u64>, steps: [u64; 3]) {
+    fn start(&mut self, epochs: Option<u64>, steps: [u64; 3], reported: u64) {
         self.epochs = epochs;
         self.steps = steps;
         self.start = Instant::now();
@@ -64,7 +64,7 @@ impl Progress {
             self.ui.note(&format!("resuming after step {}", thousands(steps[2])));
         }
         if let Some(log) = &mut self.log
-            && let Err(e) = log.begin(steps[2])
+            && let Err(e) = log.begin(reported)
         {
             self.failed = Some(e);
         }
@@ -248,8 +248,8 @@ fn rounded(x: f64) -> String {
 impl Observer for Progress {
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Start { epochs, steps, steps_per_epoch, resumed } => {
-                self.start(*epochs, [*steps, *steps_per_epoch, *resumed]);
+            Event::Start { epochs, steps, steps_per_epoch, resumed, reported } => {
+                self.start(*epochs, [*steps, *steps_per_epoch, *resumed], *reported);
             }
             Event::Step { epoch, step, in_epoch, loss } => self.step(*epoch, *step, *in_epoch, *loss),
             Event::Epoch(row) => self.epoch(row),

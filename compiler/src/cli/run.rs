@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use nn_runtime::checkpoint;
 use nn_runtime::claims;
 use nn_runtime::error::{DataError, RuntimeError, codes};
-use nn_runtime::train;
+use nn_runtime::train::{self, Ended};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -46,7 +46,12 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
                 let add = format!("`save = last(\"{}.safetensors\")` in the `train` item keeps them", unit.name);
                 ui.note(&format!("the weights are not kept: {add}"));
             }
-            log_failed.map_or(Ok(()), Err)
+            match (log_failed, summary.ended) {
+                (Some(e), _) => Err(e),
+                // What was asked for is not done: `nnc train .. && nnc eval ..` stops here.
+                (None, Ended::Interrupted) => Err(Failure::Diagnostics(super::INTERRUPTED)),
+                (None, Ended::Complete | Ended::Patience) => Ok(()),
+            }
         }
         Err(e) => match driver::diverged(&project, unit, &mut run, &e, args.check_finite)? {
             Some(d) => {

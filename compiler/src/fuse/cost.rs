@@ -19,6 +19,8 @@ pub const SMALL: u64 = 4096;
 pub const CHUNK: u64 = 4096;
 /// Pieces of a long column: enough for any number of threads here, few enough that adding them up is nothing.
 pub const PIECES: u64 = 32;
+/// Most values of a group: beyond, registers spill, and each further value takes longer to add.
+pub const MAX_MEMBERS: usize = 128;
 /// Rows below which threads would idle.
 pub const FEW: u64 = 8;
 /// Columns below which cutting columns leaves threads idle.
@@ -56,7 +58,7 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
     if reduces(a) && !row_wise(nodes, a) && full(b) && !nn_runtime::mutant!("cost.columns") {
         return false;
     }
-    a.members.len() + b.members.len() <= 512
+    a.members.len() + b.members.len() <= MAX_MEMBERS
 }
 
 /// How many buffers a kernel of the group has: what it reads from elsewhere and what others read.

@@ -6,8 +6,12 @@
 
 use super::finish::Lowered;
 use super::{Bug, ScheduleError};
+use crate::fuse::reach::Reach;
 use crate::kernel::ir::{Access, Anchor, Arena, ArgId, Buffer, BufferId, Inst, Kernel, Launch, Role, Segment, Split};
 use std::collections::{BTreeMap, HashMap};
+
+/// How many launches a step tries to join.
+const NEAR: usize = 64;
 
 /// A launch before it is ordered.
 struct Step {
@@ -297,8 +301,7 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
             by_body.entry(*first.entry(key).or_insert(i)).or_default().push(i);
         }
     }
-    let mut m =
-        Merge { next, round, into: (0..steps.len()).collect(), parts: (0..steps.len()).map(|i| vec![i]).collect() };
+    let mut m = Merge::new(next, round);
     let mut any = false;
     for group in by_body.into_values() {
         // Launches by round, and those that nothing waits for, which may join in any round.
@@ -309,10 +312,11 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
                 if next[i].is_empty() { same.iter().chain(&last).copied().collect() } else { same.to_vec() };
             heads.sort_unstable();
             heads.dedup();
-            match heads.into_iter().find(|&h| m.free(h, i)) {
+            // Updates join the first; of launches that wait for each other a deep program has thousands.
+            let near = heads.len().saturating_sub(NEAR);
+            match heads.into_iter().skip(near).find(|&h| m.free(h, i)) {
                 Some(h) => {
-                    m.into[i] = h;
-                    m.parts[h].push(i);
+                    m.join(h, i);
                     any = true;
                 }
                 None => {
@@ -359,33 +363,49 @@ struct Merge<'a> {
     into: Vec<usize>,
     /// The steps of each launch.
     parts: Vec<Vec<usize>>,
+    /// Which launch waits for which, by the steps' places in a topological order.
+    reach: Reach,
+    place: Vec<u32>,
 }
 
-impl Merge<'_> {
-    /// May step `i` join launch `h`?
-    fn free(&self, h: usize, i: usize) -> bool {
-        let beside = |&p: &usize| self.round[p] == self.round[i] || self.next[p].is_empty() && self.next[i].is_empty();
-        self.parts[h].iter().all(beside) && (nn_runtime::mutant!("sched.merge") || !self.path(h, i)) && !self.path(i, h)
-    }
-
-    /// Does a step of launch `b` wait for one of launch `a`, if whole launches wait for whole launches? The two are of one
-    /// round or one of them is last, and rounds never fall along a path, so only steps of that round lie between.
-    fn path(&self, a: usize, b: usize) -> bool {
-        let round = self.round[a];
-        let mut seen = std::collections::BTreeSet::from([a]);
-        let mut todo = vec![a];
-        while let Some(x) = todo.pop() {
-            for &n in self.parts[x].iter().flat_map(|&p| &self.next[p]) {
-                let n = self.into[n];
-                if n == b {
-                    return true;
-                }
-                if self.round[n] == round && seen.insert(n) {
-                    todo.push(n);
+impl<'a> Merge<'a> {
+    fn new(next: &'a [Vec<usize>], round: &'a [u32]) -> Self {
+        let n = next.len();
+        let mut waits = vec![0; n];
+        next.iter().flatten().for_each(|&b| waits[b] += 1);
+        let mut order: Vec<usize> = (0..n).filter(|&i| waits[i] == 0).collect();
+        let (mut place, mut deps, mut at) = (vec![0; n], vec![vec![]; n], 0);
+        while let Some(&a) = order.get(at) {
+            place[a] = at as u32;
+            at += 1;
+            for &b in &next[a] {
+                waits[b] -= 1;
+                if waits[b] == 0 {
+                    order.push(b);
                 }
             }
         }
-        false
+        for (a, b) in next.iter().enumerate().flat_map(|(a, next)| next.iter().map(move |&b| (a, b))) {
+            deps[place[b] as usize].push(place[a]);
+        }
+        let parts = (0..n).map(|i| vec![i]).collect();
+        Merge { next, round, into: (0..n).collect(), parts, reach: Reach::new(deps), place }
+    }
+
+    /// May step `i` join launch `h`? Only if neither waits for the other, whole launches waiting for whole launches.
+    fn free(&mut self, h: usize, i: usize) -> bool {
+        let beside = |&p: &usize| self.round[p] == self.round[i] || self.next[p].is_empty() && self.next[i].is_empty();
+        let (a, b) = (self.place[h], self.place[i]);
+        self.parts[h].iter().all(beside)
+            && (nn_runtime::mutant!("sched.merge") || !self.reach.reaches(a, b))
+            && !self.reach.reaches(b, a)
+    }
+
+    /// Step `i` joins launch `h`.
+    fn join(&mut self, h: usize, i: usize) {
+        self.into[i] = h;
+        self.parts[h].push(i);
+        self.reach.merge(self.place[h], self.place[i]);
     }
 }
 

@@ -212,6 +212,8 @@ pub enum Event<'a> {
         steps_per_epoch: u64,
         /// Steps done before, when resumed.
         resumed: u64,
+        /// Epochs done and reported before.
+        reported: u64,
     },
     /// A step is done.
     Step {

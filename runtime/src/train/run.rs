@@ -132,7 +132,8 @@ impl<'a> Run<'a> {
             Length::Epochs(n) => Some(n),
             Length::Steps(_) => None,
         };
-        run.observer.event(&Event::Start { epochs, steps: total, steps_per_epoch: per_epoch, resumed: run.state.t });
+        let (resumed, reported) = (run.state.t, run.state.epoch);
+        run.observer.event(&Event::Start { epochs, steps: total, steps_per_epoch: per_epoch, resumed, reported });
         Ok(run)
     }
 
