@@ -415,6 +415,16 @@ fn bad_files() -> Vec<Case> {
             codes::NOT_A_NUMBER,
             "line 4, cell 2 (column `b`) is not a number: `red`",
         ),
+        ("csv semicolons", "t.csv", b"a;b\n1;2\n".to_vec(), codes::NOT_A_NUMBER, "separated by commas, here by `;`"),
+        ("csv tabs", "t.csv", b"a\tb\n1\t2\n".to_vec(), codes::NOT_A_NUMBER, "separated by commas, here by tabs"),
+        ("csv title", "t.csv", b"9,2\n1,2,3\n".to_vec(), codes::COLUMNS, "nothing names"),
+        (
+            "csv title of words",
+            "t.csv",
+            b"9,red\n1,2,3\n".to_vec(),
+            codes::RAGGED,
+            "`skip: 1, columns: { x: 2, y: 1 }`",
+        ),
         ("csv empty cell", "t.csv", b"a,b\n1,\n".to_vec(), codes::NOT_A_NUMBER, "missing values"),
         ("csv nan", "t.csv", b"a,b\n1,nan\n".to_vec(), codes::NOT_A_NUMBER, "missing values"),
         ("csv inf", "t.csv", b"a,b\n1,-inf\n".to_vec(), codes::NOT_A_NUMBER, "not a finite"),
@@ -461,6 +471,10 @@ fn csv_groups_that_do_not_fit() {
     assert_eq!((e.code, e.help[0].contains("`skip: 1`")), (codes::RAGGED, true), "{e}");
     let e = fails(&[("x", 5), ("y", 1)], 1);
     assert!(e.notes[0].contains("6 (x 5 + y 1)"), "{e}");
+    // The line that is no data is passed over already.
+    assert_eq!(e.help, ["the widths in `columns` must add up to 3"], "{e}");
+    let e = load_spec(&csv_spec(&[("x", 2), ("y", 1)], 1), &[("t.csv", b"a;b;c\n1;2;0\n".to_vec())]).unwrap_err();
+    assert_eq!((e.code, e.help[0].contains("by `;`")), (codes::RAGGED, true), "{e}");
     assert_eq!(e.place.row, Some(2));
     assert_eq!(fails(&[], 1).code, codes::COLUMNS);
     assert_eq!(fails(&[("x", 0)], 1).code, codes::COLUMNS);

@@ -4,13 +4,19 @@
 //! the edit that fits there: a layer is called, a layer that is made in place becomes a member, tensors are stacked. It
 //! reads the tree alone; nothing is evaluated for it.
 
-use super::cx::Elab;
+use super::cx::{Elab, Env, Reported};
 use super::models::{ModelTemplate, TemplateKind};
-use super::value::Value;
+use super::value::{Tensor, Value};
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
-use crate::syntax::ast::{self, DataEntry, ItemKind, MemberKind, ModelBody};
+use crate::syntax::ast::{self, Arg, DataEntry, ExprId, ExprKind, ItemKind, MemberKind, ModelBody, Pat, StmtKind};
+use crate::syntax::visit;
 use std::sync::Arc;
+
+/// What other libraries call a draw as large as a tensor, and the distribution that it is of.
+const LIKE: &[(&str, &str)] = &[("randn_like", "normal()"), ("rand_like", "uniform()"), ("normal_like", "normal()")];
+/// The same for a draw that is given its sizes. In a model that is meant anew in every step; elsewhere it may be a constant.
+const SIZED: &[(&str, &str)] = &[("randn", "normal()"), ("rand", "uniform()")];
 
 /// Where a place lies.
 enum Around<'a> {
@@ -95,6 +101,164 @@ impl<'a> Elab<'a> {
             Around::Member(f) => f.params.iter().find(|p| p.ty.is_none() && p.default.is_none()).map(|p| &p.name),
             Around::Train(_) => None,
         }
+    }
+
+    /// The block of statements around a place, of a function or test.
+    fn block(&self, at: Span) -> Option<&'a ast::Block> {
+        let file = self.ast.files.iter().find(|f| f.id == at.file)?;
+        let item = file.items.iter().find(|i| within(i.span, at))?;
+        let body = match &item.kind {
+            ItemKind::Fn(f) => f.body,
+            ItemKind::Test(t) => return Some(&t.body),
+            _ => match self.around(at)? {
+                Around::Member(f) => f.body,
+                Around::Train(_) => return None,
+            },
+        };
+        match &self.ast.expr(body).kind {
+            ExprKind::Block(b) => Some(b),
+            _ => None,
+        }
+    }
+
+    /// A tensor as code for its shape: names of dims where they can be seen, numbers, and for rows without a name `size`.
+    fn shape_of(&mut self, name: &str, t: &Tensor, at: Span, env: &Env) -> String {
+        let mut out = vec![];
+        for (i, d) in t.dims.iter().enumerate() {
+            let seen = d.name.clone().filter(|n| match self.lookup(n, at, env) {
+                Ok(Some(Value::Dim(o))) => o.size == d.size,
+                _ => false,
+            });
+            out.push(match seen {
+                Some(n) => n.to_string(),
+                None if i == 0 => format!("size({name}, 0)"),
+                None => d.size.to_string(),
+            });
+        }
+        format!("[{}]", out.join(", "))
+    }
+
+    /// The tensors by whose names a value is added, multiplied and so on, in the statements of a block.
+    fn beside(&self, name: &str, block: &ast::Block) -> Vec<Arc<str>> {
+        let mut todo = vec![];
+        for s in &block.stmts {
+            visit::stmt(s, &mut |e| todo.push(e));
+        }
+        let mut best = vec![];
+        while let Some(e) = todo.pop() {
+            let mut names = vec![];
+            self.operands(e, &mut names);
+            if names.len() > best.len() && names.iter().any(|n| &**n == name) {
+                best = names;
+            }
+            visit::children(self.ast.expr(e), &mut |c| todo.push(c));
+        }
+        best
+    }
+
+    fn operands(&self, e: ExprId, out: &mut Vec<Arc<str>>) {
+        match &self.ast.expr(e).kind {
+            ExprKind::Name(n) => out.push(n.clone()),
+            ExprKind::Binary { lhs, rhs, .. } => {
+                self.operands(*lhs, out);
+                self.operands(*rhs, out);
+            }
+            ExprKind::Unary(_, a) => self.operands(*a, out),
+            _ => {}
+        }
+    }
+
+    /// Adds to a finding about `let e ~ normal()` the type that fits: that of what it meets later on, else of a parameter.
+    pub fn typed_draw(&mut self, d: Diagnostic, value: ExprId, env: &Env) -> Diagnostic {
+        let at = self.ast.span(value);
+        let Some(block) = self.block(at) else { return d.help("such as `let e: [8, 2] ~ normal()`") };
+        let named = block.stmts.iter().find_map(|s| match &s.kind {
+            StmtKind::Let { pat: Pat::Name(n), init, .. } | StmtKind::Var { pat: Pat::Name(n), init, .. } => {
+                (init.value == value).then_some(n)
+            }
+            _ => None,
+        });
+        let Some(n) = named else { return d.help("such as `let e: [8, 2] ~ normal()`") };
+        let mut like: Option<(Arc<str>, Tensor)> = None;
+        let params = match self.around(at) {
+            Some(Around::Member(f)) => f.params.iter().map(|p| p.name.text.clone()).collect(),
+            _ => vec![],
+        };
+        for names in [self.beside(&n.text, block), params] {
+            for x in names {
+                if let Ok(Some(Value::Tensor(t))) = self.lookup(&x, at, env)
+                    && t.dims.len() > like.as_ref().map_or(0, |(_, l)| l.dims.len())
+                {
+                    like = Some((x, t));
+                }
+            }
+            if like.is_some() {
+                break;
+            }
+        }
+        let Some((x, t)) = like else { return d.help("such as `let e: [8, 2] ~ normal()`") };
+        let shape = self.shape_of(&x, &t, at, env);
+        let text = format!("let {}: {shape} ~ {}", n.text, self.text(at));
+        d.fix(format!("write `{text}`"), [Edit::after(n.span, format!(": {shape}"))])
+    }
+
+    /// Reports `randn_like(x)`, and in a model `torch.randn(3)`: a draw is a statement of its own, before the one that it
+    /// stands in. `texts` are the arguments.
+    pub fn draw_as_statement(
+        &mut self,
+        name: &str,
+        e: ExprId,
+        args: &[Arg],
+        texts: &[&str],
+        env: &Env,
+    ) -> Option<Reported> {
+        let at = self.ast.span(e);
+        let member = match self.around(at) {
+            Some(Around::Member(f)) => Some(f),
+            _ => None,
+        };
+        let like = LIKE.iter().find(|(n, _)| *n == name);
+        let (_, dist) = like.or_else(|| SIZED.iter().find(|(n, _)| *n == name && member.is_some()))?;
+        let d = Diagnostic::error("E0100", at, format!("unknown name `{name}`"))
+            .here("a draw is a statement, with its type");
+        let shape = if like.is_some() {
+            let of = args.first()?.value;
+            let before = self.diags.len();
+            let v = self.eval(of, env);
+            self.diags.truncate(before);
+            match v {
+                Ok(Value::Tensor(t)) => self.shape_of(self.text(self.ast.span(of)), &t, at, env),
+                _ => return Some(self.error(d.help(format!("such as `let e: [8, 2] ~ {dist}`")))),
+            }
+        } else {
+            format!("[{}]", super::foreign::listed(texts).join(", "))
+        };
+        let file = &self.sources.file(at.file).text;
+        let mut new = "eps".to_owned();
+        while file.contains(&new) {
+            new.push('_');
+        }
+        let draw = format!("let {new}: {shape} ~ {dist}");
+        let Some(stmt) = self.block(at).and_then(|b| b.stmts.iter().find(|s| within(s.span, at))) else {
+            // `fn f(x) = e` becomes a block.
+            let body = self.ast.span(member?.body);
+            let eq = file[..body.start as usize].trim_end().strip_suffix('=')?.len() as u32;
+            let begin = Edit::replace(Span { start: eq, end: eq + 1, ..body }, format!("{{ {draw};"));
+            let edits = [begin, Edit::replace(at, new), Edit::after(body, " }")];
+            return Some(self.error(d.fix(format!("draw it before: `{draw}`"), edits)));
+        };
+        if let StmtKind::Let { pat: Pat::Name(n), ty: None, init } = &stmt.kind
+            && init.value == e
+        {
+            let to = Span { start: n.span.end, ..at };
+            let help = format!("write `let {}: {shape} ~ {dist}`", n.text);
+            return Some(self.error(d.fix(help, [Edit::replace(to, format!(": {shape} ~ {dist}"))])));
+        }
+        let line = &file[file[..stmt.span.start as usize].rfind('\n').map_or(0, |n| n + 1)..stmt.span.start as usize];
+        let between = if line.trim().is_empty() { format!("\n{line}") } else { "; ".to_owned() };
+        let here = Span { end: stmt.span.start, ..stmt.span };
+        let edits = [Edit::replace(here, format!("{draw}{between}")), Edit::replace(at, new)];
+        Some(self.error(d.fix(format!("draw it before: `{draw}`"), edits)))
     }
 
     /// What a layer is usually called with here: the first parameter, the first field of the data.

@@ -375,6 +375,7 @@ impl Elab<'_> {
         let v = if init.draw {
             self.init_value(Some(ty), init, &scope, &what)?
         } else {
+            self.one_hot_ids(ty, init.value)?;
             let v = self.eval(init.value, &scope)?;
             let v = self.class_ids(v, ty, init.value, &scope, info)?;
             self.match_ty(ty, v, env, span, &what)?
@@ -386,6 +387,21 @@ impl Elab<'_> {
         let t = self.as_tensor(&v, Some(dtype.dtype()), span)?;
         self.b.name(t.id, &name.text);
         Ok(t)
+    }
+
+    /// `y: idx<3> = one_hot(label)`: what is class numbers already.
+    fn one_hot_ids(&mut self, ty: &Ty, e: ExprId) -> R<()> {
+        let (TyKind::Tensor { dtype: Some(DtypeName::Idx(_)), .. }, ExprKind::Call { callee, args }) =
+            (&ty.kind, &self.ast.expr(e).kind)
+        else {
+            return Ok(());
+        };
+        let name = self.text(self.ast.span(*callee)).split('[').next().unwrap_or_default();
+        let (true, [ids]) = (name == "one_hot", &args[..]) else { return Ok(()) };
+        let (span, t) = (self.ast.span(e), self.text(self.ast.span(ids.value)));
+        let wanted = self.text(ty.span);
+        let d = Diagnostic::error("E0207", span, format!("{wanted} holds class numbers, not a number for each class"));
+        Err(self.error(d.fix(format!("write `{t}`"), [Edit::replace(span, t)])))
     }
 
     /// `y: idx<10> = label`: whole numbers become class numbers; a plain column is checked when it is decoded.

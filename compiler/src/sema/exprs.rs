@@ -80,7 +80,10 @@ impl Elab<'_> {
                     r
                 }
             },
-            ExprKind::Index { base, items } => match self.index(*base, items, span, env)? {
+            ExprKind::Index { base, items } => match match self.foreign_sizes(*base, items, span, env) {
+                Some(told) => Err(told),
+                None => self.index(*base, items, span, env),
+            }? {
                 // `ones[B, 3]` and `iota[N]` are values as they stand.
                 Value::WithDims(w) if matches!(&w.0, Value::Builtin(b) if b.sig.is_value()) => {
                     let mut a = self.args(&[], span, self.ast.span(*base), env)?;
@@ -677,8 +680,25 @@ impl Elab<'_> {
                         }
                         Value::Int(_) | Value::Dim(_) | Value::Wild(_) | Value::Hole(_) => out.push((v, span)),
                         v => {
-                            let message = format!("a size must be a static int, found {}", v.show());
-                            return self.err("E0209", span, message);
+                            let d = Diagnostic::error(
+                                "E0209",
+                                span,
+                                format!("a size must be a static int, found {}", v.show()),
+                            );
+                            let file = &self.sources.file(span.file).text;
+                            let (before, after) = (&file[..span.start as usize], &file[span.end as usize..]);
+                            let alone = items.len() == 1 && before.ends_with('[') && after.starts_with(']');
+                            return Err(self.error(match v {
+                                Value::Float(_) if alone => {
+                                    let text = format!("({})", self.text(span));
+                                    let at = Span { start: span.start - 1, end: span.end + 1, ..span };
+                                    d.fix(
+                                        format!("arguments stand in parentheses: `{text}`"),
+                                        [Edit::replace(at, text)],
+                                    )
+                                }
+                                _ => d,
+                            }));
                         }
                     }
                 }

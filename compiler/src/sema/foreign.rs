@@ -14,8 +14,8 @@ use super::models::TemplateKind;
 use super::value::Value;
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
-use crate::syntax::ast::{Arg, ExprId, ExprKind};
-pub use table::{CALLS, LOST, METHODS, NAMES, Ours, PARAMETERS, Row, TYPES, stacked};
+use crate::syntax::ast::{Arg, ExprId, ExprKind, Ix};
+pub use table::{CALLS, LOST, METHODS, NAMES, Ours, PARAMETERS, PARTS, Row, TYPES, listed, stacked};
 
 /// The row of a name; case counts only if two rows differ in nothing else.
 pub fn find(rows: &'static [Row], name: &str) -> Option<&'static Row> {
@@ -110,6 +110,12 @@ impl<'a> Elab<'a> {
         if path.dotted && builtins::LATER.contains(&&*path.last) {
             return Some(self.unknown(&path.last, ast.span(made.unwrap_or(callee)), env));
         }
+        if let Some(args) = args {
+            let texts: Vec<&str> = args.iter().map(|a| self.arg_text(a)).collect();
+            if let Some(told) = self.draw_as_statement(&path.last, e, args, &texts, env) {
+                return Some(told);
+            }
+        }
         let at = ast.span(made.unwrap_or(callee));
         // A name of ours behind a module's is that, whatever it is called elsewhere in another case.
         let ours = path.dotted && self.is_known(&path.last, env);
@@ -176,6 +182,22 @@ impl<'a> Elab<'a> {
             None => return None,
         }
         Some(self.error(d))
+    }
+
+    /// Reports another library's layer that is given its arguments between square brackets: `Dense[8, 3]`.
+    pub fn foreign_sizes(&mut self, base: ExprId, items: &[Ix], span: Span, env: &Env) -> Option<Reported> {
+        let path = self.path(base, env)?;
+        let row = find(NAMES, &path.last).filter(|r| matches!(r.ours, Ours::Call(_) | Ours::Axes(_)))?;
+        let mut args = vec![];
+        for i in items {
+            let Ix::At(e) = i else { return None };
+            args.push(self.text(self.ast.span(*e)));
+        }
+        let t = row.ours.text("", &[], Some(&args), true)?;
+        let at = self.ast.span(base);
+        let d = Diagnostic::error("E0105", at, format!("unknown name `{}`", self.text(at)))
+            .here("this is not a name of the language");
+        Some(self.error(d.fix(format!("here this is `{}`", head(&t)), [Edit::replace(span, t)])))
     }
 
     /// A model of ours with the sizes that another library gives between parentheses: `nn.Linear(8, 4)`.
@@ -310,7 +332,6 @@ impl<'a> Elab<'a> {
                 _ => None,
             },
             ExprKind::Index { base, items } => {
-                use crate::syntax::ast::Ix;
                 let mut left = self.sizes_of(*base, env)?.into_iter();
                 let mut out = vec![];
                 for i in items {

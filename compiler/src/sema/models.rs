@@ -349,6 +349,30 @@ impl Elab<'_> {
             if !def.params.iter().any(|p| p.name.text == n.text) {
                 let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
                 let d = Diagnostic::error("E0208", n.span, format!("`{name}` has no hyperparameter `{}`", n.text));
+                let part = |t: &str| super::foreign::PARTS.iter().find(|(theirs, ..)| *theirs == t);
+                if let Some((_, ours, _)) = part(&n.text)
+                    && let Some(p) = def.params.iter().find(|p| &*p.name.text == *ours)
+                    && let Some(ast::ExprKind::Tuple(parts)) = p.default.map(|e| &self.ast.expr(e).kind)
+                {
+                    // All parts that are given stand in the place of the first; the others keep their defaults.
+                    let mut parts: Vec<&str> = parts.iter().map(|e| self.text(self.ast.span(*e))).collect();
+                    let mut edits = vec![];
+                    for (m, _, s) in &args.named {
+                        let Some((.., i)) = part(&m.text).filter(|(_, o, _)| o == ours) else { continue };
+                        if let Some(slot) = parts.get_mut(*i) {
+                            *slot = self.text(*s);
+                        }
+                        let file = &self.sources.file(m.span.file).text;
+                        let before = file[..m.span.start as usize].trim_end().trim_end_matches(',').len() as u32;
+                        let start = if edits.is_empty() { m.span.start } else { before };
+                        edits.push(Edit::replace(Span { start, end: s.end, ..m.span }, ""));
+                    }
+                    let text = format!("{ours}: ({})", parts.join(", "));
+                    if let Some(first) = edits.first_mut() {
+                        first.text = text.clone();
+                    }
+                    return Err(self.error(d.fix(format!("write `{text}`"), edits)));
+                }
                 let d = match super::foreign::parameter(&n.text, &names) {
                     Some(near) => d.rename(n.span, near),
                     None if names.is_empty() => d,

@@ -571,6 +571,15 @@ impl<'a> Elab<'a> {
             kind
         };
         let mut d = Diagnostic::error(code, span, format!("unknown {kind} `{name}`"));
+        if near.is_none()
+            && matches!(name, "B" | "N" | "Batch")
+            && let Some(p) = self.untyped(span)
+        {
+            let ty = format!(": [{name}, ..]");
+            let d = d.here("nothing of this name is known here");
+            return self
+                .error(d.fix(format!("name it in the type of `{0}`: `{0}{ty}`", p.text), [Edit::after(p.span, ty)]));
+        }
         d = match upper.then_some(model).flatten() {
             Some(m) => d.here(format!("not declared by `{m}`")),
             None => d.here("nothing of this name is known here"),

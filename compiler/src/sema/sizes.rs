@@ -97,7 +97,9 @@ impl Elab<'_> {
             d = d.fix(format!("sizes go between brackets: `{}`", shown(&edit)), [Edit::replace(t.span, &edit)]);
         } else if self.text(t.span).starts_with(name) && t.dims.is_none() {
             let word = Span { end: t.span.start + name.len() as u32, ..t.span };
-            let blanks = vec!["_"; all.len()].join(", ");
+            let blanks: Vec<&str> =
+                def.dims.iter().map(|p| p.default.map_or("_", |e| self.text(self.ast.span(e)))).collect();
+            let blanks = blanks.join(", ");
             d = d.fix(
                 format!("`{name}[{blanks}]` infers them from the first call"),
                 [Edit::after(word, format!("[{blanks}]"))],

@@ -178,8 +178,8 @@ impl Elab<'_> {
             }
             Some(_) => self.err("E0106", span, "a draw needs a type with every size given"),
             None => {
-                let d = Diagnostic::error("E0106", span, "a draw needs a type: how many numbers, and of what dtype?")
-                    .help("`let eps: [B, Z] ~ normal()`");
+                let d = Diagnostic::error("E0106", span, "a draw needs a type: how many numbers, and of what dtype?");
+                let d = self.typed_draw(d, init.value, env);
                 Err(self.error(d))
             }
         }

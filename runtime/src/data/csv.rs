@@ -46,7 +46,8 @@ pub fn read(
         if record.len() as u64 == named.width {
             rows += 1;
         } else {
-            return Err(named.ragged(input, rows, line(), record.len() as u64, groups.is_some()));
+            let first = rows == 0 && skip == 0;
+            return Err(named.ragged(input, first, line(), &record, groups.is_some()));
         }
         if rows > MAX_ROWS {
             return Err(input.error(codes::TOO_LARGE, format_args!("more than {MAX_ROWS} rows")));
@@ -193,16 +194,27 @@ impl Groups {
         Ok(Groups { width: groups.len() as u64, groups })
     }
 
-    fn ragged(&self, input: &Input, rows: u64, line: u64, cells: u64, by_spec: bool) -> DataError {
+    /// A row of another length; `first` is the first of a file of which no line is skipped.
+    fn ragged(&self, input: &Input, first: bool, line: u64, record: &csv::ByteRecord, by_spec: bool) -> DataError {
+        let cells = record.len() as u64;
         let err = input
             .error(codes::RAGGED, format_args!("line {line} has {}, expected {}", counted(cells, "cell"), self.width))
             .at(Some(line), None);
         if by_spec {
             let parts: Vec<String> = self.groups.iter().map(|g| format!("{} {}", g.name, g.width)).collect();
             let err = err.note(format!("`columns` adds up to {} ({})", self.width, parts.join(" + ")));
-            if rows == 0 { err.help("if the first lines are no data, `skip: 1` skips one") } else { err }
+            match separator(record) {
+                Some(found) => err.help(by_commas(found)),
+                None if first => err.help("if the first lines are no data, `skip: 1` skips one"),
+                None => err.help(format!("the widths in `columns` must add up to {cells}")),
+            }
         } else {
-            err.note(format!("the first line names {}", counted(self.width, "column")))
+            let err = err.note(format!("the first line names {}", counted(self.width, "column")));
+            let groups = cells.saturating_sub(1).max(1);
+            if !first {
+                return err;
+            }
+            err.help(format!("if the first line names no columns: `skip: 1, columns: {{ x: {groups}, y: 1 }}`"))
         }
     }
 }
@@ -303,17 +315,34 @@ fn is_long_integer(cell: &[u8]) -> bool {
 }
 
 fn not_a_number(input: &Input, line: u64, cell: u64, name: &str, text: &[u8], why: &str) -> DataError {
+    let apart = apart(text);
     let text = printable(&String::from_utf8_lossy(text));
     let found = if text.is_empty() { String::new() } else { format!(": `{text}`") };
     let e = input.error(codes::NOT_A_NUMBER, format_args!("line {line}, cell {cell} (column `{name}`) {why}{found}"));
     let e = e.at(Some(line), Some(name.to_owned()));
-    if why == "is empty" || text.eq_ignore_ascii_case("na") || text.eq_ignore_ascii_case("nan") || text == "?" {
+    if let Some(found) = apart {
+        e.help(by_commas(found))
+    } else if why == "is empty" || text.eq_ignore_ascii_case("na") || text.eq_ignore_ascii_case("nan") || text == "?" {
         e.help("missing values must be filled in or their rows left out before training")
     } else if line <= 1 {
         e.help("if the first lines are no data, `skip: 1` skips one")
     } else {
         e.help("every cell must be a number; give classes numbers from 0")
     }
+}
+
+/// What stands between the cells of a line that is one cell.
+fn separator(record: &csv::ByteRecord) -> Option<&'static str> {
+    if record.len() == 1 { apart(record.get(0)?) } else { None }
+}
+
+/// What parts a cell in two that other programs would take for more.
+fn apart(cell: &[u8]) -> Option<&'static str> {
+    [(b';', "`;`"), (b'\t', "tabs"), (b'|', "`|`")].into_iter().find(|(c, _)| cell.contains(c)).map(|(_, name)| name)
+}
+
+fn by_commas(found: &str) -> String {
+    format!("cells are separated by commas, here by {found}: replace them in the file")
 }
 
 /// The error of a file that is no text.

@@ -99,6 +99,10 @@ pub const NAMES: &[Row] = &[
             let size = size.rsplit(':').next().unwrap_or(size).trim();
             Some(match rest.iter().find_map(|a| a.strip_prefix("activation:")) {
                 Some(act) => format!("seq {{ Linear[_, {size}], {} }}", act.trim().trim_matches('"')),
+                // Both sizes, as they stand here.
+                None if rest.first().is_some_and(|r| r.parse::<u64>().is_ok()) => {
+                    format!("Linear[{size}, {}]", rest[0])
+                }
                 None => format!("Linear[_, {size}]"),
             })
         }),
@@ -158,7 +162,17 @@ pub const NAMES: &[Row] = &[
     ),
     row(&["RMSprop", "RMSProp"], Ours::Name("RmsProp"), "let z = descend(optim.RMSprop(lr: 0.1), x, [x])"),
     row(&["SGD"], Ours::Name("Sgd"), "let z = descend(optim.SGD(lr: 0.1), x, [x])"),
-    row(&["StepLR"], Ours::Name("step_decay"), "let z = StepLR(0.1, 10)(1.0)"),
+    row(
+        &["StepLR"],
+        Ours::Axes(|_, _, a| {
+            Some(match a {
+                [] => "step_decay".to_owned(),
+                [lr] => format!("step_decay({lr}, every: 10)"),
+                _ => format!("step_decay({})", a.join(", ")),
+            })
+        }),
+        "let z = StepLR(0.1, 10)(1.0)",
+    ),
     row(&["CosineAnnealingLR", "CosineDecay"], Ours::Name("cosine"), "let z = CosineAnnealingLR(0.1, total: 9)(1.0)"),
     row(&["OneCycleLR"], Ours::Name("one_cycle"), "let z = OneCycleLR(0.1, total: 9)(1.0)"),
     row(&["ExponentialLR"], Ours::Name("exponential"), "let z = ExponentialLR(0.1, 0.9)(1.0)"),
@@ -178,6 +192,11 @@ pub const NAMES: &[Row] = &[
         &["Parameter", "Variable"],
         Ours::Words("a parameter is a member of a model: `param w: [In, Out] ~ normal()`"),
         "let z = nn.Parameter(x)",
+    ),
+    row(
+        &["normalize", "Normalize", "StandardScaler", "standardize"],
+        Ours::Words("begin the model with `BatchNorm[_]`, or scale by numbers that you know: `(x - 3.5) / 2.0`"),
+        "let z = normalize(x)",
     ),
     row(
         &["einsum"],
@@ -455,6 +474,10 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ("monitor", "on"),
 ];
 
+/// Parameters of others that are one part of a tuple here: their name, ours, which part.
+pub const PARTS: &[(&str, &str, usize)] =
+    &[("beta1", "betas", 0), ("beta2", "betas", 1), ("b1", "betas", 0), ("b2", "betas", 1)];
+
 /// Parameters of others that say nothing here.
 pub const LOST: &[&str] = &[
     "inplace",
@@ -598,7 +621,7 @@ fn order(x: &str, axes: &[&str]) -> Option<String> {
 }
 
 /// The entries of `2, 3`, `[2, 3]` or `(2, 3)`.
-fn listed<'a>(args: &[&'a str]) -> Vec<&'a str> {
+pub fn listed<'a>(args: &[&'a str]) -> Vec<&'a str> {
     match args {
         [one] if one.starts_with(['[', '(']) => one[1..one.len() - 1].split(',').map(str::trim).collect(),
         _ => args.to_vec(),

@@ -38,6 +38,21 @@ fn mix(a: &Opd, b: &Opd, float: DType) -> Fail {
         Val::Num(Num::Float(_)) => Some(float),
         _ => None,
     };
+    // Class numbers beside numbers for each class.
+    let classes = |ids: &Opd, scores: &Opd| match (&ids.val, &scores.val) {
+        (Val::Tensor(i), Val::Tensor(s)) => match &i.elem {
+            Elem::Idx(n) if s.dims.len() == i.dims.len() + 1 => {
+                s.dims.last().is_some_and(|d| d.size == n.size).then_some(n.size)
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let one_hot = classes(b, a).map(|n| (b.span, n, 1)).or_else(|| classes(a, b).map(|n| (a.span, n, 0)));
+    if let Some((span, n, side)) = one_hot {
+        let t = format!("one_hot[{n}]({{{side}}})");
+        return Box::new(d.fix(format!("one number for each class: `{t}`"), [Edit::replace(span, t)]));
+    }
     d = match (target(a), target(b)) {
         (Some(t), None) => d.fix(
             format!("convert the right operand: `{{1}} as {t}`"),

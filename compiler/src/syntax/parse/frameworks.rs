@@ -62,6 +62,9 @@ pub(super) fn commas(b: &Broken) -> Option<Said> {
         let said = Said::new("commas", r.clone(), "a `,` too many").label("after a `,` something follows");
         return Some(said.help("remove it").edit(r, ""));
     }
+    if let Some(said) = columns(b) {
+        return Some(said);
+    }
     if !matches!(b.text(0), "train" | "data" | "model" | "export") || b.text(b.open(b.at)?) != "{" {
         return None;
     }
@@ -73,6 +76,23 @@ pub(super) fn commas(b: &Broken) -> Option<Said> {
             .help(help)
             .edit(r, new),
     )
+}
+
+/// `x: f32[2] = a, b` in `data`
+fn columns(b: &Broken) -> Option<Said> {
+    let line = b.line_start(b.at);
+    let eq = (line..b.at).find(|i| b.text(*i) == "=")?;
+    let end =
+        (b.at..b.toks.len()).find(|i| b.breaks(*i) || b.text(*i) == "}" || b.text(*i) == ";").unwrap_or(b.toks.len());
+    if b.text(0) != "data" || b.text(line + 1) != ":" || end == b.at + 1 {
+        return None;
+    }
+    let (start, end) = (b.range(eq + 1).start, b.range(end - 1).end);
+    let said = Said::new("columns", b.range(b.at), "several columns become one field by `stack`")
+        .help(format!("write `stack({})`", &b.source[start..end]))
+        .edit(start..start, "stack(")
+        .edit(end..end, ")");
+    b.helps(&said.edits).then_some(said)
 }
 
 /// `Model Net = ..`, `dataset D {`, `Let z = h`
@@ -174,6 +194,9 @@ pub(super) fn case(b: &Broken) -> Option<Said> {
             .edit(b.range(keyword), "dim");
         return b.helps(&said.edits).then_some(said);
     }
+    // A dim of a model: `model Net[hidden = 16]`.
+    let own = b.text(0) == "model" && (keyword == 2 && kind == "[" || kind == "," && b.open(word) == Some(2));
+    let kind = if own { "dim" } else { kind };
     let item = matches!(kind, "model" | "data" | "optimizer" | "metric") && keyword == 0 || kind == "dim";
     if !item || !first.is_ascii_lowercase() || RESERVED.contains(&name) {
         return None;
@@ -193,7 +216,8 @@ pub(super) fn case(b: &Broken) -> Option<Said> {
     let all = tokens(b.source, &BTreeSet::new());
     let uses = all.iter().enumerate().filter(|(i, t)| {
         let field = *i > 0 && &b.source[all[i - 1].start..all[i - 1].end] == ".";
-        t.kind == Kind::Word && t.start != at.start && !field && &b.source[t.start..t.end] == name
+        let seen = !own || b.item.contains(&t.start);
+        t.kind == Kind::Word && t.start != at.start && !field && seen && &b.source[t.start..t.end] == name
     });
     let said = uses.take(100).fold(said, |said, (_, t)| said.edit(t.start..t.end, &*new));
     // The item is whole with the edit, and its other places may lie outside of it.
@@ -211,6 +235,7 @@ pub(super) fn brackets(b: &Broken) -> Option<Said> {
         ("f64" | "f32" | "f16" | "bf16" | "i32" | "i64" | "u8" | "bool", "(") => {
             ("the shape of a type stands in square brackets", ["[", "]"])
         }
+        (_, "{") if upper && b.touch(b.at) && b.text(b.at + 2) == ":" => ("arguments stand in parentheses", ["(", ")"]),
         (_, "{") if upper && b.touch(b.at) => ("sizes stand in square brackets", ["[", "]"]),
         _ => return None,
     };
@@ -265,6 +290,16 @@ pub(super) fn header(b: &Broken) -> Option<Said> {
         return None;
     }
     let (start, end) = (b.range(0).start, b.range(brace - 1).end);
+    // `train M: Net on D`: what is trained is a value.
+    let first = b.text(1);
+    if first.starts_with(|c: char| c.is_ascii_uppercase()) && b.text(2) == ":" {
+        let new = first.to_ascii_lowercase();
+        let said =
+            Said::new("header", b.range(1), "what is trained is a value: its name begins with a lower-case letter")
+                .help(format!("write `{new}`, here and where it is used"));
+        let uses = (1..b.toks.len()).filter(|i| b.text(*i) == first && b.text(*i - 1) != ".");
+        return Some(uses.fold(Said { until: b.item.end, ..said }, |said, i| said.edit(b.range(i), &*new)));
+    }
     let model = b.text(if b.text(1) == "(" { 2 } else { 1 });
     let at = b.range(b.at);
     // What the settings call: `m(x)`.

@@ -79,6 +79,8 @@ fn named(b: &Broken) -> Option<Said> {
     let what = match b.text(open) {
         "(" => "an argument",
         "{" => "an entry",
+        // Dims of a model are declared with their defaults.
+        _ if b.text(0) == "model" && open == 2 => return None,
         _ => {
             return Some(
                 Said::new("named", b.range(eq), "what stands in `[ ]` has no name")

@@ -10,7 +10,7 @@ use crate::syntax::foreign;
 use crate::syntax::tokens::Kind;
 use std::ops::Range;
 
-const HEADS: &[&str] = &["if", "elif", "else", "for", "def", "with", "try"];
+const HEADS: &[&str] = &["if", "elif", "else", "for", "def", "fn", "with", "try"];
 
 /// A block whose head is the line where the parser stopped.
 pub(super) fn block(b: &Broken) -> Option<Said> {
@@ -19,6 +19,8 @@ pub(super) fn block(b: &Broken) -> Option<Said> {
     let start = b.source[..b.range(head).start].rfind('\n').map_or(0, |n| n + 1);
     let found = match word {
         "def" => b.at == head + 1,
+        // A type may follow the colon, which is another mistake.
+        "fn" => b.text(b.at) == ":" && code(line_at(b.source, start)).trim_end().ends_with(':'),
         w => HEADS.contains(&w) && b.text(b.at) == ":",
     };
     if !found || !code(line_at(b.source, start)).contains(':') {
@@ -46,7 +48,7 @@ pub(super) fn block(b: &Broken) -> Option<Said> {
         edits.into_iter().fold(said.help(help), |s, (at, text)| s.edit(at, text))
     } else {
         said.help(match word {
-            "def" => "write it like `fn f(x: [B, N]) -> [B, N] { relu(x) }`",
+            "def" | "fn" => "write it like `fn f(x: [B, N]) -> [B, N] { relu(x) }`",
             "for" => "write it like `for i in 0..10 { x = x + 1 }`",
             _ => "write it like `if a > 0 { a } else { 0 }`",
         })
@@ -125,7 +127,7 @@ fn braces(b: &Broken, lines: Range<usize>) -> Edits {
                 "def" => edits.push((begin..begin + 3, "fn".into())),
                 _ => {}
             }
-            function |= word == "def";
+            function |= matches!(word, "def" | "fn");
             let body = &b.source[colon + 1..end];
             if body.trim().is_empty() {
                 edits.push((colon..colon + 1, " {".into()));
