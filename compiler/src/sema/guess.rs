@@ -2,7 +2,9 @@
 //!
 //! In: an undecided dim whose size is needed to go on. Out: a stand-in, a prime that no program mentions. Where it meets
 //! another size that must equal it, that size is the solution, and the unit is elaborated again from the start with it:
-//! the second run checks everything, so a wrong solution cannot pass. A stand-in that meets nothing is E0106.
+//! the second run checks everything, so a wrong solution cannot pass. Two stand-ins that meet become one. Class numbers that
+//! pick from an axis need only fit it, so their number decides where nothing else does. A stand-in that meets nothing is
+//! E0106.
 
 use super::cx::{Elab, Env, R};
 use super::value::{Dim, DimFrom, DimVar, Value};
@@ -14,19 +16,30 @@ use std::rc::Rc;
 /// Restarts before elaboration gives up.
 pub const MAX_RESTARTS: usize = 64;
 
+/// What is known of an undecided size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It.
+    Size(u64),
+    /// It is that of another `_`.
+    As(Span),
+}
+
 /// Stand-ins of one elaboration.
 #[derive(Default)]
 pub struct Guesses {
     /// May sizes be guessed here?
     pub on: bool,
-    /// Sizes found by elaborations before this one, by the place of the `_`.
-    pub solved: Vec<(Span, u64)>,
+    /// What elaborations before this one found, by the place of the `_`.
+    pub solved: Vec<(Span, Known)>,
     /// Stand-ins that have met nothing yet.
     open: Vec<Open>,
     /// The first two sizes that differed where they must be equal.
     pub met: Option<(u64, u64)>,
     /// What this elaboration has found.
-    learned: Vec<(Span, u64)>,
+    learned: Vec<(Span, Known)>,
+    /// Sizes that would do, if this elaboration finds nothing else.
+    enough: Vec<(Span, u64)>,
     /// Dims whose defaults are being looked into.
     busy: Vec<Rc<DimVar>>,
 }
@@ -41,9 +54,43 @@ struct Open {
 
 impl Guesses {
     /// The solutions to start again with, if there is anything new.
-    pub fn next(&self) -> Option<Vec<(Span, u64)>> {
-        let new = !self.learned.is_empty() && self.solved.len() < MAX_RESTARTS;
-        new.then(|| self.solved.iter().chain(&self.learned).copied().collect())
+    pub fn next(&self) -> Option<Vec<(Span, Known)>> {
+        if self.solved.len() >= MAX_RESTARTS {
+            return None;
+        }
+        let mut all = self.solved.clone();
+        all.extend(&self.learned);
+        if self.learned.is_empty() {
+            all.extend(self.enough.iter().map(|(s, n)| (*s, Known::Size(*n))));
+        }
+        (all.len() > self.solved.len()).then_some(all)
+    }
+
+    /// The size that stands in for the `_` at a place, or that it is known to have.
+    fn size(&mut self, mut at: Span, name: &str, diags: usize) -> u64 {
+        loop {
+            match self.solved.iter().find(|(s, _)| *s == at) {
+                Some((_, Known::Size(n))) => return *n,
+                // The later `_` is as the earlier one, so this ends.
+                Some((_, Known::As(other))) => at = *other,
+                None => break,
+            }
+        }
+        if let Some(o) = self.open.iter().find(|o| o.at == at) {
+            return o.size;
+        }
+        let size = prime_from(1009, self.open.len());
+        self.open.push(Open { at, name: name.to_owned(), size, diags });
+        size
+    }
+
+    /// Class numbers below `n` pick from an axis: as many entries are enough for it.
+    fn enough(&mut self, axis: u64, n: u64) {
+        let Some(o) = self.open.iter().find(|o| o.size == axis) else { return };
+        match self.enough.iter_mut().find(|(s, _)| *s == o.at) {
+            Some((_, m)) => *m = n.max(*m),
+            None => self.enough.push((o.at, n)),
+        }
     }
 }
 
@@ -55,13 +102,8 @@ impl Elab<'_> {
         }
         match &h.from {
             DimFrom::Call => {
-                let known = self.st.guesses.solved.iter().find(|(s, _)| *s == h.span).map(|(_, n)| *n);
-                let size = known.unwrap_or_else(|| {
-                    let size = prime_from(1009, self.st.guesses.open.len());
-                    let diags = self.diags.len();
-                    self.st.guesses.open.push(Open { at: h.span, name: h.name.to_string(), size, diags });
-                    size
-                });
+                let diags = self.diags.len();
+                let size = self.st.guesses.size(h.span, &h.name, diags);
                 let outer = self.fresh_dim(size, None, Some(h.span));
                 Some(self.solve(h, &outer))
             }
@@ -105,12 +147,21 @@ impl Elab<'_> {
         let g = &mut self.st.guesses;
         g.met.get_or_insert((a, b));
         for (x, y) in [(a, b), (b, a)] {
-            if let Some(o) = g.open.iter().find(|o| o.size == x)
-                && g.open.iter().all(|o| o.size != y)
-                && g.learned.iter().all(|(s, _)| *s != o.at)
-            {
-                g.learned.push((o.at, y));
+            let open = |size: u64| g.open.iter().find(|o| o.size == size).map(|o| o.at);
+            let Some(at) = open(x).filter(|at| g.learned.iter().all(|(s, _)| s != at)) else { continue };
+            match open(y) {
+                None => g.learned.push((at, Known::Size(y))),
+                // The later is as the earlier: one way only, so that no chain comes back.
+                Some(other) if x > y => g.learned.push((at, Known::As(other))),
+                Some(_) => {}
             }
+        }
+    }
+
+    /// Class numbers of `idx<n>` pick from an axis.
+    pub fn picked(&mut self, axis: &Dim, n: Option<&Dim>) {
+        if let Some(n) = n {
+            self.st.guesses.enough(axis.size, n.size);
         }
     }
 

@@ -422,6 +422,9 @@ impl Elab<'_> {
                     }
                     let name = outer.name.as_deref().map_or_else(|| n.size.to_string(), str::to_owned);
                     let d = Diagnostic::error("E0111", span, message);
+                    if have.is_float() {
+                        self.st.mistyped.push(span);
+                    }
                     if one_hot(n.size) {
                         let edit = Edit::replace(span, format!("argmax({text})"));
                         let d = d.note("a number for each class is no class number");

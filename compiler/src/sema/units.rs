@@ -237,6 +237,8 @@ pub struct State<'a> {
     pub entry: Option<Span>,
     /// Has the program chosen what comes of a static value, in a way that findings do not show?
     pub decided: bool,
+    /// Where floats stand for class numbers, which no sizes mend.
+    pub mistyped: Vec<Span>,
     /// A field of a data item is elaborated.
     pub in_field: bool,
     /// The graph is going to be compiled, not interpreted.

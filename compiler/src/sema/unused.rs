@@ -13,7 +13,7 @@ use super::models::{HyperArgs, Instance, ModelTemplate, Role, TemplateKind};
 use super::names::row_key;
 use super::units::Program;
 use super::value::{Dim, FnValue, Type, Value};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Help, Severity};
 use crate::graph::graph::{Slot, SlotKind};
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
@@ -49,6 +49,9 @@ const CODES: &[&str] = &[
     "E0201", "E0202", "E0203", "E0207", "E0208", "E0210",
 ];
 
+/// Of these, those of dtypes and kinds of values alone: what sizes they show does not matter.
+const KINDS: &[&str] = &["E0201", "E0202", "E0203", "E0207", "E0210"];
+
 /// Of these, those of sizes and places, which may fit where an `if` goes the other way.
 const SIZES: &[&str] =
     &["E0101", "E0102", "E0103", "E0108", "E0109", "E0110", "E0111", "E0113", "E0114", "E0115", "E0116", "E0117"];
@@ -79,11 +82,21 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
                 // The finding of an axis mismatch need not show the sizes, so it cannot be held against those of others.
                 let sized = |d: &Diagnostic| (free && d.code == "E0103") || (chosen && SIZES.contains(&d.code));
                 let errors = el.diags.into_iter().filter(|d| CODES.contains(&d.code) && !unmet(d) && !sized(d));
+                let mistyped = el.st.mistyped;
+                let kind = |d: &Diagnostic| {
+                    let at = d.labels.first().map(|l| l.span);
+                    KINDS.contains(&d.code) || (d.code == "E0111" && at.is_some_and(|s| mistyped.contains(&s)))
+                };
                 let errors: Vec<Diagnostic> = match found {
                     None => errors.collect(),
                     Some(before) => {
                         let now: Vec<Diagnostic> = errors.collect();
-                        before.into_iter().filter(|d| now.iter().any(|n| same(d, n))).collect()
+                        let again = |d: &Diagnostic| now.iter().find(|n| same(d, n) || (kind(n) && alike(d, n)));
+                        let made_up = |d: Diagnostic, n: &Diagnostic| match d.message == n.message || made_up(&d) {
+                            true => d,
+                            false => d.note(MADE_UP),
+                        };
+                        before.into_iter().filter_map(|d| again(&d).map(|n| made_up(d.clone(), n))).collect()
                     }
                 };
                 let done = errors.is_empty();
@@ -107,7 +120,7 @@ fn never_fits(p: &Program, module: usize, item: &ItemKind) -> Vec<Diagnostic> {
         found.push(misfit);
     }
     let Some((first, met)) = found.first() else { return vec![] };
-    let alike = found.iter().all(|(d, _)| spans(d) == spans(first) && d.code == first.code);
+    let together = found.iter().all(|(d, _)| alike(d, first));
     // Sizes that are apart by something else each time may meet somewhere.
     let never = match met {
         None => found.iter().all(|(_, m)| m.is_none()),
@@ -120,7 +133,7 @@ fn never_fits(p: &Program, module: usize, item: &ItemKind) -> Vec<Diagnostic> {
             all(|[a, b, c, d]| a - b == c - d) || all(|[a, b, c, d]| a * d == b * c)
         }
     };
-    if alike && never { vec![first.clone()] } else { vec![] }
+    if together && never { vec![first.clone()] } else { vec![] }
 }
 
 /// Gives sizes that must be equal the same size, as often as there are sizes to choose; the error that is left, and its
@@ -149,7 +162,12 @@ fn unsolved(p: &Program, module: usize, item: &ItemKind, t: &'static Try) -> Opt
                 let sizes: Vec<String> = made.iter().map(|(n, size)| format!("{n} = {size}")).collect();
                 let note =
                     format!("nothing uses this yet, so sizes are made up: {}; others fail alike", sizes.join(", "));
-                let d = first.clone();
+                let mut d = first.clone();
+                // An edit with a size that was made up is no edit of this program.
+                let text = d.labels.first().map_or("", |l| &p.sources.file(l.span.file).text);
+                let shown = |h: &Help, n: u64| h.message.contains(&n.to_string()) && !text.contains(&n.to_string());
+                let met = el.st.guesses.met;
+                d.help.retain(|h| met.is_none_or(|(a, b)| !shown(h, a) && !shown(h, b)));
                 return Some((if sizes.is_empty() { d } else { d.note(note) }, el.st.guesses.met));
             }
         }
@@ -163,6 +181,17 @@ fn spans(d: &Diagnostic) -> Vec<Span> {
 fn same(a: &Diagnostic, b: &Diagnostic) -> bool {
     // A help may show sizes that the finding does not depend on.
     (a.code, &a.message, &a.labels, &a.notes) == (b.code, &b.message, &b.labels, &b.notes)
+}
+
+fn alike(a: &Diagnostic, b: &Diagnostic) -> bool {
+    a.code == b.code && spans(a) == spans(b)
+}
+
+/// Said of a finding that shows more than it depends on.
+const MADE_UP: &str = "nothing uses this yet, so what goes in is made up; others fail alike";
+
+fn made_up(d: &Diagnostic) -> bool {
+    d.notes.iter().any(|n| n == MADE_UP)
 }
 
 /// One elaboration of an item.

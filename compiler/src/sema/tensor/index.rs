@@ -345,6 +345,7 @@ pub fn pick(el: &mut Elab<'_>, x: &Opd, y: &Opd, span: Span) -> TR<Tensor> {
     let Some((last, lead)) = t.dims.split_last() else {
         return fail("E0117", x.span, "`pick` needs at least one axis to pick from");
     };
+    el.picked(last, bound.as_ref());
     check_range(&t, lead.len(), bound.as_ref(), y.span)?;
     if sizes(lead) != sizes(&i.dims) {
         return Err(Box::new(
