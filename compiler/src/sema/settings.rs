@@ -261,7 +261,7 @@ pub(super) fn all_missing(el: &mut Elab<'_>, train: &ast::Train, fields: &[&Fiel
         ("optimizer", "optimizer = Adam(lr: 1e-3)".to_owned()),
     ];
     let missing: Vec<&(&str, String)> =
-        wanted.iter().filter(|(n, _)| !has(n) && !(*n == "epochs" && has("steps"))).collect();
+        wanted.iter().filter(|(n, _)| !(has(n) || *n == "epochs" && has("steps"))).collect();
     if missing.len() < 2 {
         return Ok(());
     }
