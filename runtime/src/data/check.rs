@@ -208,7 +208,16 @@ mod tests {
     #[test]
     fn only_finite_numbers_become_integers() {
         for dtype in [DType::F32, DType::F64] {
-            let of = |values: &[f64]| Column { name: "a + b as i32".into(), ..column(dtype, values) };
+            let bytes = |values: &[f64]| -> Vec<u8> {
+                match dtype {
+                    DType::F32 => values.iter().flat_map(|v| (*v as f32).to_ne_bytes()).collect(),
+                    _ => values.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+                }
+            };
+            let of = |values: &[f64]| {
+                let c = column(dtype, &vec![0.0; values.len()]);
+                Column { name: "a + b as i32".into(), bytes: bytes(values), ..c }
+            };
             assert!(check_finite("d.npz", "field `y`", &of(&[1.5, -2.0, 1e30])).is_ok());
             for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
                 let e = check_finite("d.npz", "field `y`", &of(&[0.0, 1.5, bad])).unwrap_err();
@@ -216,7 +225,8 @@ mod tests {
                 assert!(e.help[0].contains("`where(abs(a + b) < inf, a + b, 0) as i32`"), "{e}");
             }
         }
-        let many = Column { shape: vec![2], rows: 2, ..column(DType::F32, &[0.0, 1.0, f64::NAN, 2.0]) };
+        let bytes = [0.0, 1.0, f32::NAN, 2.0].iter().flat_map(|v: &f32| v.to_ne_bytes()).collect();
+        let many = Column { shape: vec![2], rows: 2, bytes, ..column(DType::F32, &[0.0; 4]) };
         assert_eq!(check_finite("d", "x", &many).unwrap_err().place.row, Some(2));
     }
 
