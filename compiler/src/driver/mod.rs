@@ -159,7 +159,7 @@ pub fn open(file: &Path, options: Options) -> Result<Project, DataError> {
         }
     };
     let read = |path: &str, user: &str| read_used(path, user);
-    let (mut program, mut diags) = units::Program::load(&name, &text, &read);
+    let (mut program, mut diags) = units::Program::load_untested(&name, &text, &read);
     diags.extend(program.set(&options.sets));
     let mut found = vec![];
     if diags.iter().all(|d| d.severity != Severity::Error) {

@@ -23,6 +23,7 @@ use nn_runtime::data::{Header, SourceSpec};
 use nn_runtime::error::DataError;
 use nn_runtime::program::IndexCheck;
 use nn_runtime::train::derived::Derived;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -49,10 +50,24 @@ pub type ReadFile<'r> = &'r dyn Fn(&str, &str) -> Result<(String, String), Strin
 impl Program {
     /// Parses std, a program and every file that it uses. The diagnostics may hold errors; what parsed is there.
     pub fn load(name: &str, text: &str, read: ReadFile<'_>) -> (Program, Vec<Diagnostic>) {
+        Program::after(|text| super::stdlib::read(text), name, text, read)
+    }
+
+    /// The same without std's tests, which only `nnc test` runs: they are a quarter of the text that every command parses.
+    pub fn load_untested(name: &str, text: &str, read: ReadFile<'_>) -> (Program, Vec<Diagnostic>) {
+        Program::after(|text| super::stdlib::without_tests(&super::stdlib::read(text)).into(), name, text, read)
+    }
+
+    fn after(
+        std: impl Fn(&'static str) -> Cow<'static, str>,
+        name: &str,
+        text: &str,
+        read: ReadFile<'_>,
+    ) -> (Program, Vec<Diagnostic>) {
         let mut p = Program::default();
         let mut diags = vec![];
         for (name, text) in super::stdlib::FILES {
-            p.file(name, &super::stdlib::read(text), &mut diags);
+            p.file(name, &std(text), &mut diags);
         }
         p.std_files = p.ast.files.len();
         let mut open = vec![];
