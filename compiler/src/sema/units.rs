@@ -50,7 +50,7 @@ pub type ReadFile<'r> = &'r dyn Fn(&str, &str) -> Result<(String, String), Strin
 impl Program {
     /// Parses std, a program and every file that it uses. The diagnostics may hold errors; what parsed is there.
     pub fn load(name: &str, text: &str, read: ReadFile<'_>) -> (Program, Vec<Diagnostic>) {
-        Program::after(|text| super::stdlib::read(text), name, text, read)
+        Program::after(super::stdlib::read, name, text, read)
     }
 
     /// The same without std's tests, which only `nnc test` runs: they are a quarter of the text that every command parses.
