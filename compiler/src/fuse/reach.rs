@@ -2,7 +2,7 @@
 //!
 //! In: the edges between computed values, then merges of groups one by one. Out: whether one group leads to another. Two
 //! groups may become one kernel only if no way between them leads through a third, and a deep program asks that thousands
-//! of times; so most answers come from orders that are kept, and a search looks only at what stands between the two.
+//! of times, as scheduling does of launches; so most answers come from orders that are kept, and a search looks only at what stands between the two.
 
 use std::ops::Range;
 

@@ -185,25 +185,35 @@ fn weight(a: &Step, b: &Step) -> u32 {
 
 /// The earliest round of every step.
 fn rounds(steps: &[Step], next: &[Vec<usize>]) -> Result<Vec<u32>, ScheduleError> {
-    let mut waits = vec![0; steps.len()];
-    next.iter().flatten().for_each(|&b| waits[b] += 1);
-    let mut ready: Vec<usize> = (0..steps.len()).filter(|&i| waits[i] == 0).collect();
+    let order = topological(next);
+    if order.len() != steps.len() {
+        return Err(ScheduleError::Bug(Bug("launches wait for each other in a circle".into())));
+    }
     let mut round = vec![0; steps.len()];
-    let mut done = 0;
-    while let Some(a) = ready.pop() {
-        done += 1;
+    for a in order {
         for &b in &next[a] {
             round[b] = round[b].max(round[a] + weight(&steps[a], &steps[b]));
+        }
+    }
+    Ok(round)
+}
+
+/// Every step after those before it; what waits in a circle is left out.
+fn topological(next: &[Vec<usize>]) -> Vec<usize> {
+    let mut waits = vec![0; next.len()];
+    next.iter().flatten().for_each(|&b| waits[b] += 1);
+    let mut order: Vec<usize> = (0..next.len()).filter(|&i| waits[i] == 0).collect();
+    let mut at = 0;
+    while let Some(&a) = order.get(at) {
+        at += 1;
+        for &b in &next[a] {
             waits[b] -= 1;
             if waits[b] == 0 {
-                ready.push(b);
+                order.push(b);
             }
         }
     }
-    if done != steps.len() {
-        return Err(ScheduleError::Bug(Bug("launches wait for each other in a circle".into())));
-    }
-    Ok(round)
+    order
 }
 
 /// Topological order by round.
@@ -312,7 +322,7 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
                 if next[i].is_empty() { same.iter().chain(&last).copied().collect() } else { same.to_vec() };
             heads.sort_unstable();
             heads.dedup();
-            // Updates join the first; of launches that wait for each other a deep program has thousands.
+            // The last ones: of launches that wait for each other a deep program has thousands.
             let near = heads.len().saturating_sub(NEAR);
             match heads.into_iter().skip(near).find(|&h| m.free(h, i)) {
                 Some(h) => {
@@ -371,20 +381,8 @@ struct Merge<'a> {
 impl<'a> Merge<'a> {
     fn new(next: &'a [Vec<usize>], round: &'a [u32]) -> Self {
         let n = next.len();
-        let mut waits = vec![0; n];
-        next.iter().flatten().for_each(|&b| waits[b] += 1);
-        let mut order: Vec<usize> = (0..n).filter(|&i| waits[i] == 0).collect();
-        let (mut place, mut deps, mut at) = (vec![0; n], vec![vec![]; n], 0);
-        while let Some(&a) = order.get(at) {
-            place[a] = at as u32;
-            at += 1;
-            for &b in &next[a] {
-                waits[b] -= 1;
-                if waits[b] == 0 {
-                    order.push(b);
-                }
-            }
-        }
+        let (mut place, mut deps) = (vec![0; n], vec![vec![]; n]);
+        topological(next).into_iter().enumerate().for_each(|(at, a)| place[a] = at as u32);
         for (a, b) in next.iter().enumerate().flat_map(|(a, next)| next.iter().map(move |&b| (a, b))) {
             deps[place[b] as usize].push(place[a]);
         }
