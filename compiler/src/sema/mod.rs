@@ -26,6 +26,7 @@ pub mod overrides;
 mod overrides_tests;
 mod precision;
 pub mod report;
+mod resized;
 mod resolve;
 mod rows;
 pub mod selector;

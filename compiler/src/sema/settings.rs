@@ -417,6 +417,7 @@ pub(super) fn settings(
         stop,
         load,
         metrics: vec![],
+        means: vec![],
         params: vec![],
         states: vec![],
         predict: None,

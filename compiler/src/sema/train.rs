@@ -10,6 +10,7 @@ use super::models::{Instance, Role, TemplateKind};
 use super::overrides::Asked;
 use super::precision;
 use super::report::{self, Parts};
+use super::resized::{averaged, uneven};
 use super::rows;
 use super::settings::{add_entry, settings, settings_known};
 use super::tensor::classes;
@@ -91,21 +92,16 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
         let Some((mut unit, _)) = made.filter(|_| !wrong) else { continue };
         let (made, found) = run(p, o, item, Kind::Eval, None, (&mut asked, &mut reached));
         add(found);
-        if let Some((eval, _)) = made {
-            unit.metrics = eval.metrics;
-            unit.eval_loss = eval.eval_loss;
-            unit.predict = eval.predict;
-            unit.results = eval.results;
-            unit.typed = eval.typed;
-            unit.layers = eval.layers;
-            unit.states.extend(eval.states.into_iter().filter(|s| s.role == StoredRole::Metric));
+        if let Some(first) = made {
             // The last batch of a part can be shorter: what fails there fails here, not during the run.
             let whole = unit.batches();
             let mut sizes: Vec<u64> = whole.train_all.iter().chain(&whole.eval_all).copied().collect();
             sizes.sort_unstable();
             sizes.dedup();
-            for size in sizes.into_iter().filter(|&n| n != whole.train) {
-                let (_, found) = run(p, o, item, Kind::Eval, Some(size), (&mut asked, &mut reached));
+            sizes.retain(|&n| n != whole.train);
+            let mut other = None;
+            for &size in &sizes {
+                let (made, found) = run(p, o, item, Kind::Eval, Some(size), (&mut asked, &mut reached));
                 let note = |d: Diagnostic| {
                     d.note(format!(
                         "in a batch of {}, the last or a larger one for evaluation",
@@ -113,7 +109,25 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
                     ))
                 };
                 add(found.into_iter().filter(|d| d.severity == Severity::Error).map(note).collect());
+                other = made.map(|m| (m, size)).or(other);
             }
+            if other.is_none() && !first.0.means.is_empty() {
+                // A size that the run does not meet need not fit the program.
+                let size = whole.train + 1;
+                let made = run(p, o, item, Kind::Eval, Some(size), (&mut Asked::default(), &mut BTreeSet::new())).0;
+                other = made.map(|m| (m, size));
+            }
+            if let Some((other, size)) = other {
+                add(uneven(&first, whole.train, &other, size));
+            }
+            let eval = first.0;
+            unit.metrics = eval.metrics;
+            unit.eval_loss = eval.eval_loss;
+            unit.predict = eval.predict;
+            unit.results = eval.results;
+            unit.typed = eval.typed;
+            unit.layers = eval.layers;
+            unit.states.extend(eval.states.into_iter().filter(|s| s.role == StoredRole::Metric));
             if unit.metrics.iter().any(|m| m.stateful) {
                 for kind in [Kind::Result, Kind::Reset] {
                     add(run(p, o, item, kind, None, (&mut asked, &mut reached)).1);
@@ -655,16 +669,14 @@ impl<'t> Unit<'t> {
     }
 
     /// The outputs of a loss or metric; how its value is made of them, if it is more than a ratio.
-    fn output(&self, el: &mut Elab<'_>, unit: &TrainUnit, name: &str, r: &Ratio, span: Span) -> Option<Derived> {
+    fn output(&self, el: &mut Elab<'_>, unit: &mut TrainUnit, name: &str, r: &Ratio, span: Span) -> Option<Derived> {
         el.b.output(&format!("{name}.num"), r.num.id);
         el.b.output(&format!("{name}.den"), r.den.id);
-        if !r.exact && !el.training && unit.evaluates_in_batches() {
-            let rows = unit.batches().eval;
-            let d = Diagnostic::warning("W0504", span, format!("`{name}` is an average over batches of {rows} rows"))
-                .here("no mean of the rows, nor a function of one")
-                .note("its value would differ if all rows were one batch; sums and scaled means, and sqrt, exp or log of them, do not")
-                .help("a `metric` item keeps state over all batches; `batch = full` makes one batch of them");
-            el.report(d);
+        if !el.training && unit.evaluates_in_batches() {
+            match r.exact {
+                true => unit.means.push((name.to_owned(), span)),
+                false => el.report(averaged(name, span, unit.batches().eval)),
+            }
         }
         let parts = r.parts.as_ref()?;
         for (i, (num, den)) in parts.means.iter().enumerate() {

@@ -491,6 +491,8 @@ pub struct TrainUnit {
     pub train_loss: Option<Derived>,
     /// Likewise in evaluation.
     pub eval_loss: Option<Derived>,
+    /// Losses and metrics that are exact means as far as one batch tells, evaluated in several: names and places.
+    pub means: Vec<(String, Span)>,
     /// Class numbers that the graph elaborated last checks as it runs.
     pub checks: Vec<IndexCheck>,
 }
