@@ -2,8 +2,9 @@
 //!
 //! In: every `.nn` file below `tests/spec`: a program, followed by the findings expected of it as comments. `#!` lines
 //! hold one finding each, `#! error[E0001] 3:9 part of the message`; `#|` lines hold the findings as the terminal shows
-//! them. A file without such lines must have no findings. Every edit that a finding suggests is applied to the program:
-//! the finding must be gone, and nothing new may be found. Out: one test a file. `NN_BLESS=1` rewrites the comments. It
+//! them. A file without such lines must have no findings. Findings are those that a command shows: their edits were carried
+//! on (`edits.rs`). Every edit that is left is applied to the program: the finding must be gone, and nothing new may be
+//! found, anywhere. Out: one test a file. `NN_BLESS=1` rewrites the comments. It
 //! stands with the workspace because findings come from every phase of the compiler.
 
 #[path = "common/made_up.rs"]
@@ -11,6 +12,7 @@ mod made_up;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nn_compiler::diag::{Diagnostic, Severity, edited};
+use nn_compiler::edits::Mender;
 use nn_compiler::report;
 use nn_compiler::sema::suite;
 use nn_compiler::sema::train;
@@ -18,6 +20,7 @@ use nn_compiler::sema::units::{Options, Program};
 use nn_compiler::source::SourceMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec");
@@ -77,6 +80,7 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
         .map_or(whole.len(), |(at, _)| at);
     let (program, expected) = whole.split_at(expected_at);
     let (sources, found) = check(name, program);
+    let found = mended(name, program, &sources, found);
     let rendered = report::render(&found, &sources, false);
     edits_mend(name, program, &found)?;
     if name.starts_with("sema") && found.is_empty() {
@@ -115,6 +119,12 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
         return Err(format!("the text changed (NN_BLESS=1 accepts it):\n\n{rendered}").into());
     }
     Ok(())
+}
+
+/// The findings as commands show them.
+fn mended(name: &str, text: &str, sources: &SourceMap, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let Some((file, _)) = sources.files().last() else { return found };
+    Mender { file, text, check: &|text| check(name, text).1, patience: Duration::MAX }.mended(found)
 }
 
 /// What checks without a word does so in f64.

@@ -7,6 +7,8 @@
 //! where a size or name comes from; a note the rule. What would mend it is either words ([`Diagnostic::help`]) or an edit
 //! ([`Diagnostic::fix`]): whenever a help shows the code to write, it says where as well, so that an editor can make the
 //! change and `tests/spec.rs` can check it: every edit of every program there is applied, and the finding must be gone.
+//! A rule speaks of its own place; `edits.rs` tries its edit on the program, carries it on through what comes next in the
+//! same code, and takes it back to words where it leads nowhere.
 //! In the words and in the text of an edit `{0}`, `{1}` and `{2}` stand for the source text under the first labels,
 //! in parentheses where it is more than a name, a call or an access; [`Diagnostic::filled`] puts it in.
 //!
@@ -17,6 +19,9 @@
 //! ```
 
 use crate::source::Span;
+
+/// How the help begins that suggests a name in a name's place.
+pub const DID_YOU_MEAN: &str = "did you mean";
 
 /// How bad it is. Only errors stop a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,7 +158,7 @@ impl Diagnostic {
 
     /// Suggests another name in a name's place.
     pub fn rename(self, span: Span, name: &str) -> Self {
-        self.fix(format!("did you mean `{name}`?"), [Edit::replace(span, name)])
+        self.fix(format!("{DID_YOU_MEAN} `{name}`?"), [Edit::replace(span, name)])
     }
 
     /// `{0}`, `{1}` and `{2}` in helps become the source text of that label; in words, `..` stands for a long one.

@@ -6,6 +6,7 @@ pub mod source;
 pub mod diag;
 pub mod codes;
 pub mod report;
+pub mod edits;
 pub mod syntax;
 pub mod lanes;
 pub mod lanes_eval;

@@ -20,6 +20,7 @@ pub use run::{Run, prepare};
 use crate::codegen;
 use crate::codegen::emit;
 use crate::diag::{Diagnostic, Severity};
+use crate::edits::Mender;
 use crate::graph::graph::{Graph, Slot, SlotKind};
 use crate::graph::{flops, print};
 use crate::kernel::ir::KernelProgram;
@@ -37,9 +38,12 @@ use nn_runtime::paths::DataPaths;
 use nn_runtime::program::{IndexCheck, Program, TensorSpec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long findings wait for their edits to be tried.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why a command stops.
 #[derive(Debug)]
@@ -120,9 +124,42 @@ pub struct Project {
 impl Project {
     /// Checks the program's tests as well, unless something is wrong already.
     pub fn check_tests(&mut self) {
-        if self.diags.iter().all(|d| d.severity != Severity::Error) {
+        if self.is_ok() {
             self.diags.extend(suite::check(&self.program));
+            if !self.is_ok() {
+                self.mend();
+            }
         }
+    }
+
+    /// Tries the edits of what was found.
+    fn mend(&mut self) {
+        let Some(file) = self.program.ast.files.get(self.program.main()).map(|f| f.id) else { return };
+        let main = self.program.sources.file(file);
+        let (name, text) = (main.name.to_string(), main.text.to_string());
+        // Files are opened once for all texts.
+        let known = Mutex::new(vec![]);
+        let known_header = |spec: &SourceSpec| {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.iter().find(|(s, _)| s == spec) {
+                Some((_, h)) => Clone::clone(h),
+                None => {
+                    let h = header(spec, &self.paths);
+                    known.push((spec.clone(), h.clone()));
+                    h
+                }
+            }
+        };
+        let o = units::Options { seed: self.options.seed, header: &known_header };
+        let check = |text: &str| {
+            let (program, _, mut diags) = checked(&name, text, &self.options.sets, &o);
+            if diags.iter().all(|d| d.severity != Severity::Error) {
+                diags.extend(suite::check(&program));
+            }
+            diags
+        };
+        let mender = Mender { file, text: &text, check: &check, patience: PATIENCE };
+        self.diags = mender.mended(std::mem::take(&mut self.diags));
     }
 
     /// The folder of the program's own file.
@@ -158,18 +195,33 @@ pub fn open(file: &Path, options: Options) -> Result<Project, DataError> {
             return Ok(Project { program, units: vec![], diags: vec![d], paths, options, start });
         }
     };
+    let header = |spec: &SourceSpec| header(spec, &paths);
+    let o = units::Options { seed: options.seed, header: &header };
+    let (program, units, diags) = checked(&name, &text, &options.sets, &o);
+    let mut project = Project { program, units, diags, paths, options, start };
+    if !project.is_ok() {
+        project.mend();
+    }
+    Ok(project)
+}
+
+/// Parses and checks a text, but not its tests.
+fn checked(
+    name: &str,
+    text: &str,
+    sets: &[(String, String)],
+    o: &units::Options<'_>,
+) -> (units::Program, Vec<TrainUnit>, Vec<Diagnostic>) {
     let read = |path: &str, user: &str| read_used(path, user);
-    let (mut program, mut diags) = units::Program::load_untested(&name, &text, &read);
-    diags.extend(program.set(&options.sets));
-    let mut found = vec![];
+    let (mut program, mut diags) = units::Program::load_untested(name, text, &read);
+    diags.extend(program.set(sets));
+    let mut units = vec![];
     if diags.iter().all(|d| d.severity != Severity::Error) {
-        let header = |spec: &SourceSpec| header(spec, &paths);
-        let o = units::Options { seed: options.seed, header: &header };
-        let (units, more) = train::check(&program, &o);
-        found = units;
+        let (made, more) = train::check(&program, o);
+        units = made;
         diags.extend(more);
     }
-    Ok(Project { program, units: found, diags, paths, options, start })
+    (program, units, diags)
 }
 
 /// What a source's header says.
