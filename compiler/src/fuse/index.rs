@@ -262,7 +262,13 @@ fn whole(terms: &[(Ix, i64)]) -> Option<(usize, usize, (Ix, i64))> {
 pub fn is_view(op: &Op) -> bool {
     matches!(
         op,
-        Op::Reshape(_) | Op::Permute(_) | Op::Broadcast { .. } | Op::Slice { .. } | Op::Reverse(_) | Op::Tag(_)
+        Op::Reshape(_)
+            | Op::Permute(_)
+            | Op::Broadcast { .. }
+            | Op::Slice { .. }
+            | Op::Reverse(_)
+            | Op::Window { .. }
+            | Op::Tag(_)
     )
 }
 
@@ -289,6 +295,13 @@ pub fn through(g: &Graph, v: ValueId, at: &[Ix], cx: &mut dyn Arith) -> Map {
         Op::Slice { start, step, .. } => {
             let one = |(i, ix): (usize, &Ix)| affine(cx, ix, step[i] as i64, start[i] as i64);
             at.iter().enumerate().map(one).collect()
+        }
+        Op::Window { axis, step, dilation, .. } => {
+            let (&[ref m @ .., ref u], a) = (at, *axis as usize) else { return at.into() };
+            let mut m: Map = m.into();
+            let (first, within) = (affine(cx, &m[a], *step as i64, 0), affine(cx, u, *dilation as i64, 0));
+            m[a] = sum(cx, &first, &within);
+            m
         }
         Op::Reverse(axes) => {
             let mut m: Map = at.into();

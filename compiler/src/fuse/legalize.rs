@@ -15,7 +15,8 @@ use crate::graph::ty::{Shape, TensorTy};
 /// The prepared graph, if it had to change, and the views to store.
 pub fn legalize(g: &Graph) -> (Option<Graph>, Vec<ValueId>) {
     let tangled = |v: ValueId| matches!(g.op(v), Op::Dot(d) if !one_stride(g, v, d));
-    let changed = g.values().any(|v| tangled(v) || long(g, v).is_some()).then(|| {
+    let folds = |v: ValueId| matches!(g.op(v), Op::Fold { .. });
+    let changed = g.values().any(|v| tangled(v) || folds(v) || long(g, v).is_some()).then(|| {
         let mut out = Graph { slots: g.slots.clone(), outputs: g.outputs.clone(), name: g.name.clone(), nodes: vec![] };
         let mut to: Vec<ValueId> = vec![];
         for v in g.values() {
@@ -26,6 +27,7 @@ pub fn legalize(g: &Graph) -> (Option<Graph>, Vec<ValueId>) {
             }
             match long(g, v) {
                 Some(cut) => to.push(two_steps(&mut out, &node, cut)),
+                None if folds(v) => to.push(laid_back(&mut out, &node)),
                 None => {
                     to.push(ValueId(out.nodes.len() as u32));
                     out.nodes.push(node);
@@ -148,6 +150,52 @@ fn plain(out: &mut Graph, dot: &Node, x: ValueId, batch: &Axes, contract: &Axes)
     let flat: Shape = permuted[..kept].iter().copied().chain([k]).collect();
     let p = push(out, dot, Op::Permute(perm), &[x], &permuted);
     push(out, dot, Op::Reshape(flat.clone()), &[p], &flat)
+}
+
+/// A fold as a reduction: frames padded by zeros so that `y[p] = sum over u of x'[p + u*dilation, size - 1 - u]`. In the
+/// elements of `x'` in row-major order, that diagonal is a window.
+fn laid_back(out: &mut Graph, node: &Node) -> ValueId {
+    let (Op::Fold { axis, len, step, dilation }, x) = (node.op.clone(), node.inputs[0]) else { return node.inputs[0] };
+    let (rank, a) = (out.ty(x).rank(), axis as usize);
+    let mut shape: Vec<u64> = out.ty(x).shape.to_vec();
+    let (n, size) = (shape[a], shape[rank - 1]);
+    let zero = TensorTy::scalar(node.ty.dtype);
+    let fill = Node {
+        op: Op::Const(Literal::Scalar(zero.dtype, 0.0)),
+        inputs: Inputs::new(),
+        ty: zero,
+        name: None,
+        ..node.clone()
+    };
+    out.nodes.push(fill);
+    let fill = ValueId(out.nodes.len() as u32 - 1);
+    let one = |k: u64| -> Shape { (0..rank).map(|i| if i == a { k } else { 0 }).collect() };
+    let lo = (size - 1) * dilation;
+    let r = push(out, node, Op::Reverse(Axes::from_slice(&[rank as u32 - 1])), &[x], &shape);
+    shape[a] = len + lo;
+    let pad = Op::Pad { lo: one(lo), hi: one(len - (n - 1) * step - 1), interior: one(step - 1) };
+    let r = push(out, node, pad, &[r, fill], &shape);
+    // The axis goes next to the elements, and both become one.
+    let others: Vec<u32> = (0..rank as u32 - 1).filter(|&i| i != axis).collect();
+    let perm: Axes = others.iter().copied().chain([axis, rank as u32 - 1]).collect();
+    let mut flat: Vec<u64> = others.iter().map(|&i| shape[i as usize]).collect();
+    let kept = flat.len() as u32;
+    let permuted: Vec<u64> = flat.iter().copied().chain([shape[a], size]).collect();
+    let r = push(out, node, Op::Permute(perm), &[r], &permuted);
+    flat.push(shape[a] * size);
+    let r = push(out, node, Op::Reshape(flat.as_slice().into()), &[r], &flat);
+    flat[kept as usize] = len;
+    flat.push(size);
+    let frames = Op::Window { axis: kept, size, step: size, dilation: dilation * size + 1 };
+    let r = push(out, node, frames, &[r], &flat);
+    flat.pop();
+    let sum = Op::Reduce { kind: ReduceKind::Sum, axes: Axes::from_slice(&[kept + 1]) };
+    let r = push(out, node, sum, &[r], &flat);
+    let back: Axes =
+        (0..rank as u32 - 1).map(|i| others.iter().position(|&o| o == i).map_or(kept, |p| p as u32)).collect();
+    let r = push(out, node, Op::Permute(back), &[r], &node.ty.shape);
+    out.nodes[r.idx()].name = node.name.clone();
+    r
 }
 
 /// How a long reduction is cut: sizes before, along and after its axes, and the length of a piece.

@@ -249,6 +249,28 @@ impl Builder {
         self.op(Op::Reverse(axes.into()), &[v])
     }
 
+    /// Frames of an axis, a last axis within them; those that lie side by side are a reshape.
+    pub fn window(&mut self, v: ValueId, axis: usize, size: u64, step: u64, dilation: u64) -> ValueId {
+        let mut shape = self.shape(v);
+        let n = shape[axis];
+        let side_by_side = size == 1 || (step, dilation) == (size, 1);
+        let op = Op::Window { axis: axis as u32, size, step, dilation };
+        if !side_by_side || op.infer(&[self.ty(v)], &[]).is_err() {
+            return self.op(op, &[v]);
+        }
+        let frames = (n - size) / step + 1;
+        let (start, mut stop, mut by) = (vec![0; shape.len()], shape.clone(), vec![1; shape.len()]);
+        (stop[axis], by[axis]) = if size == 1 { (n, step) } else { (frames * size, 1) };
+        let v = self.slice(v, &start, &stop, &by);
+        shape[axis] = frames;
+        shape.insert(axis + 1, size);
+        let v = self.reshape(v, &shape);
+        let rank = shape.len() as u32;
+        let last = axis as u32 + 1;
+        let perm: Axes = (0..last).chain(last + 1..rank).chain([last]).collect();
+        self.permute(v, &perm)
+    }
+
     /// Inclusive running reduction along an axis.
     pub fn cumulate(&mut self, kind: ReduceKind, v: ValueId, axis: u32) -> ValueId {
         self.op(Op::Cumulate { kind, axis }, &[v])

@@ -333,7 +333,7 @@ impl Maker {
         let Some((v, k)) = newest.or_else(|| self.find(|_, _| true)) else { return };
         let ty = self.b.ty(v).clone();
         let rank = ty.rank();
-        match self.r.below(8) {
+        match self.r.below(10) {
             0 => {
                 // Merge two neighbors or put a 1 somewhere.
                 let mut shape = ty.shape.clone();
@@ -394,6 +394,24 @@ impl Maker {
                     axes.push(0);
                 }
                 self.emit(Op::Reverse(axes.as_slice().into()), &[v], k);
+            }
+            7 if rank > 0 => {
+                let axis = self.r.below(rank);
+                let (size, step, dilation) =
+                    (1 + self.r.below(3) as u64, 1 + self.r.below(2) as u64, 1 + self.r.below(2) as u64);
+                if ty.shape[axis] > (size - 1) * dilation {
+                    self.emit(Op::Window { axis: axis as u32, size, step, dilation }, &[v], k);
+                }
+            }
+            8 if rank > 1 && ty.dtype.is_float() => {
+                let axis = self.r.below(rank - 1);
+                let (step, dilation) = (1 + self.r.below(3) as u64, 1 + self.r.below(2) as u64);
+                let (n, size) = (ty.shape[axis], ty.shape[rank - 1]);
+                if n > 0 && size > 0 {
+                    let len = (n - 1) * step + (size - 1) * dilation + 1 + self.r.below(3) as u64;
+                    let known = Known { bound: k.bound * size as f64, exact: false };
+                    self.emit(Op::Fold { axis: axis as u32, len, step, dilation }, &[v], known);
+                }
             }
             _ => {
                 let tag = if self.r.one_in(2) { Tag::Stop } else { Tag::Probe("p".into()) };

@@ -11,9 +11,12 @@ pub fn splat(g: &Graph, v: ValueId) -> Option<f64> {
             let first = *xs.first()?;
             xs.iter().all(|x| nn_runtime::mutant!("fold.splat") || x.to_bits() == first.to_bits()).then_some(first)
         }
-        Op::Broadcast { .. } | Op::Reshape(_) | Op::Permute(_) | Op::Slice { .. } | Op::Reverse(_) => {
-            splat(g, *g.inputs(v).first()?)
-        }
+        Op::Broadcast { .. }
+        | Op::Reshape(_)
+        | Op::Permute(_)
+        | Op::Slice { .. }
+        | Op::Reverse(_)
+        | Op::Window { .. } => splat(g, *g.inputs(v).first()?),
         _ => None,
     }
 }

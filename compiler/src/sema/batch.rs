@@ -124,6 +124,8 @@ fn op(b: &mut Builder, g: &Graph, v: ValueId, xs: &[Lifted], batch: &mut Batch<'
         }
         Op::Concat { axis } => (Op::Concat { axis: axis + 1 }, all(b)),
         Op::Reverse(axes) => (Op::Reverse(plus(axes)), all(b)),
+        &Op::Window { axis, size, step, dilation } => (Op::Window { axis: axis + 1, size, step, dilation }, all(b)),
+        &Op::Fold { axis, len, step, dilation } => (Op::Fold { axis: axis + 1, len, step, dilation }, all(b)),
         Op::Cumulate { kind, axis } => (Op::Cumulate { kind: *kind, axis: axis + 1 }, all(b)),
         Op::Gather { axis } => match (xs[0].batched, xs[1].batched) {
             (true, false) => (Op::Gather { axis: axis + 1 }, vec![xs[0].id, xs[1].id]),

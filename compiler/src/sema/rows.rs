@@ -121,6 +121,8 @@ fn one(g: &Graph, v: ValueId, all: &[Rows], batch: u64) -> Rows {
         Op::ArgReduce { axis, .. } => moved(alike, &without(&[*axis])),
         Op::Cumulate { axis, .. } | Op::Concat { axis } => moved(alike, &|k| (k != *axis as usize).then_some(k)),
         Op::Reverse(axes) => moved(alike, &|k| (!axes.contains(&(k as u32))).then_some(k)),
+        Op::Window { axis, .. } => moved(alike, &|k| (k != *axis as usize).then_some(k)),
+        Op::Fold { axis, .. } => moved(alike, &|k| (k != *axis as usize && k + 1 < shape(0).len()).then_some(k)),
         Op::Permute(perm) => moved(alike, &|k| perm.iter().position(|&p| p as usize == k)),
         Op::Broadcast { axes, .. } => moved(alike, &|k| axes.get(k).map(|&a| a as usize)),
         Op::Slice { start, step, .. } => {

@@ -16,6 +16,7 @@ pub mod movement;
 pub mod order;
 pub mod reduce;
 pub mod source;
+pub mod window;
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,11 @@ pub enum Op {
     Concat { axis: u32 },
     /// Reverses the axes.
     Reverse(Axes),
+    /// Result axis `axis` counts frames, one at every `step`th element of the operand's axis; the last axis counts the
+    /// `size` elements of a frame, `dilation` apart.
+    Window { axis: u32, size: u64, step: u64, dilation: u64 },
+    /// The sum of frames laid back on an axis of length `len`: the adjoint of `Window`.
+    Fold { axis: u32, len: u64, step: u64, dilation: u64 },
     /// `x, i0, i1, ..` : a window of the given sizes starting at one scalar `i32` per axis, clamped to fit.
     DynSlice { sizes: Shape },
     /// `x, u, i0, i1, ..` : `x` with `u` written at one scalar `i32` per axis, clamped to fit.
@@ -188,7 +194,7 @@ pub enum Class {
     Source,
     /// One result element from the same element of every operand: `Ew`, `Cast`, `Tag`.
     Elementwise,
-    /// `reduce argreduce`
+    /// `reduce argreduce fold`
     Reduce,
     /// `dot`
     Contract,
@@ -308,6 +314,8 @@ impl Op {
             Op::Pad { .. } => &movement::PAD,
             Op::Concat { .. } => &movement::CONCAT,
             Op::Reverse(_) => &movement::REVERSE,
+            Op::Window { .. } => &window::WINDOW,
+            Op::Fold { .. } => &window::FOLD,
             Op::DynSlice { .. } => &index::DYN_SLICE,
             Op::DynUpdate => &index::DYN_UPDATE,
             Op::Gather { .. } => &index::GATHER,
@@ -317,7 +325,7 @@ impl Op {
     }
 
     /// Every row but those of elementwise ops, in the order of the reference.
-    pub const ROWS: [&'static OpSpec; 21] = [
+    pub const ROWS: [&'static OpSpec; 23] = [
         &source::CONST,
         &source::IOTA,
         &source::INPUT,
@@ -334,6 +342,8 @@ impl Op {
         &movement::PAD,
         &movement::CONCAT,
         &movement::REVERSE,
+        &window::WINDOW,
+        &window::FOLD,
         &index::DYN_SLICE,
         &index::DYN_UPDATE,
         &index::GATHER,

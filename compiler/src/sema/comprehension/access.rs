@@ -1,13 +1,15 @@
 //! `x[b, s*i + u, y[j]]` inside a comprehension.
 //!
 //! In: the tensor and one index per axis. Out: the tensor over index variables. An axis that one variable walks through
-//! alone is a (strided) slice; everything else is a gather by computed positions.
+//! alone is a (strided) slice, one that several variables walk through, `s*i + u`, is a window, so that convolutions and
+//! pooling stay affine; everything else is a gather by computed positions.
 
 use super::ranges::{self, Affine};
 use super::{align, union, vars_of};
 use crate::diag::Diagnostic;
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
+use crate::graph::ty::MAX_RANK;
 use crate::sema::calls::count;
 use crate::sema::cx::{Elab, Env, R};
 use crate::sema::tensor::{Opd, dtype, index, shape, sizes};
@@ -116,8 +118,8 @@ fn lower(el: &mut Elab<'_>, t: &Tensor, ats: Vec<At>, span: Span) -> R<Tensor> {
             in_range(el, form, dim, *s)?;
         }
     }
-    // An axis is simple if one variable, used by no other axis, walks through it; or if it is a constant.
-    let mut simple: Vec<bool> = ats.iter().map(|a| matches!(a, At::Affine(f, _) if f.terms.len() <= 1)).collect();
+    // An axis is simple if variables that no other axis uses walk through it; or if it is a constant.
+    let mut simple: Vec<bool> = ats.iter().map(|a| matches!(a, At::Affine(f, _) if walks(el, f))).collect();
     loop {
         let mut taken: Vec<usize> = vec![];
         for (at, s) in ats.iter().zip(&simple) {
@@ -131,29 +133,44 @@ fn lower(el: &mut Elab<'_>, t: &Tensor, ats: Vec<At>, span: Span) -> R<Tensor> {
         let mut seen: Vec<usize> = vec![];
         for (at, s) in ats.iter().zip(simple.iter_mut()) {
             let At::Affine(f, _) = at else { continue };
-            if let (true, Some(v)) = (*s, f.terms.keys().next()) {
-                if taken.contains(v) || seen.contains(v) {
+            if *s {
+                if f.terms.keys().any(|v| taken.contains(v) || seen.contains(v)) {
                     *s = false;
                     changed = true;
                 }
-                seen.push(*v);
+                seen.extend(f.terms.keys());
             }
         }
         if !changed {
             break;
         }
     }
+    // Each further variable of an axis is an axis more while windows are made.
+    let mut rank = ats.len();
+    for (at, s) in ats.iter().zip(simple.iter_mut()) {
+        if let (At::Affine(f, _), true) = (at, *s) {
+            let more = f.terms.len().saturating_sub(1);
+            *s = more == 0 || rank + more <= MAX_RANK;
+            rank += if *s { more } else { 0 };
+        }
+    }
     let mut id = t.id;
     let mut dims = t.dims.clone();
     for (axis, at) in ats.iter().enumerate() {
         if let (At::Affine(form, _), true) = (at, simple[axis]) {
-            (id, dims[axis]) = walk_axis(el, id, axis, form, &dims[axis]);
+            let dim = dims[axis].clone();
+            let (walked, vars) = walk_axis(el, id, axis, form, &dim);
+            id = walked;
+            let mut vars = vars.into_iter();
+            dims[axis] = vars.next().unwrap_or(dim);
+            dims.extend(vars);
         }
     }
     // Constant axes have become 1 and vanish; the others are left as they are.
     let constant = |a: usize| matches!(&ats[a], At::Affine(f, _) if f.terms.is_empty());
     let complex: Vec<usize> = (0..ats.len()).filter(|&a| !simple[a]).collect();
-    let keep: Vec<usize> = (0..ats.len()).filter(|&a| simple[a] && !constant(a)).collect();
+    let within = ats.len()..dims.len();
+    let keep: Vec<usize> = (0..ats.len()).filter(|&a| simple[a] && !constant(a)).chain(within).collect();
     if complex.is_empty() {
         let dims: Vec<Dim> = keep.iter().map(|&a| dims[a].clone()).collect();
         let id = el.b.reshape(id, &sizes(&dims));
@@ -186,27 +203,43 @@ fn lower(el: &mut Elab<'_>, t: &Tensor, ats: Vec<At>, span: Span) -> R<Tensor> {
     Ok(Tensor { id, elem: t.elem.clone(), dims: out })
 }
 
-/// One axis by `c*v + k`: a slice, reversed where c is negative; by a constant: a slice of one.
-fn walk_axis(el: &mut Elab<'_>, id: ValueId, axis: usize, form: &Affine, dim: &Dim) -> (ValueId, Dim) {
-    let Some((&v, &c)) = form.terms.iter().next() else {
+/// Do variables walk through an axis so that windows describe it?
+fn walks(el: &Elab<'_>, form: &Affine) -> bool {
+    let runs = |(&v, &c): (&usize, &i64)| c != 0 && el.comp.as_ref().is_some_and(|f| f.vars[v].dim.size > 0);
+    form.terms.len() <= 1 || form.terms.iter().all(runs)
+}
+
+/// One axis by `c*v + d*w + k`: a slice for the first variable of the iteration space, at its place; a window for each
+/// other one, its axis behind all axes; reversed where a factor is negative. By a constant: a slice of one.
+fn walk_axis(el: &mut Elab<'_>, id: ValueId, axis: usize, form: &Affine, dim: &Dim) -> (ValueId, Vec<Dim>) {
+    let vars = union(el, &[form.terms.keys().copied().collect()]);
+    let Some((&first, others)) = vars.split_first() else {
         let k = if form.constant < 0 { form.constant + dim.size as i64 } else { form.constant } as u64;
         let one = Dim { size: 1, ..dim.clone() };
-        return (shape::slice_axis(el, id, axis, k, k + 1, 1), one);
+        return (shape::slice_axis(el, id, axis, k, k + 1, 1), vec![one]);
     };
-    let var = match &el.comp {
-        Some(f) => f.vars[v].dim.clone(),
-        None => dim.clone(),
+    let dims: Vec<Dim> = match &el.comp {
+        Some(f) => vars.iter().map(|&v| f.vars[v].dim.clone()).collect(),
+        None => vec![dim.clone(); vars.len()],
     };
-    if var.size == 0 {
-        return (shape::slice_axis(el, id, axis, 0, 0, 1), var);
+    if dims[0].size == 0 {
+        return (shape::slice_axis(el, id, axis, 0, 0, 1), dims);
     }
     let (low, high) = reach(el, form);
-    let id = shape::slice_axis(el, id, axis, low as u64, high as u64 + 1, c.unsigned_abs());
-    if c > 0 || nn_runtime::mutant!("sema.access_reverse") {
-        return (id, var);
+    let step = form.terms[&first].unsigned_abs();
+    let by = if others.is_empty() { step } else { 1 };
+    let mut id = shape::slice_axis(el, id, axis, low as u64, high as u64 + 1, by);
+    for (i, v) in others.iter().enumerate() {
+        let step = if i + 1 == others.len() { step } else { 1 };
+        id = el.b.window(id, axis, dims[i + 1].size, step, form.terms[v].unsigned_abs());
     }
-    let id = el.b.op(crate::graph::ops::Op::Reverse([axis as u32].into_iter().collect()), &[id]);
-    (id, var)
+    let rank = el.b.shape(id).len();
+    let place = |i: usize| if i == 0 { axis } else { rank - vars.len() + i } as u32;
+    let back: Vec<u32> = (0..vars.len())
+        .filter(|&i| form.terms[&vars[i]] < 0 && !nn_runtime::mutant!("sema.access_reverse"))
+        .map(place)
+        .collect();
+    (el.b.reverse(id, &back), dims)
 }
 
 /// Positions in the joined complex axes, over the variables they use.

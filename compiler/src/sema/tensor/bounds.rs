@@ -44,7 +44,7 @@ fn found(g: &Graph, v: ValueId, fuel: &mut usize) -> Option<Bounds> {
         Op::Broadcast { .. } | Op::Reshape(_) | Op::Permute(_) | Op::Slice { .. } | Op::Reverse(_) | Op::Tag(_) => {
             known(g, x[0], fuel)
         }
-        Op::DynSlice { .. } => known(g, x[0], fuel),
+        Op::DynSlice { .. } | Op::Window { .. } => known(g, x[0], fuel),
         Op::Pad { .. } | Op::DynUpdate => union(g, &x[..2], fuel),
         Op::Concat { .. } => union(g, x, fuel),
         Op::Scatter { kind: ScatterKind::Set | ScatterKind::Max, .. } => union(g, &[x[0], x[2]], fuel),
