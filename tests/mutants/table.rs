@@ -52,6 +52,7 @@ pub const MUTANTS: &[Mutant] = &[
     bug("opt.negated_condition", "compiler/src/opt/rules/selection.rs", "a negated condition keeps its arms"),
     bug("opt.pad_step", "compiler/src/opt/rules/movement.rs", "a slice of a pad does not look at its step"),
     bug("opt.permute_chain", "compiler/src/opt/rules/movement.rs", "two permutes are composed in the wrong order"),
+    bug("opt.reduce_order", "compiler/src/opt/rules/transpose.rs", "a reduction of a permuted value takes its elements in another order"),
     bug("opt.reverse_chain", "compiler/src/opt/rules/movement.rs", "an axis reversed twice stays reversed"),
     bug("opt.slice_chain", "compiler/src/opt/rules/movement.rs", "the outer start of two slices is not scaled by the inner step"),
     bug("opt.zero_product", "compiler/src/opt/rules/arithmetic.rs", "`x * 0` is 0"),

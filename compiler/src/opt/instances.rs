@@ -12,7 +12,7 @@ use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
 use crate::graph::interp::Feeds;
 use crate::graph::ops::elementwise::{Ew, TyRule};
-use crate::graph::ops::{Axes, DotDims, EvalCx, Op, ReduceKind, Tag};
+use crate::graph::ops::{ArgKind, Axes, DotDims, EvalCx, Op, ReduceKind, Tag};
 use crate::graph::sampler::{Rand, edges};
 use crate::graph::tensor::{Tensor, round};
 use crate::graph::ty::{Shape, TensorTy};
@@ -270,6 +270,40 @@ impl Maker {
                 self.finish(Op::Reduce { kind, axes }, &[x], ty)
             }
             "dot" => self.dot(p, ty),
+            "argmax" => {
+                let (axis, mut from) = (self.r.below(rank + 1), ty.with_dtype(*self.r.pick(&DTYPES)));
+                from.shape.insert(axis, *self.r.pick(&[1, 2, 3, 4]));
+                let x = self.make(&p[0], &from)?;
+                let kind = *self.r.pick(&ArgKind::ALL);
+                self.finish(Op::ArgReduce { kind, axis: axis as u32 }, &[x], ty)
+            }
+            "cumulate" if rank > 0 => {
+                let x = self.make(&p[0], ty)?;
+                let (kind, axis) = (*self.r.pick(&ReduceKind::ALL), self.r.below(rank) as u32);
+                self.finish(Op::Cumulate { kind, axis }, &[x], ty)
+            }
+            "window" if rank > 1 => {
+                let (axis, size) = (self.r.below(rank - 1), ty.shape[rank - 1]);
+                let (step, dilation) = (*self.r.pick(&[1, 2]), *self.r.pick(&[1, 2]));
+                let mut from = ty.clone();
+                from.shape.pop();
+                let reach = from.shape[axis].checked_sub(1)? * step + size.checked_sub(1)? * dilation + 1;
+                from.shape[axis] = reach + self.r.below(step as usize) as u64;
+                let x = self.make(&p[0], &from)?;
+                self.finish(Op::Window { axis: axis as u32, size, step, dilation }, &[x], ty)
+            }
+            "fold" if rank > 0 => {
+                let axis = self.r.below(rank);
+                let (step, dilation) = (*self.r.pick(&[1, 2]), *self.r.pick(&[1, 2]));
+                let mut from = ty.clone();
+                let size = *self.r.pick(&[1, 2]);
+                let len = ty.shape[axis];
+                from.shape[axis] = len.checked_sub((size - 1) * dilation + 1)? / step + 1;
+                from.shape.push(size);
+                let x = self.make(&p[0], &from)?;
+                self.finish(Op::Fold { axis: axis as u32, len, step, dilation }, &[x], ty)
+            }
+            "cumulate" | "window" | "fold" => None,
             other => panic!("patterns know no `{other}`"),
         }
     }

@@ -104,9 +104,12 @@ fn no_chain_of_moves_changes() {
     }
 }
 
-/// Elements computed, moved or stored in tables; what only renames axes is free.
+/// Elements computed, moved or stored in tables; what only renames axes is free, a contraction computes its products.
 fn cost(g: &Graph) -> u64 {
-    let one = |n: &crate::graph::graph::Node| match n.op {
+    let one = |n: &crate::graph::graph::Node| match &n.op {
+        Op::Dot(d) => {
+            n.ty.numel() * d.lhs_contract.iter().map(|&a| g.ty(n.inputs[0]).shape[a as usize]).product::<u64>()
+        }
         Op::Const(Literal::Scalar(..)) | Op::Input { .. } | Op::Broadcast { .. } | Op::Reshape(_) => 0,
         _ => n.ty.numel(),
     };

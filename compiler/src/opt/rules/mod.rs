@@ -8,6 +8,8 @@ pub mod arithmetic;
 pub mod contraction;
 pub mod movement;
 pub mod selection;
+pub mod slices;
+pub mod transpose;
 
 use crate::graph::build::Builder;
 use crate::graph::graph::ValueId;
@@ -90,6 +92,18 @@ rules![
     movement::elementwise_of_broadcasts(0):
         "neg(broadcast(x))" "mul(broadcast(x), broadcast(y))" "cast(broadcast(x))"
         "select(broadcast(c), broadcast(x), broadcast(y))",
+    slices::slice_of_dot(0): "slice(dot(x, y))",
+    slices::slice_of_window(0): "slice(window(x))",
+    slices::slice_into_pad(0): "slice(pad(x, s))",
     contraction::dot_of_permute(0): "dot(permute(x), y)" "dot(x, permute(y))" "dot(permute(x), permute(y))",
     contraction::permute_of_dot(0): "permute(dot(x, y))",
+    transpose::elementwise_of_permutes(0):
+        "neg(permute(x))" "cast(permute(x))" "mul(permute(x), permute(x))" "add(permute(x), k)" "add(broadcast(y), permute(x))"
+        "select(permute(c), permute(x), k)" "add(broadcast(permute(x)), broadcast(y))",
+    transpose::concat_of_permutes(0): "concat(permute(x), permute(y))" "concat(permute(x), k)",
+    transpose::reduce_of_permute(0): "reduce(permute(x))" "argmax(permute(x))",
+    transpose::move_of_permute(0):
+        "slice(permute(x))" "pad(permute(x), s)" "reverse(permute(x))" "cumulate(permute(x))" "window(permute(x))"
+        "fold(permute(x))",
+    transpose::reshape_of_permute(0): "reshape(permute(x))",
 ];

@@ -103,13 +103,19 @@ pub fn reshape_of_broadcast(b: &mut Builder, at: &At) -> Option<ValueId> {
 /// A permute of a broadcast is a broadcast of a permute: less to move, often nothing.
 pub fn permute_of_broadcast(b: &mut Builder, at: &At) -> Option<ValueId> {
     let Op::Permute(perm) = at.op else { return None };
-    let ((_, axes), inner) = made(b.graph(), at.x[0], as_broadcast)?;
+    permuted_broadcast(b, at.x[0], perm)
+}
+
+/// A permute of what is a broadcast, as a broadcast.
+pub(super) fn permuted_broadcast(b: &mut Builder, v: ValueId, perm: &[u32]) -> Option<ValueId> {
+    let ((_, axes), inner) = made(b.graph(), v, as_broadcast)?;
+    let shape: Shape = perm.iter().map(|&p| b.ty(v).shape[p as usize]).collect();
     let dest = inverse(perm);
     let mut places: Vec<(u32, u32)> = axes.iter().enumerate().map(|(i, &a)| (dest[a as usize], i as u32)).collect();
     places.sort_unstable();
     let (to, order): (Vec<u32>, Vec<u32>) = places.into_iter().unzip();
     let inner = b.permute(inner, &order);
-    Some(b.broadcast(inner, &at.ty.shape, &to))
+    Some(b.broadcast(inner, &shape, &to))
 }
 
 /// A slice of a slice is one slice.
