@@ -18,8 +18,11 @@ use nn_compiler::sema::suite;
 use nn_compiler::sema::train;
 use nn_compiler::sema::units::{Options, Program};
 use nn_compiler::source::SourceMap;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 fn main() {
@@ -48,15 +51,38 @@ fn find(dir: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// Everything the compiler says about a program.
-fn check(name: &str, text: &str) -> (SourceMap, Vec<Diagnostic>) {
-    if name.starts_with("sema") {
-        return elaborate(text);
+/// Everything the compiler says about the texts of one test; an edit is checked where it is carried on and where it counts.
+struct Checked<'n> {
+    name: &'n str,
+    known: RefCell<HashMap<String, Found>>,
+}
+
+type Found = Rc<(SourceMap, Vec<Diagnostic>)>;
+
+impl Checked<'_> {
+    fn check(&self, text: &str) -> Found {
+        if let Some(found) = self.known.borrow().get(text) {
+            return found.clone();
+        }
+        let found = Rc::new(if self.name.starts_with("sema") {
+            elaborate(text)
+        } else {
+            let mut sources = SourceMap::default();
+            let file = sources.add(self.name, text);
+            let found = nn_compiler::syntax::parse(&mut Default::default(), file, text);
+            (sources, found)
+        });
+        self.known.borrow_mut().insert(text.to_owned(), found.clone());
+        found
     }
-    let mut sources = SourceMap::default();
-    let file = sources.add(name, text);
-    let found = nn_compiler::syntax::parse(&mut Default::default(), file, text);
-    (sources, found)
+
+    /// The findings as commands show them.
+    fn mended(&self, text: &str) -> Vec<Diagnostic> {
+        let found = self.check(text);
+        let Some((file, _)) = found.0.files().last() else { return found.1.clone() };
+        let check = |text: &str| self.check(text).1.clone();
+        Mender { file, text, check: &check, patience: Duration::MAX }.mended(found.1.clone())
+    }
 }
 
 /// Elaborates a program whose data files are made up: 28 by 28 images, integer tables.
@@ -79,10 +105,10 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
         .find(|(_, line)| line.starts_with("#!") || line.starts_with("#|"))
         .map_or(whole.len(), |(at, _)| at);
     let (program, expected) = whole.split_at(expected_at);
-    let (sources, found) = check(name, program);
-    let found = mended(name, program, &sources, found);
-    let rendered = report::render(&found, &sources, false);
-    edits_mend(name, program, &found)?;
+    let checked = Checked { name, known: RefCell::default() };
+    let (sources, found) = (&checked.check(program).0, checked.mended(program));
+    let rendered = report::render(&found, sources, false);
+    edits_mend(&checked, program, &found)?;
     if name.starts_with("sema") && found.is_empty() {
         checks_in_f64(program)?;
     }
@@ -93,7 +119,7 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
             text.push('\n');
         }
         for d in &found {
-            writeln!(text, "#! {} {}", head(d, &sources), d.message)?;
+            writeln!(text, "#! {} {}", head(d, sources), d.message)?;
         }
         for line in rendered.trim_end().lines() {
             writeln!(text, "{}", format!("#| {line}").trim_end())?;
@@ -105,7 +131,7 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
     let drawn: Vec<&str> =
         expected.lines().filter_map(|l| l.strip_prefix("#|")).map(|l| l.strip_prefix(' ').unwrap_or(l)).collect();
     for (want, d) in heads.iter().zip(&found) {
-        let head = head(d, &sources);
+        let head = head(d, sources);
         match want.strip_prefix(&head) {
             Some(part) if d.message.contains(part.trim()) => {}
             _ => return Err(format!("expected  {want}\nbut found {head} {}\n\n{rendered}", d.message).into()),
@@ -121,12 +147,6 @@ fn spec(name: &str, path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The findings as commands show them.
-fn mended(name: &str, text: &str, sources: &SourceMap, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let Some((file, _)) = sources.files().last() else { return found };
-    Mender { file, text, check: &|text| check(name, text).1, patience: Duration::MAX }.mended(found)
-}
-
 /// What checks without a word does so in f64.
 fn checks_in_f64(text: &str) -> Result<(), Failed> {
     let (mut program, _) = Program::load("main.nn", text, &|path, _| Err(format!("no file `{path}`")));
@@ -140,17 +160,17 @@ fn checks_in_f64(text: &str) -> Result<(), Failed> {
 }
 
 /// Applies each suggested edit by itself.
-fn edits_mend(name: &str, program: &str, found: &[Diagnostic]) -> Result<(), Failed> {
+fn edits_mend(checked: &Checked<'_>, program: &str, found: &[Diagnostic]) -> Result<(), Failed> {
     for d in found {
         for h in d.help.iter().filter(|h| !h.edits.is_empty()) {
             let text = edited(program, &h.edits);
-            let (sources, after) = check(name, &text);
+            let (sources, after) = &*checked.check(&text);
             let before = |a: &Diagnostic| found.iter().any(|f| f != d && (f.code, &f.message) == (a.code, &a.message));
             let count =
                 |list: &[Diagnostic]| list.iter().filter(|f| (f.code, &f.message) == (d.code, &d.message)).count();
-            let stays = count(&after) >= count(found);
+            let stays = count(after) >= count(found);
             if stays || after.iter().any(|a| a.severity == Severity::Error && !before(a)) {
-                let shown = report::render(&after, &sources, false);
+                let shown = report::render(after, sources, false);
                 return Err(
                     format!("the edit of `{}` ({}) does not mend it:\n{text}\n{shown}", d.message, h.message).into()
                 );

@@ -77,7 +77,13 @@ impl Mender<'_> {
             }
         }
         // Where one way leaves nothing to be said, what is found after another one came of that.
-        out.into_iter().filter(|(_, leads_on)| !(clean && *leads_on)).map(|(h, _)| h).collect()
+        let mut left: Vec<Help> = vec![];
+        for (h, _) in out.into_iter().filter(|(_, leads_on)| !(clean && *leads_on)) {
+            if h.edits.is_empty() || !left.iter().any(|l| l.edits == h.edits) {
+                left.push(h);
+            }
+        }
+        left
     }
 
     fn is_own(&self, edits: &[Edit]) -> bool {

@@ -42,8 +42,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long findings wait for their edits to be tried.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long findings wait for their edits to be tried, at most: only a program that takes long to check takes longer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a command stops.
 #[derive(Debug)]

@@ -247,6 +247,12 @@ impl Args {
             let d = Diagnostic::error("E0106", self.callee, format!("`{}` needs the number of classes", self.sig.name));
             return Err(el.error(d.fix(format!("write `{text}(..)`"), [Edit::replace(self.callee, text)])));
         }
+        if self.brackets.is_none() && !el.is_std(self.callee) {
+            let name = self.sig.name;
+            let d = Diagnostic::error("E0106", self.callee, format!("`{name}` needs its size"));
+            let d = d.help(format!("write it between brackets: `{name}[3](..)`"));
+            return Err(el.error(self.sig.explain(d)));
+        }
         let mut dims = self.dims(el)?;
         match (dims.pop(), dims.is_empty()) {
             (Some(d), true) => Ok(d),

@@ -3,6 +3,7 @@
 //! In: a callee and evaluated arguments. Out: the result, with the callee's dims under the names that the caller knows.
 //! Dims of a signature that nothing has bound are bound by the first argument that shows them.
 
+use super::annotated::Of;
 use super::conditions::Condition;
 use super::cx::{CallArgs, Elab, Env, Frame, MAX_CALLS, R, Scope};
 use super::exprs::hyper_args;
@@ -243,7 +244,11 @@ impl Elab<'_> {
         let fits = self.bind_args(&f.def, name, &mut swapped, &Scope::inside(&f.env), None).is_ok();
         self.st.guesses.on = guessing;
         self.diags.truncate(found);
-        if !fits {
+        // A loss of std reads scores first: class numbers there are swapped, even if more is wrong with both.
+        let classes = |v: &Value| matches!(v, Value::Tensor(Tensor { elem: Elem::Idx(_), .. }));
+        let scores = |v: &Value| matches!(v, Value::Tensor(t) if t.elem.dtype().is_float());
+        let loss = self.is_std(f.def.name.span) && classes(&given.pos[0].0) && scores(&given.pos[1].0);
+        if !fits && !loss {
             self.diags.extend(errors);
             return bound;
         }
@@ -294,6 +299,7 @@ impl Elab<'_> {
         for (slot, v) in given.iter_mut().zip(pos) {
             *slot = Some(v);
         }
+        let mut unknown = None;
         for (n, v, span) in std::mem::take(&mut args.named) {
             if n.text.starts_with(|c: char| c.is_ascii_uppercase()) {
                 let d = self.as_dim(&v, span, "a dim")?;
@@ -314,10 +320,11 @@ impl Elab<'_> {
                         None if names.is_empty() => d,
                         None => d.note(format!("it has: {}", names.join(", "))),
                     };
-                    return Err(self.error(d));
+                    unknown = Some(self.error(d));
                 }
             }
         }
+        unknown.map_or(Ok(()), Err)?;
         if let Some(place) = settable {
             for (p, given) in def.params.iter().zip(&mut given) {
                 if let Some(e) = self.st.override_of(&format!("{place}.{}", p.name.text), None) {
@@ -435,10 +442,15 @@ impl Elab<'_> {
         let v = self.eval_as(def.body, scope, expect.as_ref())?;
         let span = self.result_span(def.body);
         let what = format!("the result of `{}`", def.name.text);
-        match &expect {
-            Some(t) => self.coerce(v, t, span, &what),
-            None => self.match_ty(ty, v, scope, span, &what),
+        let before = self.diags.len();
+        let fits = match &expect {
+            Some(t) => self.coerce(v.clone(), t, span, &what),
+            None => self.match_ty(ty, v.clone(), scope, span, &what),
+        };
+        if fits.is_err() {
+            self.annotated(before, (ty, Of::Result), &v, span, scope);
         }
+        fits
     }
 
     /// Where the value of a body stands: its last statement.

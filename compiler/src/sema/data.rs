@@ -3,6 +3,7 @@
 //! In: a `data` item and the headers of its sources. Out: [`DataInfo`] for the runtime, the fields' types, and for every
 //! field a small graph of one example that `batch.rs` replays in each step graph, where it fuses with what follows.
 
+use super::annotated::Of;
 use super::batch::{self, Batch, Unbatchable};
 use super::cx::{Columns, Elab, Env, R, Reported, Scope, ScopeKind};
 use super::sources::{self, Parts};
@@ -376,9 +377,19 @@ impl Elab<'_> {
             self.init_value(Some(ty), init, &scope, &what)?
         } else {
             self.one_hot_ids(ty, init.value)?;
-            let v = self.eval(init.value, &scope)?;
+            // Names in it may be those of sizes that the value tells.
+            let written = matches!(&ty.kind, TyKind::Tensor { shape: Some(items), .. } if items.iter().all(|i| {
+                matches!(i, ast::ShapeItem::Dim(e) if matches!(self.ast.expr(*e).kind, ExprKind::Int(_)))
+            }));
+            let expect = if written { Some(self.ty(ty, env)?) } else { None };
+            let v = self.eval_as(init.value, &scope, expect.as_ref())?;
             let v = self.class_ids(v, ty, init.value, &scope, info)?;
-            self.match_ty(ty, v, env, span, &what)?
+            let found = self.diags.len();
+            let fits = self.match_ty(ty, v.clone(), env, span, &what);
+            if fits.is_err() {
+                self.annotated(found, (ty, Of::Name), &v, span, env);
+            }
+            fits?
         };
         let dtype = match self.ty(ty, env)? {
             super::value::Type::Tensor(t) => t.elem_or(self.float),

@@ -194,7 +194,12 @@ impl Elab<'_> {
             _ => {
                 let word = if op == UnaryOp::Neg { "-" } else { "not" };
                 let d = Diagnostic::error("E0207", span, format!("`{word}` does not apply to {}", v.show()));
-                Err(self.error(super::statics::untyped_list(&[&v], d)))
+                let before = self.diags.len();
+                let told = self.error(super::statics::untyped_list(&[&v], d));
+                if op == UnaryOp::Neg {
+                    self.stack_lists(before, BinaryOp::Sub, &[(&v, self.ast.span(a))]);
+                }
+                Err(told)
             }
         }
     }
@@ -256,7 +261,12 @@ impl Elab<'_> {
             }
             return tensor::binary(self, op, &a, &b, OpSpans { op: op_span, lhs: ls, rhs: rs });
         }
-        self.static_binary(op, &a, &b, span)
+        let before = self.diags.len();
+        let r = self.static_binary(op, &a, &b, span);
+        if r.is_err() {
+            self.stack_lists(before, op, &[(&a, ls), (&b, rs)]);
+        }
+        r
     }
 
     /// `x |> f` and `x |> f(a)`, which is `f(x, a)`; `x |> m` for a layer `m`.
@@ -466,8 +476,24 @@ impl Elab<'_> {
                     self.ast.span(callee),
                     format!("expects raw scores and applies {} itself", already[already.len() - 1]),
                 );
+            let d = match self.without(place, at) {
+                Some(edit) => d.fix(format!("leave out `{name}`"), [edit]),
+                None => d,
+            };
             self.report(d);
         }
+    }
+
+    /// The edit that leaves out a function that is applied last: the last entry of a `seq`, or a call with one argument.
+    fn without(&self, place: Span, call: Span) -> Option<Edit> {
+        let text = self.text(place);
+        if place == call {
+            let inner = text.split_once('(')?.1.strip_suffix(')')?;
+            return (!inner.contains(',')).then(|| Edit::replace(place, inner));
+        }
+        let before = self.sources.file(place.file).text[..place.start as usize].trim_end();
+        let before = before.strip_suffix(',')?.len() as u32;
+        Some(Edit::replace(Span { start: before, ..place }, ""))
     }
 
     fn lookup_quietly(&mut self, e: ExprId, env: &Env) -> Option<Value> {
@@ -531,8 +557,17 @@ impl Elab<'_> {
             }
         }
         let v = self.eval(base, env)?;
+        let before = self.diags.len();
+        let found = self.index_value(&v, base, items, span, env);
+        if found.is_err() {
+            self.in_parentheses(before, &v, base, items, span);
+        }
+        found
+    }
+
+    fn index_value(&mut self, v: &Value, base: ExprId, items: &[Ix], span: Span, env: &Env) -> R<Value> {
         let at = self.ast.span(base);
-        match &v {
+        match v {
             Value::Tensor(t) => tensor::index(self, t, items, span, env),
             Value::Model(m) => {
                 let dims = self.dim_args(items, env)?;
@@ -685,20 +720,7 @@ impl Elab<'_> {
                                 span,
                                 format!("a size must be a static int, found {}", v.show()),
                             );
-                            let file = &self.sources.file(span.file).text;
-                            let (before, after) = (&file[..span.start as usize], &file[span.end as usize..]);
-                            let alone = items.len() == 1 && before.ends_with('[') && after.starts_with(']');
-                            return Err(self.error(match v {
-                                Value::Float(_) if alone => {
-                                    let text = format!("({})", self.text(span));
-                                    let at = Span { start: span.start - 1, end: span.end + 1, ..span };
-                                    d.fix(
-                                        format!("arguments stand in parentheses: `{text}`"),
-                                        [Edit::replace(at, text)],
-                                    )
-                                }
-                                _ => d,
-                            }));
+                            return Err(self.error(d));
                         }
                     }
                 }

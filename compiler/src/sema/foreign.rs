@@ -73,6 +73,9 @@ impl Ours {
     }
 }
 
+/// What ends in `=` and binds nothing.
+const OPERATORS: [&str; 4] = ["==", "!=", "<=", ">="];
+
 /// How names of files end.
 const FILES: &[&str] = &["csv", "tsv", "txt", "npz", "npy", "gz", "safetensors", "ckpt"];
 
@@ -147,7 +150,7 @@ impl<'a> Elab<'a> {
             Some(Ours::Later) => return Some(Reported),
             Some(Ours::Words(w)) => d = d.help(*w),
             Some(ours) => {
-                d = match ours.text("", &sizes, texts.as_deref(), upper) {
+                d = match ours.text("", &sizes, texts.as_deref(), upper).map(|t| self.standing(t, span)) {
                     Some(t) => d.fix(format!("here this is `{}`", head(&t)), [Edit::replace(span, t)]),
                     None => d.help(ours.advice()),
                 };
@@ -182,6 +185,21 @@ impl<'a> Elab<'a> {
             None => return None,
         }
         Some(self.error(d))
+    }
+
+    /// Code in the place of an expression: without parentheses of its own where it stands alone between others, commas or
+    /// the ends of a statement.
+    fn standing(&self, code: String, at: Span) -> String {
+        let file = &self.sources.file(at.file).text;
+        let before = file[..at.start as usize].trim_end_matches([' ', '\t']);
+        let after = file[at.end as usize..].trim_start_matches([' ', '\t']);
+        let begins = before.ends_with(['(', ',', '['])
+            || before.ends_with('=') && !OPERATORS.iter().any(|o| before.ends_with(o));
+        let ends = after.is_empty() || after.starts_with([')', ',', ']', ';', '}', '\n', '\r']);
+        match nn_runtime::data::check::bare(&code) {
+            inner if begins && ends => inner.to_owned(),
+            _ => code,
+        }
     }
 
     /// Reports another library's layer that is given its arguments between square brackets: `Dense[8, 3]`.

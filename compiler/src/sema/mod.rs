@@ -4,6 +4,7 @@
 //! diagnostics. Elaboration is an abstract interpreter over the tree: everything static (sizes, hyperparameters, layers)
 //! is computed, and tensor operations are appended to a graph. Users' errors end here.
 
+mod annotated;
 pub mod args;
 mod around;
 pub mod batch;
@@ -19,6 +20,7 @@ mod guess;
 mod initial;
 pub mod layers;
 pub mod lists;
+mod meant;
 pub mod models;
 pub mod names;
 pub mod overrides;

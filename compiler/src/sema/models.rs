@@ -328,6 +328,15 @@ impl Elab<'_> {
         Ok(out)
     }
 
+    /// What is wrong with the hyperparameters of an optimizer that is not made yet.
+    pub fn check_hyper(&mut self, v: &Value, path: &str) {
+        if let Value::Model(t) = v
+            && let TemplateKind::Item { def, .. } = &t.kind
+        {
+            self.bind_hyper(def, t, path, &Scope::inside(&t.env)).ok();
+        }
+    }
+
     fn bind_hyper(&mut self, def: &ast::Model, t: &ModelTemplate, path: &str, env: &Env) -> R<()> {
         let name = &def.name.text;
         let none = HyperArgs::default();
@@ -345,6 +354,7 @@ impl Elab<'_> {
                 d
             }));
         }
+        let (mut unknown, mut joined) = (None, vec![]);
         for (n, ..) in &args.named {
             if !def.params.iter().any(|p| p.name.text == n.text) {
                 let names: Vec<&str> = def.params.iter().map(|p| &*p.name.text).collect();
@@ -354,6 +364,10 @@ impl Elab<'_> {
                     && let Some(p) = def.params.iter().find(|p| &*p.name.text == *ours)
                     && let Some(ast::ExprKind::Tuple(parts)) = p.default.map(|e| &self.ast.expr(e).kind)
                 {
+                    if joined.contains(ours) {
+                        continue;
+                    }
+                    joined.push(*ours);
                     // All parts that are given stand in the place of the first; the others keep their defaults.
                     let mut parts: Vec<&str> = parts.iter().map(|e| self.text(self.ast.span(*e))).collect();
                     let mut edits = vec![];
@@ -371,16 +385,18 @@ impl Elab<'_> {
                     if let Some(first) = edits.first_mut() {
                         first.text = text.clone();
                     }
-                    return Err(self.error(d.fix(format!("write `{text}`"), edits)));
+                    unknown = Some(self.error(d.fix(format!("write `{text}`"), edits)));
+                    continue;
                 }
                 let d = match super::foreign::parameter(&n.text, &names) {
                     Some(near) => d.rename(n.span, near),
                     None if names.is_empty() => d,
                     None => d.note(format!("it has: {}", names.join(", "))),
                 };
-                return Err(self.error(d));
+                unknown = Some(self.error(d));
             }
         }
+        unknown.map_or(Ok(()), Err)?;
         for (i, p) in def.params.iter().enumerate() {
             let named = args.named.iter().find(|(n, ..)| n.text == p.name.text);
             let over = self.st.hyper_override(path, &p.name.text);
@@ -410,13 +426,45 @@ impl Elab<'_> {
             let v = match &p.ty {
                 Some(ty) => {
                     let what = format!("hyperparameter `{}` of `{name}`", p.name.text);
-                    self.match_ty(ty, v, env, span, &what)?
+                    let before = self.diags.len();
+                    let given = v.clone();
+                    let fits = self.match_ty(ty, v, env, span, &what);
+                    if fits.is_err() {
+                        self.with_defaults(before, &given, p, span);
+                    }
+                    fits?
                 }
                 None => v,
             };
             env.bind(&p.name.text, v, false, span);
         }
         Ok(())
+    }
+
+    /// Adds to a finding about too few parts of a tuple the tuple whose other parts are those of the default.
+    fn with_defaults(&mut self, before: usize, v: &Value, p: &ast::Param, span: Span) {
+        let Some(ast::ExprKind::Tuple(parts)) = p.default.map(|e| &self.ast.expr(e).kind) else { return };
+        let text = self.text(span);
+        let inner = match v {
+            Value::Int(_) | Value::Float(_) => text,
+            Value::List(_) | Value::Tuple(_) => match text.strip_prefix(['[', '(']).map(|t| &t[..t.len() - 1]) {
+                Some(t) => t.trim_end().trim_end_matches(','),
+                None => return,
+            },
+            _ => return,
+        };
+        let given = match v {
+            Value::List(l) | Value::Tuple(l) => l.len(),
+            _ => 1,
+        };
+        if given == 0 || given >= parts.len() {
+            return;
+        }
+        let rest = parts[given..].iter().map(|e| self.text(self.ast.span(*e)));
+        let text = format!("({})", std::iter::once(inner).chain(rest).collect::<Vec<_>>().join(", "));
+        if let Some(d) = self.diags.get_mut(before) {
+            *d = d.clone().fix(format!("write `{text}`"), [Edit::replace(span, text)]);
+        }
     }
 
     /// `@name("x")` of a member.
@@ -607,11 +655,13 @@ impl Elab<'_> {
                         let d = self.fresh_dim(d.size, Some(name.text.clone()), Some(self.ast.span(*value)));
                         Ok(MemberState::Done(Value::Dim(d)))
                     }
-                    MemberKind::Sub { value, cond, .. } => {
+                    MemberKind::Sub { name, value, cond } => {
                         if !wanted(self, cond)? {
                             return Ok(MemberState::Absent);
                         }
-                        let v = self.eval(*value, &m.env)?;
+                        let before = self.diags.len();
+                        let v = self.eval(*value, &m.env);
+                        let v = self.as_param(before, name, *value, v)?;
                         Ok(MemberState::Done(self.place(v, &path, self.ast.span(*value))?))
                     }
                     MemberKind::Tie { .. } | MemberKind::Fn(_) => Err(Reported),

@@ -559,7 +559,10 @@ impl<'a> Elab<'a> {
             let case = n.starts_with(|c: char| c.is_ascii_uppercase()) == upper;
             !n.starts_with("..") && (case || n.eq_ignore_ascii_case(name))
         };
-        let near = nearest(name, names.iter().map(|n| &**n).filter(same_case)).map(str::to_owned);
+        // What is not called is a value, or a function of one argument that is handed on.
+        let called = after.starts_with(['(', '[']) || before.trim_end().ends_with("|>");
+        let handed_on = |n: &&str| called || builtins::lookup(n).is_none_or(|b| b.sig.takes_one());
+        let near = nearest(name, names.iter().map(|n| &**n).filter(same_case).filter(handed_on)).map(str::to_owned);
         let (code, kind) = if upper { ("E0105", "dim") } else { ("E0100", "name") };
         let in_brackets = upper && name.chars().skip(1).any(|c| c.is_ascii_lowercase()) && model.is_none();
         let value = near.as_deref().is_some_and(|n| n.starts_with(|c: char| c.is_ascii_lowercase()));

@@ -272,6 +272,12 @@ impl Signature {
         self.brackets != Brackets::No && self.forms.iter().all(|f| f.is_empty())
     }
 
+    /// Can it be called with one argument and nothing else?
+    pub fn takes_one(&self) -> bool {
+        let needed = |f: &&Form| f.iter().filter(|p| p.how == How::Needed).count() <= 1 && room(f) > 0;
+        self.brackets == Brackets::No && self.forms.iter().any(|f| needed(&f))
+    }
+
     /// E0208 of this signature: shown with it.
     pub fn wrong(&self, span: Span, message: impl Into<String>) -> Diagnostic {
         self.explain(Diagnostic::error("E0208", span, message))

@@ -273,6 +273,10 @@ fn no_source(el: &Elab<'_>, e: ExprId, parts: &Parts) -> Diagnostic {
             let known = parts.splits.iter().any(|p| p.name == train(n));
             known.then(|| format!("split({n}, 0.1, seed: 1)"))
         }
+        ExprKind::Index { base, .. } if SOURCES.iter().any(|s| s.sig.name == el.text(ast.span(*base))) => {
+            let (name, rest) = text.split_at((ast.span(*base).end - span.start) as usize);
+            rest.strip_prefix('[').and_then(|r| r.strip_suffix(']')).map(|inner| format!("{name}({inner})"))
+        }
         ExprKind::Call { callee, .. } => match &ast.expr(*callee).kind {
             ExprKind::Field { name, .. } => {
                 let ours = OTHER_SOURCES.iter().find(|(t, _)| *t == &*name.text).map(|(_, ours)| *ours);

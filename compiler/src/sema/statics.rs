@@ -277,9 +277,7 @@ impl Elab<'_> {
 /// Adds to a finding about operands why a list of numbers among them is no tensor.
 pub fn untyped_list(operands: &[&Value], d: Diagnostic) -> Diagnostic {
     if operands.iter().any(|v| matches!(v, Value::List(_)) && super::cx::numbers(v).is_some()) {
-        return d
-            .note("a list is a tensor beside a tensor, or where a type asks for one")
-            .help("bind it by a `let` with the type of a tensor first");
+        return d.note("a list is a tensor beside a tensor, or where a type asks for one");
     }
     d
 }

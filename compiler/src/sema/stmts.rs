@@ -3,6 +3,7 @@
 //! In: a block and the names around it. Out: its value, with names bound, variables assigned and state written. `for`
 //! runs here; a name that is bound again gets an inner scope, so that what has captured the old one keeps it.
 
+use super::annotated::Of;
 use super::calls::count;
 use super::comprehension;
 use super::cx::{Compared, Elab, Env, R, Scope};
@@ -158,16 +159,20 @@ impl Elab<'_> {
     /// `: T = e` or `: T ~ dist`.
     pub fn init_value(&mut self, ty: Option<&Ty>, init: &Init, env: &Env, what: &str) -> R<Value> {
         let span = self.ast.span(init.value);
+        let written = ty;
         let ty = match ty {
             Some(t) => Some(self.ty(t, env)?),
             None => None,
         };
         if !init.draw {
             let v = self.eval_as(init.value, env, ty.as_ref())?;
-            return match &ty {
-                Some(t) => self.coerce(v, t, span, what),
-                None => Ok(v),
-            };
+            let (Some(t), Some(written)) = (&ty, written) else { return Ok(v) };
+            let before = self.diags.len();
+            let fits = self.coerce(v.clone(), t, span, what);
+            if fits.is_err() {
+                self.annotated(before, (written, Of::Name), &v, span, env);
+            }
+            return fits;
         }
         match &ty {
             Some(Type::Tensor(t)) if t.known().is_some() => {

@@ -509,10 +509,14 @@ impl<'t> Unit<'t> {
         let v = el.eval(loss.value, &self.scope);
         let ratio = v.and_then(|v| self.ratio(el, &v, span, "the loss"));
         if failed || ratio.is_err() {
-            // What is wrong with the metrics is said in the same run.
+            // What is wrong with the metrics and optimizers is said in the same run.
             let training = std::mem::replace(&mut el.training, false);
             metrics.and_then(|m| self.metrics(el, m.value, unit).ok());
             el.training = training;
+            for s in &optimizers {
+                let path = el.optimizer_path(s, optimizers.len());
+                el.eval(s.value, &self.scope).map(|v| el.check_hyper(&v, &path)).ok();
+            }
         }
         let ratio = ratio?;
         if failed {

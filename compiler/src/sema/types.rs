@@ -471,7 +471,12 @@ impl Elab<'_> {
             let edit = format!("one_hot[{}]({}) as {to}", n.size, self.text(span));
             return Err(self.error(d.fix(format!("one number for each class: `{edit}`"), [Edit::replace(span, edit)])));
         }
-        let d = d.fix(format!("`{{0}} as {to}`"), [Edit::replace(span, format!("{{0}} as {to}"))]);
+        // What is cast has no type to take its size from.
+        let sized = match (text.strip_prefix("one_hot("), t.dims.last()) {
+            (Some(rest), Some(n)) => format!("one_hot[{}]({rest} as {to}", n.size),
+            _ => format!("{{0}} as {to}"),
+        };
+        let d = d.fix(format!("`{sized}`"), [Edit::replace(span, sized)]);
         Err(self.error(d))
     }
 

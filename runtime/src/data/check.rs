@@ -112,10 +112,22 @@ pub fn check_finite(file: &str, what: &str, column: &Column) -> Result<(), DataE
     let e = DataError::new(codes::OUT_OF_RANGE, file, message).at(Some(row), Some(column.name.clone()));
     let operand = column.name.rsplit_once(" as ").map_or("x", |(x, _)| x);
     let dtype = column.name.rsplit_once(" as ").map_or("i32", |(_, d)| d);
+    let operand = bare(operand);
     let finite = format!("abs({operand}) < inf");
     Err(e
         .note(format!("row {row}; a conversion truncates, but there is nothing to truncate {value} to"))
         .help(format!("give such values a number before: `where({finite}, {operand}, 0) as {dtype}`")))
+}
+
+/// An operand as an argument: without parentheses around all of it.
+pub fn bare(operand: &str) -> &str {
+    let Some(inner) = operand.strip_prefix('(').and_then(|o| o.strip_suffix(')')) else { return operand };
+    let mut depth = 0i32;
+    let closes_before = inner.chars().any(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth < 0
+    });
+    if closes_before { operand } else { inner }
 }
 
 fn no_number((_, value): &(usize, f64)) -> bool {
@@ -147,17 +159,24 @@ pub fn outside(check: &IndexCheck, first: u64, value: f64, row: Option<(&str, u6
         e.place.row = Some(row);
     }
     let operand = text.rsplit_once(" as ").map_or("x", |(x, _)| x);
+    let inner = bare(operand);
+    // What binds less than a comparison keeps its parentheses as an operand of one.
+    let binds_less =
+        inner.contains(['<', '>', '=', '|']) || [" and ", " or ", "not "].iter().any(|w| inner.contains(w));
+    let term = if binds_less { operand } else { inner };
     e = e.note(format!("class numbers of idx<{size}> are whole, 0 to {}", size.saturating_sub(1)));
     e.help(if value.is_nan() {
-        format!("fill in what is missing: `where({operand} == {operand}, {operand}, 0) as idx<{size}>`")
+        format!("fill in what is missing: `where({term} == {term}, {inner}, 0) as idx<{size}>`")
     } else if value.is_infinite() || value >= MOST_CLASSES {
         format!("scale it: a number of a class is at most {}", size.saturating_sub(1))
     } else if value.fract() != 0.0 {
-        format!("round it: `floor({operand}) as idx<{size}>`")
+        format!("round it: `floor({inner}) as idx<{size}>`")
     } else if value < 0.0 {
-        format!("give such values a class: `where({operand} >= 0, {operand}, 0) as idx<{size}>`, and weigh them with a `mask:`")
+        format!(
+            "give such values a class: `where({term} >= 0, {inner}, 0) as idx<{size}>`, and weigh them with a `mask:`"
+        )
     } else if value == size as f64 {
-        format!("numbers that start at 1? `({operand} - 1) as idx<{size}>`, or `idx<{}>`", size.saturating_add(1))
+        format!("numbers that start at 1? `({term} - 1) as idx<{size}>`, or `idx<{}>`", size.saturating_add(1))
     } else {
         format!("give it more classes: `idx<{}>`", value as u64 + 1)
     })
@@ -231,6 +250,28 @@ mod tests {
     }
 
     #[test]
+    fn operands_lose_the_parentheses_around_them() {
+        for (text, want) in [("(a + b)", "a + b"), ("(a) + (b)", "(a) + (b)"), ("a", "a"), ("((a))", "(a)")] {
+            assert_eq!(bare(text), want);
+        }
+        let bytes = f32::NAN.to_ne_bytes().to_vec();
+        let c = Column { name: "(a + b) as i32".into(), bytes, ..column(DType::F32, &[0.0]) };
+        let e = check_finite("d.npz", "field `y`", &c).unwrap_err();
+        assert!(e.help[0].contains("`where(abs(a + b) < inf, a + b, 0) as i32`"), "{e}");
+        let check = IndexCheck {
+            first: String::new(),
+            value: String::new(),
+            size: 3,
+            shape: vec![8],
+            rows: None,
+            text: "(a * 2) as idx<3>".into(),
+            place: "m.nn:4:9".into(),
+        };
+        let e = outside(&check, 0, f64::NAN, None);
+        assert!(e.help[0].contains("`where(a * 2 == a * 2, a * 2, 0) as idx<3>`"), "{e}");
+    }
+
+    #[test]
     fn what_a_step_finds_names_value_row_and_range() {
         let check = |shape: &[u64], rows| IndexCheck {
             first: String::new(),
@@ -244,10 +285,10 @@ mod tests {
         let e = outside(&check(&[8], Some(0)), 5, 3.0, Some(("d.csv", 17)));
         assert_eq!(e.message, "m.nn:4:9: `(a + b) as idx<3>` in row 17 of d.csv: 3 is outside idx<3>");
         assert_eq!((e.place.file.as_str(), e.place.row), ("d.csv", Some(17)));
-        assert!(e.help[0].contains("`((a + b) - 1) as idx<3>`"), "{e}");
+        assert!(e.help[0].contains("`(a + b - 1) as idx<3>`"), "{e}");
         let e = outside(&check(&[2, 4], Some(0)), 6, 0.5, Some(("d.csv", 2)));
         assert!(e.message.contains("row 2 of d.csv at [2]: 0.5 is outside"), "{e}");
-        assert!(e.help[0].contains("floor((a + b))"), "{e}");
+        assert!(e.help[0].contains("floor(a + b)"), "{e}");
         for (value, says) in [(1e30, "about 1e30 is"), (99_999_997_952.0, "about 1e11 is"), (f64::INFINITY, "inf is")] {
             let e = outside(&check(&[8], Some(0)), 5, value, Some(("d.csv", 17)));
             assert!(e.message.contains(says) && e.help[0].contains("at most 2"), "{e}");

@@ -5,7 +5,7 @@
 //! exactly: 24 bits of one site, or 27 bits of one and 26 bits of another.
 
 use super::{Builtin, row};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{ArgKind, Op};
@@ -120,9 +120,19 @@ fn randint(el: &mut Elab<'_>, a: Args) -> R<Value> {
 /// A draw from a distribution: the right side of `~`. The type's axes are all decided.
 pub fn draw(el: &mut Elab<'_>, dist: &Value, ty: &TensorType, span: Span) -> R<Tensor> {
     let Value::Dist(d) = dist else {
-        let e = Diagnostic::error("E0207", span, format!("`~` draws from a distribution, found {}", dist.show()))
-            .help("write `= ..` for a value, or a distribution such as `normal(0.1)`");
-        return Err(el.error(e));
+        let e = Diagnostic::error("E0207", span, format!("`~` draws from a distribution, found {}", dist.show()));
+        // Nothing but a draw is left of what is drawn elsewhere.
+        let text = el.text(span);
+        let name = text.split(['(', '[']).next().unwrap_or(text).rsplit('.').next().unwrap_or(text);
+        let ours = match name {
+            "randn" => Some("normal()"),
+            "rand" => Some("uniform(0, 1)"),
+            _ => None,
+        };
+        return Err(el.error(match ours {
+            Some(t) => e.fix(format!("write `{t}`"), [Edit::replace(span, t)]),
+            None => e.help("write `= ..` for a value, or a distribution such as `normal(0.1)`"),
+        }));
     };
     el.span_nodes(span);
     let Some(dims) = ty.known() else {

@@ -7,7 +7,7 @@ use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{ArgKind, ReduceKind};
 use crate::sema::args::{Args, written};
 use crate::sema::calls::count;
-use crate::sema::cx::{Elab, R};
+use crate::sema::cx::{Elab, R, Reported};
 use crate::sema::signature::{Brackets, Form, Kind, dims, key, need, or, rest, sig, sized};
 use crate::sema::tensor::shape::{self, Size};
 use crate::sema::tensor::{Num, Opd, axes, dtype, index, make, reduce};
@@ -229,10 +229,50 @@ fn cat(el: &mut Elab<'_>, a: Args) -> R<Value> {
         let t = if parts.len() == 1 { crate::sema::foreign::stacked(&inner) } else { format!("stack({inner})") };
         return Err(el.error(d.fix(format!("numbers are stacked: `{t}`"), [Edit::replace(a.span, t)])));
     }
+    let ranks: Vec<usize> = xs.iter().map(|x| dtype::tensor(el, x).dims.len()).collect();
+    if ranks.contains(&0) && ranks.iter().all(|r| *r < 2) {
+        return Err(numbers_first(el, &a, &ranks));
+    }
     let (v, s) = a.value(el, "axis")?;
     let axis = axes::axis(el, &first, &v, s, &format!("cat(.., axis: {})", written(&v)))?;
     let r = shape::cat(el, &xs, axis, a.span);
     tensor_out(el, r)
+}
+
+/// Reports numbers beside vectors: those that stand side by side become a vector first.
+fn numbers_first(el: &mut Elab<'_>, a: &Args, ranks: &[usize]) -> Reported {
+    let d = Diagnostic::error("E0109", a.span, "`cat` joins along an axis, and some of these are numbers without one");
+    let given = a.all("xs");
+    let texts: Vec<&str> = match &given[..] {
+        [(_, list)] => pieces(el.text(*list).trim_matches(['[', ']'])),
+        parts => parts.iter().map(|(_, s)| el.text(*s)).collect(),
+    };
+    if texts.len() != ranks.len() {
+        return el.error(d.help("numbers are stacked first: `stack(a, b)`"));
+    }
+    let mut runs: Vec<(bool, Vec<&str>)> = vec![];
+    for (text, rank) in texts.into_iter().zip(ranks) {
+        match runs.last_mut() {
+            Some((true, run)) if *rank == 0 => run.push(text),
+            _ => runs.push((*rank == 0, vec![text])),
+        }
+    }
+    let part = |(numbers, run): (bool, Vec<&str>)| match numbers {
+        true => format!("stack({})", run.join(", ")),
+        false => run.concat(),
+    };
+    let t = format!("cat({})", runs.into_iter().map(part).collect::<Vec<_>>().join(", "));
+    el.error(d.fix(format!("numbers are stacked first: `{t}`"), [Edit::replace(a.span, t)]))
+}
+
+/// What commas separate outside of brackets.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut depth = 0i32;
+    let parts = text.split(|c| {
+        depth += i32::from(matches!(c, '(' | '[' | '{')) - i32::from(matches!(c, ')' | ']' | '}'));
+        c == ',' && depth == 0
+    });
+    parts.map(str::trim).collect()
 }
 
 fn stack(el: &mut Elab<'_>, a: Args) -> R<Value> {
@@ -241,7 +281,16 @@ fn stack(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (i, (_, s)) = (a.int(el, "axis")?, a.value(el, "axis")?);
     let at = if i < 0 { i + n } else { i };
     if !(0..n).contains(&at) {
-        return el.err("E0109", s, format!("`stack`: the result has no axis {i}"));
+        let d = Diagnostic::error("E0109", s, format!("`stack`: the result has no axis {i}"));
+        let parts = a.all("xs");
+        // Of numbers the result has one axis, and there is nothing to choose.
+        return Err(el.error(if n > 1 {
+            d.note(format!("it has {}", crate::sema::calls::count(n as usize, "axis")))
+        } else {
+            let inner = parts.iter().map(|(_, s)| el.text(*s)).collect::<Vec<_>>().join(", ");
+            let t = format!("stack({inner})");
+            d.fix(format!("write `{t}`"), [Edit::replace(a.span, t)])
+        }));
     }
     let r = shape::stack(el, &xs, at as usize, a.span);
     tensor_out(el, r)
@@ -300,6 +349,10 @@ fn pair(el: &mut Elab<'_>, v: &Value, span: Span) -> R<(u64, u64)> {
     let d = Diagnostic::error("E0208", span, format!("padding is a pair (before, after), found {}", v.show()));
     Err(el.error(match v {
         Value::Int(n) => d.fix(format!("write `({n}, {n})`"), [Edit::replace(span, format!("({n}, {n})"))]),
+        Value::List(l) if l.len() == 2 => {
+            let t = format!("({})", el.text(span).trim_matches(['[', ']']));
+            d.fix(format!("write `{t}`"), [Edit::replace(span, t)])
+        }
         _ => d.help("write `(1, 1)`"),
     }))
 }

@@ -153,6 +153,10 @@ pub const NAMES: &[Row] = &[
             "BCEWithLogitsLoss",
             "binary_cross_entropy_with_logits",
             "BCELoss",
+            "bce_loss",
+            "bce",
+            "bce_logits",
+            "sigmoid_binary_cross_entropy",
             "BinaryCrossentropy",
             "binary_cross_entropy",
             "binary_crossentropy",
@@ -247,7 +251,11 @@ pub const NAMES: &[Row] = &[
         "let z = np.square(x)",
     ),
     row(&["power", "pow_"], Ours::Name("pow"), "let z = np.power(x, 2)"),
-    row(&["concatenate", "concat"], Ours::Axes(|_, _, a| join("cat", a, "0")), "let z = np.concatenate([x, x])"),
+    row(
+        &["concatenate", "concat"],
+        Ours::Axes(|_, _, a| join("cat", a, "0").or_else(|| operands("cat", a))),
+        "let z = np.concatenate([x, x])",
+    ),
     row(&["hstack"], Ours::Name("cat"), "let z = np.hstack([x, x])"),
     row(&["vstack"], Ours::Axes(|_, _, a| join("cat", a, "0")), "let z = np.vstack([x, x])"),
     row(&["clip"], Ours::Name("clamp"), "let z = np.clip(x, 0, 1)"),
@@ -292,6 +300,22 @@ pub const NAMES: &[Row] = &[
         }),
         "let z = float(argmax(x))",
     ),
+    row(&["isnan", "is_nan"], Ours::Axes(|_, _, a| compared(a, "$ != $")), "let z = torch.isnan(x)"),
+    row(&["isfinite", "is_finite"], Ours::Axes(|_, _, a| compared(a, "abs($) < inf")), "let z = np.isfinite(x)"),
+    row(&["isinf", "is_inf"], Ours::Axes(|_, _, a| compared(a, "abs($) == inf")), "let z = jnp.isinf(x)"),
+    row(
+        &["nan_to_num"],
+        Ours::Axes(|_, _, a| match a {
+            [x] => Some(format!("where({0} == {0}, {x}, 0)", operand(x))),
+            _ => None,
+        }),
+        "let z = np.nan_to_num(x)",
+    ),
+    row(
+        &["nan"],
+        Ours::Words("NaN equals nothing: `x != x` holds where `x` is NaN, and nowhere else"),
+        "let z = x == nan",
+    ),
     row(&["no_grad", "detach", "stop_gradient"], Ours::Name("stop"), "let z = jax.lax.stop_gradient(x)"),
     row(&["self"], Ours::Words("members of a model are named without `self`"), "let z = self"),
     row(
@@ -331,8 +355,8 @@ pub const CALLS: &[Row] = &[
         Ours::Axes(|_, n, a| match a {
             [x] => Some(format!("{}.T", operand(x))),
             [x, rest @ ..] if rest.len() == 2 && !n.is_empty() => swap(x, n, rest),
-            [x, rest @ ..] => order(x, rest),
-            [] => None,
+            [x, rest @ ..] if rest.len() > 1 || rest[0].starts_with(['[', '(']) => order(x, rest),
+            _ => None,
         }),
         "let z = transpose(x, 0, 1)",
     ),
@@ -547,6 +571,21 @@ fn join(name: &str, args: &[&str], else_axis: &str) -> Option<String> {
         None => parts.starts_with('[').then_some(*parts)?,
     };
     Some(format!("{name}({parts}, axis: {axis})"))
+}
+
+/// `(x != x)`: a comparison of the one operand, `$`.
+fn compared(args: &[&str], with: &str) -> Option<String> {
+    match args {
+        [x] if with.starts_with('$') => Some(format!("({})", with.replace('$', &operand(x)))),
+        [x] => Some(format!("({})", with.replace('$', x))),
+        _ => None,
+    }
+}
+
+/// `cat(a, b)` of operands that stand side by side.
+fn operands(name: &str, args: &[&str]) -> Option<String> {
+    let plain = args.len() > 1 && args.iter().all(|a| !a.contains(':') && a.parse::<f64>().is_err());
+    plain.then(|| format!("{name}({})", args.join(", ")))
 }
 
 /// `stack(a, b)` of the parts of a list or tuple; of another value, which may be a list made by a rule, `stack(list)`.

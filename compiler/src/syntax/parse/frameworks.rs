@@ -165,6 +165,39 @@ pub(super) fn untyped(b: &Broken) -> Option<Said> {
     Some(said.help(format!("write `{}{new}`", b.text(name))).edit(b.range(name).end..b.range(close).end, new))
 }
 
+/// `w: [4, 3] = 0`, `fc: Linear[4, 3]` as members of a model
+pub(super) fn member(b: &Broken) -> Option<Said> {
+    let (name, open) = (b.at.checked_sub(1)?, b.open(b.at)?);
+    let begins = name == open + 1 || b.breaks(name) || b.before(2) == ";";
+    let members = b.text(open) == "{" && b.open(open).is_none() && b.before(b.at - open + 1) != "seq";
+    if b.text(0) != "model" || b.text(b.at) != ":" || b.kind(name) != Some(Kind::Word) || !begins || !members {
+        return None;
+    }
+    let r = b.range(name);
+    let (name, next) = (b.text(name), b.text(b.at + 1));
+    if next.starts_with(|c: char| c.is_ascii_uppercase()) {
+        let said = Said::new("member", b.range(b.at), "a layer is declared with `=`, not with `:`");
+        return Some(said.help(format!("write `{name} = {next}..`")).edit(r.end..b.range(b.at).end, " ="));
+    }
+    let shaped = next == "[" || b.text(b.at + 2) == "[";
+    let (word, what) = if shaped { ("param", "a parameter") } else { ("const", "a value") };
+    let said = Said::new("member", r.clone(), format!("{what} of a model begins with `{word}`"));
+    Some(said.help(format!("write `{word} {name}: ..`")).edit(r.start..r.start, format!("{word} ")))
+}
+
+/// `let c = 2` as a member of a model
+pub(super) fn let_member(b: &Broken) -> Option<Said> {
+    let open = b.open(b.at)?;
+    let begins = b.at == open + 1 || b.breaks(b.at) || b.before(1) == ";";
+    let members = b.text(open) == "{" && b.open(open).is_none();
+    if b.text(0) != "model" || !matches!(b.text(b.at), "let" | "var") || !begins || !members {
+        return None;
+    }
+    let said =
+        Said::new("member", b.range(b.at), "a value of a model is a `const`").label("statements stand in functions");
+    Some(said.help("write `const`").edit(b.range(b.at), "const"))
+}
+
 /// The bracket that closes the one at a place.
 fn closing(b: &Broken, open: usize) -> Option<usize> {
     let mut depth = 0usize;

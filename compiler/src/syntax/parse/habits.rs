@@ -22,6 +22,8 @@ const HABITS: &[Habit] = &[
     frameworks::commas,
     frameworks::variance,
     frameworks::untyped,
+    frameworks::member,
+    frameworks::let_member,
     frameworks::keyword,
     frameworks::case,
     frameworks::header,
