@@ -136,16 +136,22 @@ fn each(all: Vec<Term>, mut f: impl FnMut(ValueId) -> ValueId) -> Vec<Term> {
 }
 
 /// `sum over everything / number of elements`, which `mean(x, axis: 0)` of a vector is.
-fn mean_of_all(el: &Elab<'_>, v: ValueId) -> Option<(ValueId, ValueId)> {
+fn mean_of_all(el: &mut Elab<'_>, v: ValueId) -> Option<(ValueId, ValueId)> {
     let g = el.b.graph();
-    let (Op::Ew(Ew::Div), [num, den]) = (g.op(v), g.inputs(v)) else { return None };
-    let mut sum = *num;
+    let (num, den) = match (g.op(v), g.inputs(v)) {
+        (Op::Ew(Ew::Div), &[num, den]) => (num, Some(den)),
+        // One element: it was not divided.
+        _ if depends_on_batch(g, v) => (v, None),
+        _ => return None,
+    };
+    let mut sum = num;
     while let Op::Reshape(_) = g.op(sum) {
         sum = g.inputs(sum)[0];
     }
     let Op::Reduce { kind: ReduceKind::Sum, .. } = g.op(sum) else { return None };
     let n = g.ty(g.inputs(sum)[0]).numel() as f64;
-    (g.ty(v).numel() == 1 && el.uniform(*den) == Some(n)).then_some((*num, *den))
+    let fits = g.ty(v).rank() == 0 && den.map_or(Some(1.0), |d| el.uniform(d)) == Some(n);
+    fits.then(|| (num, den.unwrap_or_else(|| el.b.scalar(el.b.ty(v).dtype, 1.0))))
 }
 
 /// Does a value differ from batch to batch?

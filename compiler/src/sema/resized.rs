@@ -5,7 +5,7 @@
 //! a number was computed from the size of the batch, `mean(e * size(e))` or `mean(e) + 1.0 / B`, and that a row counts
 //! its own place. Of two sizes such numbers differ, whatever way they came.
 
-use super::units::TrainUnit;
+use super::units::{Form, Report, TrainUnit};
 use crate::diag::Diagnostic;
 use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::ops::elementwise::Ew;
@@ -14,35 +14,38 @@ use crate::source::Span;
 use nn_runtime::train::derived::Derived;
 use std::collections::HashMap;
 
-/// Means that are none in batches of another size.
-pub(super) fn uneven(
-    (unit, a): &(TrainUnit, Graph),
-    rows: u64,
-    (other, b): &(TrainUnit, Graph),
-    more: u64,
-) -> Vec<Diagnostic> {
-    let mut sizes = Resized::new((a, rows), (b, more));
-    let derived = |u: &TrainUnit, name: &str| match name {
-        "loss" => u.eval_loss.clone(),
-        name => u.metrics.iter().find(|m| m.name == name).and_then(|m| m.derived.clone()),
+/// An evaluation graph and its rows.
+pub(super) type Sized = ((TrainUnit, Graph), u64);
+
+/// Losses and metrics that batches of several sizes make in different ways, so that no total can be made of them.
+pub(super) fn disagreeing(all: &[Sized]) -> Vec<String> {
+    let Some((((first, _), _), others)) = all.split_first() else { return vec![] };
+    let form = |u: &TrainUnit, name: &str| u.reports.iter().find(|r| r.name == name).map(|r| r.form.clone());
+    let differs = |name: &str| others.iter().any(|((u, _), _)| form(u, name) != form(first, name));
+    first.reports.iter().filter(|r| differs(&r.name)).map(|r| r.name.clone()).collect()
+}
+
+/// What is no mean of the rows: as far as one batch tells, or because batches of another size say something else.
+pub(super) fn inexact(((unit, a), rows): &Sized, other: Option<&Sized>, plain: &[String]) -> Vec<Diagnostic> {
+    let mut sizes = other.map(|((_, b), more)| Resized::new((a, *rows), (b, *more)));
+    let mut exact = |r: &Report| {
+        r.exact
+            && !plain.contains(&r.name)
+            && match (&mut sizes, &r.form) {
+                (None, _) => true,
+                (Some(s), Form::Parts(d)) => (0..d.terms).all(|i| {
+                    let [num, den] = Derived::outputs(&r.name, i);
+                    s.exact(&num, &den)
+                }),
+                (Some(s), _) => s.exact(&format!("{}.num", r.name), &format!("{}.den", r.name)),
+            }
     };
-    let mut exact = |name: &str| match (derived(unit, name), derived(other, name)) {
-        (None, None) => sizes.exact(&format!("{name}.num"), &format!("{name}.den")),
-        (Some(d), Some(e)) => {
-            d == e
-                && (0..d.terms).all(|i| {
-                    let [num, den] = Derived::outputs(name, i);
-                    sizes.exact(&num, &den)
-                })
-        }
-        _ => false,
-    };
-    let wrong = unit.means.iter().filter(|(name, _)| !exact(name));
-    wrong.map(|(name, at)| averaged(name, *at, unit.batches().eval)).collect()
+    let wrong = unit.reports.iter().filter(|r| !exact(r));
+    wrong.map(|r| averaged(&r.name, r.at, unit.batches().eval)).collect()
 }
 
 /// A loss or metric that is no mean of the rows.
-pub(super) fn averaged(name: &str, at: Span, rows: u64) -> Diagnostic {
+fn averaged(name: &str, at: Span, rows: u64) -> Diagnostic {
     Diagnostic::warning("W0504", at, format!("`{name}` is an average over batches of {rows} rows"))
         .here("no mean of the rows, nor a function of one")
         .note("its value would differ if all rows were one batch; sums and scaled means, and sqrt, exp or log of them, do not")

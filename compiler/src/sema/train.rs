@@ -10,11 +10,11 @@ use super::models::{Instance, Role, TemplateKind};
 use super::overrides::Asked;
 use super::precision;
 use super::report::{self, Parts};
-use super::resized::{averaged, uneven};
+use super::resized::{disagreeing, inexact};
 use super::rows;
 use super::settings::{add_entry, settings, settings_known};
 use super::tensor::classes;
-use super::units::{BatchSize, MetricInfo, Options, Program, StoredInfo, StoredRole, TrainUnit};
+use super::units::{BatchSize, Form, MetricInfo, Options, Program, Report, StoredInfo, StoredRole, TrainUnit};
 use super::value::{DataRef, Dim, Elem, Tensor, Value};
 use crate::diag::{Diagnostic, Edit, Severity, shown};
 use crate::graph::graph::{Graph, SlotKind, ValueId};
@@ -85,12 +85,12 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
     add(named_twice(p));
     add(super::twice::check(p));
     for item in train_items(p) {
-        let (made, found) = run(p, o, item, Kind::Init, None, (&mut asked, &mut reached));
+        let (made, found) = run(p, o, item, Kind::Init, None, &[], (&mut asked, &mut reached));
         let wrong = found.iter().any(|d| d.severity == Severity::Error);
         broken |= wrong;
         add(found);
         let Some((mut unit, _)) = made.filter(|_| !wrong) else { continue };
-        let (made, found) = run(p, o, item, Kind::Eval, None, (&mut asked, &mut reached));
+        let (made, found) = run(p, o, item, Kind::Eval, None, &[], (&mut asked, &mut reached));
         add(found);
         if let Some(first) = made {
             // The last batch of a part can be shorter: what fails there fails here, not during the run.
@@ -99,9 +99,9 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             sizes.sort_unstable();
             sizes.dedup();
             sizes.retain(|&n| n != whole.train);
-            let mut other = None;
+            let mut all = vec![(first, whole.train)];
             for &size in &sizes {
-                let (made, found) = run(p, o, item, Kind::Eval, Some(size), (&mut asked, &mut reached));
+                let (made, found) = run(p, o, item, Kind::Eval, Some(size), &[], (&mut asked, &mut reached));
                 let note = |d: Diagnostic| {
                     d.note(format!(
                         "in a batch of {}, the last or a larger one for evaluation",
@@ -109,20 +109,29 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
                     ))
                 };
                 add(found.into_iter().filter(|d| d.severity == Severity::Error).map(note).collect());
-                other = made.map(|m| (m, size)).or(other);
+                all.extend(made.map(|m| (m, size)));
             }
-            if other.is_none() && !first.0.means.is_empty() {
-                // A size that the run does not meet need not fit the program.
-                let size = whole.train + 1;
-                let made = run(p, o, item, Kind::Eval, Some(size), (&mut Asked::default(), &mut BTreeSet::new())).0;
-                other = made.map(|m| (m, size));
+            unit.plain = disagreeing(&all);
+            let main = all.iter().position(|(_, n)| *n == whole.eval).unwrap_or(0);
+            if all[main].0.0.evaluates_in_batches() {
+                if all.len() == 1 {
+                    // A size that the run does not meet need not fit the program.
+                    let size = whole.train + 1;
+                    let notes = (&mut Asked::default(), &mut BTreeSet::new());
+                    all.extend(run(p, o, item, Kind::Eval, Some(size), &[], notes).0.map(|m| (m, size)));
+                }
+                let other = all.iter().find(|(_, n)| *n != all[main].1);
+                add(inexact(&all[main], other, &unit.plain));
             }
-            if let Some((other, size)) = other {
-                add(uneven(&first, whole.train, &other, size));
-            }
-            let eval = first.0;
+            let eval = all.swap_remove(0).0.0;
             unit.metrics = eval.metrics;
             unit.eval_loss = eval.eval_loss;
+            for m in unit.metrics.iter_mut().filter(|m| unit.plain.contains(&m.name)) {
+                m.derived = None;
+            }
+            if unit.plain.iter().any(|n| n == "loss") {
+                (unit.train_loss, unit.eval_loss) = (None, None);
+            }
             unit.predict = eval.predict;
             unit.results = eval.results;
             unit.typed = eval.typed;
@@ -130,7 +139,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
             unit.states.extend(eval.states.into_iter().filter(|s| s.role == StoredRole::Metric));
             if unit.metrics.iter().any(|m| m.stateful) {
                 for kind in [Kind::Result, Kind::Reset] {
-                    add(run(p, o, item, kind, None, (&mut asked, &mut reached)).1);
+                    add(run(p, o, item, kind, None, &[], (&mut asked, &mut reached)).1);
                 }
             }
             units.push(unit);
@@ -247,8 +256,9 @@ impl TrainUnit {
             })
         };
         let o = Options { seed: self.seed_option, header: &header };
-        let (made, diags) =
-            with_stack(|| run(p, &o, self.item, kind, Some(rows), (&mut Asked::default(), &mut BTreeSet::new())));
+        let (made, diags) = with_stack(|| {
+            run(p, &o, self.item, kind, Some(rows), &self.plain, (&mut Asked::default(), &mut BTreeSet::new()))
+        });
         match made {
             Some((unit, g)) if diags.iter().all(|d| d.severity < Severity::Error) => Ok((g, unit.checks)),
             _ => Err(diags),
@@ -263,6 +273,7 @@ fn run(
     item: usize,
     kind: Kind,
     rows: Option<u64>,
+    plain: &[String],
     (asked, reached): (&mut Asked, &mut BTreeSet<Span>),
 ) -> (Option<(TrainUnit, Graph)>, Vec<Diagnostic>) {
     let training = matches!(kind, Kind::Train | Kind::Init);
@@ -275,6 +286,7 @@ fn run(
         let mut el = Elab::over(p, training);
         (el.float, el.st.train) = (precision::of(&p.ast, train), Some(&**train));
         (el.st.guesses.on, el.st.guesses.solved, el.st.compiled) = (true, solved, true);
+        el.st.plain = plain;
         let made = Unit::elaborate(&mut el, train, item, o, kind, rows);
         match el.st.guesses.next() {
             Some(more) => solved = more,
@@ -363,6 +375,8 @@ struct Ratio {
     den: Tensor,
     /// The means that it is made of, where it is more than one ratio.
     parts: Option<Parts>,
+    /// Is it a quotient of sums over the rows?
+    mean: bool,
     /// Does its value over several batches come out as if they were one?
     exact: bool,
 }
@@ -507,7 +521,7 @@ impl<'t> Unit<'t> {
         };
         let span = el.ast.span(loss.value);
         let v = el.eval(loss.value, &self.scope);
-        let ratio = v.and_then(|v| self.ratio(el, &v, span, "the loss"));
+        let ratio = v.and_then(|v| self.ratio(el, &v, span, "loss"));
         if failed || ratio.is_err() {
             // What is wrong with the metrics and optimizers is said in the same run.
             let training = std::mem::replace(&mut el.training, false);
@@ -576,7 +590,14 @@ impl<'t> Unit<'t> {
     }
 
     /// What is to be known of a loss or metric.
-    fn ratio(&self, el: &mut Elab<'_>, v: &Value, span: Span, what: &str) -> R<Ratio> {
+    fn ratio(&self, el: &mut Elab<'_>, v: &Value, span: Span, name: &str) -> R<Ratio> {
+        let plain = el.st.plain.iter().any(|p| p == name);
+        let what = if name == "loss" { "the loss".to_owned() } else { format!("metric `{name}`") };
+        let number = match v {
+            Value::Mean { .. } if plain => Some(Value::Tensor(el.as_tensor(v, None, span)?)),
+            _ => None,
+        };
+        let v = number.as_ref().unwrap_or(v);
         let double = |t: &Tensor| t.elem.dtype() == DType::F64;
         let dtype = match v {
             Value::Mean { num, den } if double(num) || double(den) => DType::F64,
@@ -591,17 +612,17 @@ impl<'t> Unit<'t> {
             Value::Mean { num, den } => {
                 let exact = self.adds_up(el, num.id, den.id);
                 let (num, den) = (float(el, num.id), float(el, den.id));
-                Ok(Ratio { num, den, parts: None, exact })
+                Ok(Ratio { num, den, parts: None, mean: true, exact })
             }
             Value::Tensor(t) if t.dims.is_empty() && t.elem.dtype() != DType::Bool => {
                 let depends = report::depends_on_batch(el.b.graph(), t.id);
-                let parts = if depends { report::parts(el, t.id) } else { None };
+                let parts = if depends && !plain { report::parts(el, t.id) } else { None };
                 if let Some(Parts { means, then }) = &parts
                     && let ([(num, den)], []) = (&means[..], &then[..])
                 {
                     let exact = self.adds_up(el, *num, *den);
                     let (num, den) = (float(el, *num), float(el, *den));
-                    return Ok(Ratio { num, den, parts: None, exact });
+                    return Ok(Ratio { num, den, parts: None, mean: true, exact });
                 }
                 // A number of a batch weighs as much as the batch has rows.
                 let x = float(el, t.id);
@@ -609,7 +630,7 @@ impl<'t> Unit<'t> {
                 let id = el.b.ew(Ew::Mul, &[x.id, n]);
                 let add = |p: &Parts| p.means.iter().all(|(num, den)| self.adds_up(el, *num, *den));
                 let exact = !depends || parts.as_ref().is_some_and(add);
-                Ok(Ratio { num: Tensor { id, ..x.clone() }, den: Tensor { id: n, ..x }, parts, exact })
+                Ok(Ratio { num: Tensor { id, ..x.clone() }, den: Tensor { id: n, ..x }, parts, mean: false, exact })
             }
             Value::Tensor(t) => {
                 let text = format!("mean({})", el.text(span));
@@ -676,12 +697,13 @@ impl<'t> Unit<'t> {
     fn output(&self, el: &mut Elab<'_>, unit: &mut TrainUnit, name: &str, r: &Ratio, span: Span) -> Option<Derived> {
         el.b.output(&format!("{name}.num"), r.num.id);
         el.b.output(&format!("{name}.den"), r.den.id);
-        if !el.training && unit.evaluates_in_batches() {
-            match r.exact {
-                true => unit.means.push((name.to_owned(), span)),
-                false => el.report(averaged(name, span, unit.batches().eval)),
-            }
-        }
+        let derived = |p: &Parts| Derived { name: name.to_owned(), terms: p.means.len(), then: p.then.clone() };
+        let form = match &r.parts {
+            Some(p) => Form::Parts(derived(p)),
+            None if r.mean => Form::Mean,
+            None => Form::Number,
+        };
+        unit.reports.push(Report { name: name.to_owned(), at: span, form, exact: r.exact });
         let parts = r.parts.as_ref()?;
         for (i, (num, den)) in parts.means.iter().enumerate() {
             for (name, v) in Derived::outputs(name, i).iter().zip([num, den]) {
@@ -689,7 +711,7 @@ impl<'t> Unit<'t> {
                 el.b.output(name, v);
             }
         }
-        Some(Derived { name: name.to_owned(), terms: parts.means.len(), then: parts.then.clone() })
+        Some(derived(parts))
     }
 
     fn metrics(&self, el: &mut Elab<'_>, e: ExprId, unit: &mut TrainUnit) -> R<()> {
@@ -741,7 +763,7 @@ impl<'t> Unit<'t> {
                     true
                 }
                 v => {
-                    let ratio = self.ratio(el, v, span, &format!("metric `{}`", name.text))?;
+                    let ratio = self.ratio(el, v, span, &name.text)?;
                     derived = self.output(el, unit, &name.text, &ratio, span);
                     false
                 }

@@ -260,6 +260,8 @@ pub struct State<'a> {
     pub compiled: bool,
     /// The names that derivatives are taken by.
     pub(super) variables: super::variables::Variables,
+    /// Losses and metrics that are reported as numbers of a batch, whatever they are made of.
+    pub plain: &'a [String],
     /// The last comparison by `close`.
     pub compared: Option<super::cx::Compared>,
     /// Sizes that the use of a result decides.
@@ -401,6 +403,30 @@ pub struct MetricInfo {
     pub derived: Option<Derived>,
 }
 
+/// A loss or metric of one batch.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub at: Span,
+    /// How several batches make one number of it.
+    pub form: Form,
+    /// Is that number the one of all rows at once, as far as this batch tells?
+    pub exact: bool,
+}
+
+/// How several batches make one number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Form {
+    /// A quotient of sums.
+    Mean,
+    /// Sums of such quotients, and functions of them.
+    Parts(Derived),
+    /// The average of the batches' numbers, weighted by their rows.
+    Number,
+}
+
 /// Numbers that a data field makes class numbers of, or other integers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComputedIds {
@@ -491,8 +517,10 @@ pub struct TrainUnit {
     pub train_loss: Option<Derived>,
     /// Likewise in evaluation.
     pub eval_loss: Option<Derived>,
-    /// Losses and metrics that are exact means as far as one batch tells, evaluated in several: names and places.
-    pub means: Vec<(String, Span)>,
+    /// How the losses and metrics of the graph elaborated last are reported.
+    pub reports: Vec<Report>,
+    /// Losses and metrics that are another function of the rows in batches of another size: numbers of a batch each.
+    pub plain: Vec<String>,
     /// Class numbers that the graph elaborated last checks as it runs.
     pub checks: Vec<IndexCheck>,
 }

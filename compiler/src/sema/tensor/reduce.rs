@@ -71,7 +71,8 @@ pub fn reduce(el: &mut Elab<'_>, red: Red, t: &Tensor, axes: &[usize], keep: boo
             let n = el.constant(t.elem.dtype(), count as f64);
             let shape = el.b.shape(s);
             let n = el.b.broadcast(n, &shape, &[]);
-            apply(el, BinOp::Div, s, n, t.elem.dtype())
+            // Over one element, too: reports look for the quotient.
+            el.b.ew(Ew::Div, &[s, n])
         }
         Red::Max => extreme(el, ReduceKind::Max, t.id, &ax),
         Red::Min => extreme(el, ReduceKind::Min, t.id, &ax),
