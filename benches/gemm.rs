@@ -1,5 +1,5 @@
-//! The product kernels as the executor runs them: 512 cubed on one and two threads, and the shapes of the MNIST network's
-//! training step.
+//! The product kernels as the executor runs them: 512 cubed on one and two threads, the shapes of the MNIST network's training
+//! step, and convolutions as products over several axes.
 //!
 //! In: nothing. Out: a table of percentages of the peak that the same process measures right before each time, since clocks
 //! and neighbors change from second to second; then criterion's times.
@@ -8,46 +8,118 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use nn_runtime::dtype::DType;
 use nn_runtime::exec::Session;
 use nn_runtime::peak;
-use nn_runtime::program::{Anchor, Arena, BufRef, Entry, Gemm, Launch, Program, Segment, Split};
+use nn_runtime::program::{Anchor, Arena, BufRef, Entry, Gemm, GemmBatch, GemmK, Launch, Program, Segment, Split};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Which operand is stored transposed.
-#[derive(Clone, Copy, PartialEq)]
-enum Stored {
-    Plain,
-    BTransposed,
-    ATransposed,
+/// A product of two parameters by its name.
+struct Case {
+    name: &'static str,
+    gemm: Gemm,
 }
 
-use Stored::{ATransposed, BTransposed, Plain};
+/// One product: rows, columns, length of the sum; strides of A by row and `k`, of B by `k` and column.
+fn plain(name: &'static str, (m, n, k): (u64, u64, u64), a: (i64, i64), b: (i64, i64)) -> Case {
+    let k = vec![GemmK { size: k, a: a.1 }];
+    let gemm =
+        Gemm { dtype: DType::F32, batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m: a.0, b_k: b.0, b_n: b.1 };
+    Case { name, gemm }
+}
 
-/// Name, rows, columns, length of the sum, layout.
-const SHAPES: [(&str, u64, u64, u64, Stored); 10] = [
-    ("512", 512, 512, 512, Plain),
-    ("512_nt", 512, 512, 512, BTransposed),
-    ("512_tn", 512, 512, 512, ATransposed),
-    ("mlp_forward_1", 64, 256, 784, BTransposed),
-    ("mlp_forward_2", 64, 128, 256, BTransposed),
-    ("mlp_forward_3", 64, 10, 128, BTransposed),
-    ("mlp_dw_1", 256, 784, 64, ATransposed),
-    ("mlp_dw_2", 128, 256, 64, ATransposed),
-    ("mlp_dx_2", 64, 256, 128, Plain),
-    ("mlp_dx_3", 64, 128, 10, Plain),
-];
+/// Rows contiguous, both; B transposed; A transposed.
+fn nn(name: &'static str, m: u64, n: u64, k: u64) -> Case {
+    plain(name, (m, n, k), (k as i64, 1), (n as i64, 1))
+}
+fn nt(name: &'static str, m: u64, n: u64, k: u64) -> Case {
+    plain(name, (m, n, k), (k as i64, 1), (1, k as i64))
+}
+fn tn(name: &'static str, m: u64, n: u64, k: u64) -> Case {
+    plain(name, (m, n, k), (1, m as i64), (n as i64, 1))
+}
+
+/// A convolution of 64 padded images of `side` squared pixels and `c` channels with 3x3 windows into `n` channels: a product
+/// of as many rows as a line has pixels for every line, contracted over the lines of the window and their elements.
+fn conv(name: &'static str, side: u64, c: u64, n: u64) -> Case {
+    let (line, out) = ((side * c) as i64, side - 2);
+    let batch = vec![GemmBatch { size: 64, a: line * side as i64, b: 0 }, GemmBatch { size: out, a: line, b: 0 }];
+    let k = vec![GemmK { size: 3, a: line }, GemmK { size: 3 * c, a: 1 }];
+    let (a_m, b_k) = (c as i64, n as i64);
+    Case { name, gemm: Gemm { dtype: DType::F32, batch, m: out, n, k, a_offset: 0, b_offset: 0, a_m, b_k, b_n: 1 } }
+}
+
+/// The same with images that have channels outermost, where three elements of a line and three lines are runs, and weights
+/// with the channels that are made outermost.
+fn conv_planes(name: &'static str, side: u64, c: u64, n: u64) -> Case {
+    let (line, out) = (side as i64, side - 2);
+    let plane = line * line;
+    let batch = vec![GemmBatch { size: 64, a: plane * c as i64, b: 0 }, GemmBatch { size: out, a: line, b: 0 }];
+    let k = vec![GemmK { size: c, a: plane }, GemmK { size: 3, a: line }, GemmK { size: 3, a: 1 }];
+    let b_n = 9 * c as i64;
+    Case { name, gemm: Gemm { dtype: DType::F32, batch, m: out, n, k, a_offset: 0, b_offset: 0, a_m: 1, b_k: 1, b_n } }
+}
+
+/// The derivative by the weights of `conv`, for each of the nine places of the window: contracted over images, lines and pixels.
+fn conv_dw(name: &'static str, side: u64, c: u64, n: u64) -> Case {
+    let (line, out) = ((side * c) as i64, side - 2);
+    let batch = vec![GemmBatch { size: 3, a: line, b: 0 }, GemmBatch { size: 3, a: c as i64, b: 0 }];
+    let k =
+        vec![GemmK { size: 64, a: line * side as i64 }, GemmK { size: out, a: line }, GemmK { size: out, a: c as i64 }];
+    Case {
+        name,
+        gemm: Gemm { dtype: DType::F32, batch, m: c, n, k, a_offset: 0, b_offset: 0, a_m: 1, b_k: n as i64, b_n: 1 },
+    }
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        nn("512", 512, 512, 512),
+        nt("512_nt", 512, 512, 512),
+        tn("512_tn", 512, 512, 512),
+        nt("mlp_forward_1", 64, 256, 784),
+        nt("mlp_forward_2", 64, 128, 256),
+        nt("mlp_forward_3", 64, 10, 128),
+        tn("mlp_dw_1", 256, 784, 64),
+        tn("mlp_dw_2", 128, 256, 64),
+        nn("mlp_dx_2", 64, 256, 128),
+        nn("mlp_dx_3", 64, 128, 10),
+        conv("conv_14", 16, 32, 64),
+        conv("conv_28", 30, 16, 32),
+        conv("conv_7", 9, 64, 128),
+        conv("conv_28_of_1", 30, 1, 32),
+        conv_planes("conv_14_planes", 16, 32, 64),
+        conv_dw("conv_14_dw", 16, 32, 64),
+        conv_dw("conv_28_dw", 30, 16, 32),
+    ]
+}
+
+/// Elements that an operand with these axes has, the first one at 0.
+fn reach(axes: impl Iterator<Item = (u64, i64)>) -> u64 {
+    1 + axes.map(|(n, s)| (n - 1) * s as u64).sum::<u64>()
+}
+
+/// Floating point operations.
+fn flops(g: &Gemm) -> u64 {
+    2 * rows(g) * g.n * g.k.iter().map(|x| x.size).product::<u64>()
+}
+
+fn rows(g: &Gemm) -> u64 {
+    g.m * g.batch.iter().map(|x| x.size).product::<u64>()
+}
 
 /// A program of one product of two parameters.
-fn session((m, n, k, stored): (u64, u64, u64, Stored), threads: usize) -> Session {
-    let (a_m, a_k) = if stored == ATransposed { (1, m as i64) } else { (k as i64, 1) };
-    let (b_k, b_n) = if stored == BTransposed { (1, k as i64) } else { (n as i64, 1) };
-    let gemm = Gemm { dtype: DType::F32, batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, a_k, b_k, b_n };
-    let a = BufRef { arena: Arena::Param, offset: 0, bytes: 4 * m * k };
-    let b = BufRef { arena: Arena::Param, offset: a.bytes.next_multiple_of(64), bytes: 4 * k * n };
+fn session(gemm: &Gemm, threads: usize) -> Session {
+    let g = gemm.clone();
+    let sum = g.k.iter().map(|x| x.size).product();
+    let of_a = g.batch.iter().map(|x| (x.size, x.a)).chain([(g.m, g.a_m)]).chain(g.k.iter().map(|x| (x.size, x.a)));
+    let of_b = g.batch.iter().map(|x| (x.size, x.b)).chain([(sum, g.b_k), (g.n, g.b_n)]);
+    let a = BufRef { arena: Arena::Param, offset: 0, bytes: 4 * reach(of_a) };
+    let b = BufRef { arena: Arena::Param, offset: a.bytes.next_multiple_of(64), bytes: 4 * reach(of_b) };
+    let (m, n) = (rows(&g), g.n);
     let c = BufRef { arena: Arena::Output, offset: 0, bytes: 4 * m * n };
-    let flops = 2 * m * n * k;
+    let flops = flops(&g);
     let launch = Launch {
         name: "product".into(),
-        anchor: Anchor::Contract(gemm),
+        anchor: Anchor::Contract(g),
         body: None,
         segments: vec![Segment { bufs: vec![a, b, c], cols: n }],
         rows: m,
@@ -103,9 +175,11 @@ fn median(mut v: Vec<f64>) -> f64 {
 /// Medians of ratios within one round, and the best rates.
 fn table() {
     println!("{:16} {:>8} {:>8} {:>14} {:>8}", "shape", "GFLOP/s", "of peak", "on 2 threads", "speedup");
-    for (name, m, n, k, stored) in SHAPES {
-        let (mut one, mut two) = (session((m, n, k, stored), 1), session((m, n, k, stored), 2));
-        let flops = (2 * m * n * k) as f64;
+    // `NN_GEMM=conv` times the cases whose name holds the word.
+    let word = std::env::var("NN_GEMM").unwrap_or_default();
+    for Case { name, gemm } in cases().into_iter().filter(|c| c.name.contains(&word)) {
+        let (mut one, mut two) = (session(&gemm, 1), session(&gemm, 2));
+        let flops = flops(&gemm) as f64;
         let reps = (2e7 / flops).max(1.0) as u64;
         let rate = |d: Duration| flops * reps as f64 / d.as_secs_f64() * 1e-9;
         let (mut of_peak, mut speedup, mut best_one, mut best_two) = (vec![], vec![], 0f64, 0f64);
@@ -124,10 +198,10 @@ fn table() {
 fn gemm(c: &mut Criterion) {
     table();
     let mut group = c.benchmark_group("gemm");
-    for (name, m, n, k, stored) in SHAPES {
+    for Case { name, gemm } in cases() {
         for threads in [1, 2] {
-            let mut s = session((m, n, k, stored), threads);
-            group.throughput(Throughput::Elements(2 * m * n * k));
+            let mut s = session(&gemm, threads);
+            group.throughput(Throughput::Elements(flops(&gemm)));
             group.bench_function(BenchmarkId::new(name, threads), |b| b.iter_custom(|reps| time(&mut s, reps)));
         }
     }

@@ -190,7 +190,8 @@ pub enum Anchor {
 
 /// A batched matrix product over strided operands: for every batch index,
 /// `acc[m, n] = fma chain over k ascending from 0.0 of a[m, k] * b[k, n]`. Strides and offsets are in elements.
-/// Launch rows are the batch axes (row-major), then M; columns are N.
+/// Launch rows are the batch axes (row-major), then M; columns are N. `k` counts the contracted axes row-major: A may walk
+/// each with a stride of its own, as the taps and channels of a convolution do, B walks all of them with one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
     /// The float of operands and result: `f32` or `f64`.
@@ -201,20 +202,27 @@ pub struct Gemm {
     pub m: u64,
     /// Columns of one product.
     pub n: u64,
-    /// Length of the sum.
-    pub k: u64,
+    /// Contracted axes, outermost first; at least one.
+    pub k: Vec<GemmK>,
     /// First element of A.
     pub a_offset: i64,
     /// First element of B.
     pub b_offset: i64,
     /// Stride of `m` in A.
     pub a_m: i64,
-    /// Stride of `k` in A.
-    pub a_k: i64,
     /// Stride of `k` in B.
     pub b_k: i64,
     /// Stride of `n` in B.
     pub b_n: i64,
+}
+
+/// A contracted axis of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GemmK {
+    /// Size.
+    pub size: u64,
+    /// Stride in A.
+    pub a: i64,
 }
 
 /// A batch axis of a product.

@@ -2,7 +2,9 @@
 
 use nn_runtime::dtype::DType;
 use nn_runtime::exec::{Column, Gather, Session};
-use nn_runtime::program::{Anchor, Arena, BufRef, Entry, Gemm, Launch, Program, Segment, Split, TensorSpec, TileArgs};
+use nn_runtime::program::{
+    Anchor, Arena, BufRef, Entry, Gemm, GemmK, Launch, Program, Segment, Split, TensorSpec, TileArgs,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,11 +57,10 @@ fn a_step_allocates_nothing() {
         batch: vec![],
         m: 80,
         n: 100,
-        k: 600,
+        k: vec![GemmK { size: 600, a: 1 }],
         a_offset: 0,
         b_offset: 0,
         a_m: 600,
-        a_k: 1,
         b_k: 1,
         b_n: 600,
     };

@@ -6,7 +6,7 @@
 use super::{Error, Lowering, compile_for};
 use crate::kernel::ir::{self, Access, Inst, Kernel, KernelProgram};
 use nn_runtime::program::{
-    Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, IndexCheck, Launch, Program, Segment, Split, TensorSpec,
+    Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, GemmK, IndexCheck, Launch, Program, Segment, Split, TensorSpec,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -200,10 +200,13 @@ fn arena(a: ir::Arena) -> Arena {
 }
 
 /// A contraction as the runtime's product. The last row axes are M where the right operand does not move along them and
-/// the left one moves evenly; the others are batch axes.
+/// the left one moves evenly; the others are batch axes. The right operand walks the contracted axes with one stride.
 fn gemm(k: &Kernel, c: &ir::Contract) -> Result<Gemm, Error> {
     if (c.a.0.0, c.b.0.0) != (0, 1) {
         return Err(Error::Bug(format!("@{}: the operands of a contraction must be the first two arguments", k.name)));
+    }
+    if !c.one_stride() {
+        return Err(Error::Bug(format!("@{}: the right operand of a contraction walks its axes unevenly", k.name)));
     }
     let stride = |at: &Access, i: usize| at.rows.get(i).copied().unwrap_or(0);
     let (mut m, mut a_m, mut axes) = (1, 0, k.rows.len());
@@ -225,12 +228,11 @@ fn gemm(k: &Kernel, c: &ir::Contract) -> Result<Gemm, Error> {
         batch,
         m,
         n: k.cols,
-        k: c.k,
+        k: c.k.iter().map(|x| GemmK { size: x.n, a: x.a }).collect(),
         a_offset: c.a.1.offset,
         b_offset: c.b.1.offset,
         a_m,
-        a_k: c.a_k,
-        b_k: c.b_k,
+        b_k: c.k.last().map_or(0, |x| x.b),
         b_n: c.b.1.col,
     })
 }
@@ -255,7 +257,7 @@ fn cost(k: &Kernel, cols: u64) -> u64 {
     let cells = k.n_rows().saturating_mul(cols);
     let body = cells.saturating_mul(eighths) / 8;
     match &k.anchor {
-        Some(ir::Anchor::Contract(c)) => cells.saturating_mul(2 * c.k).saturating_add(body.saturating_mul(16)),
+        Some(ir::Anchor::Contract(c)) => cells.saturating_mul(2 * c.length()).saturating_add(body.saturating_mul(16)),
         _ => body,
     }
 }

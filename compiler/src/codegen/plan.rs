@@ -2,6 +2,7 @@
 
 use crate::kernel::ir::{Access, Anchor, ArgId, Contract, Index, Inst, Kernel, Split};
 use crate::kernel::uses::kept;
+use smallvec::SmallVec;
 
 /// Decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub(super) fn essence(k: &Kernel, several: bool) -> Kernel {
         None => None,
         Some(Anchor::Rng { .. }) => Some(Anchor::Rng { site: 0 }),
         Some(Anchor::Contract(_)) => {
-            Some(Anchor::Contract(Contract { k: 0, a: nowhere(), a_k: 0, b: nowhere(), b_k: 0 }))
+            Some(Anchor::Contract(Contract { k: SmallVec::new(), a: nowhere(), b: nowhere() }))
         }
     };
     if several && k.cols > 0 && is_flat(k) {

@@ -1,82 +1,132 @@
 //! Prepares contractions and long reductions for the kernels that run them.
 //!
-//! In: a graph. Out: a graph in which the contracted axes of every `dot` are one strided axis and long reductions with
-//! little else to cut among threads go in two steps, and the views that must be stored because no strides describe them.
-//! Nearly always the graph itself and no views.
+//! In: a graph. Out: a graph in which one operand of every `dot` walks the contracted axes with one stride, in the order that
+//! suits the other one (`tangle.rs`), and long reductions with little else to cut among threads go in two steps; and the
+//! views that must be stored because no strides describe them. Nearly always the graph itself and no views.
 
-use super::cost;
 use super::index::{Arith, Ix, Lin, Map, Marks, is_view, strides, through};
 use super::nodes::lins_or_none;
+use super::{cost, tangle};
 use crate::graph::graph::{Graph, Inputs, Node, ValueId};
 use crate::graph::ops::elementwise::Ew;
-use crate::graph::ops::{Axes, DotDims, Literal, Op, ReduceKind};
+use crate::graph::ops::{Axes, Literal, Op, ReduceKind};
 use crate::graph::ty::{Shape, TensorTy};
+use crate::kernel::ir::KAxis;
+use std::collections::BTreeMap;
 
 /// The prepared graph, if it had to change, and the views to store.
 pub fn legalize(g: &Graph) -> (Option<Graph>, Vec<ValueId>) {
-    let tangled = |v: ValueId| matches!(g.op(v), Op::Dot(d) if !one_stride(g, v, d));
-    let folds = |v: ValueId| matches!(g.op(v), Op::Fold { .. });
-    let changed = g.values().any(|v| tangled(v) || folds(v) || long(g, v).is_some()).then(|| {
-        let mut out = Graph { slots: g.slots.clone(), outputs: g.outputs.clone(), name: g.name.clone(), nodes: vec![] };
-        let mut to: Vec<ValueId> = vec![];
-        for v in g.values() {
-            let mut node = g.node(v).clone();
-            node.inputs.iter_mut().for_each(|x| *x = to[x.idx()]);
-            if tangled(v) {
-                untangle(&mut out, &mut node);
-            }
-            match long(g, v) {
-                Some(cut) => to.push(two_steps(&mut out, &node, cut)),
-                None if folds(v) => to.push(laid_back(&mut out, &node)),
-                None => {
-                    to.push(ValueId(out.nodes.len() as u32));
-                    out.nodes.push(node);
-                }
-            }
+    let reduced = reductions(g);
+    let g = reduced.as_ref().unwrap_or(g);
+    let stored = Stored::of(g);
+    if g.values().all(|v| tangled(g, &stored, v).is_none()) {
+        let forced = g.values().filter(|v| stored.forced[v.idx()]).collect();
+        return (reduced, forced);
+    }
+    let mut orders = Orders::new();
+    let (out, to) = rewritten(g, |out, v, node| {
+        if let Some(t) = tangled(g, &stored, v) {
+            untangle(out, node, &t, &mut orders);
         }
-        out.outputs.iter_mut().for_each(|o| o.value = to[o.value.idx()]);
-        out
+        None
     });
-    let g = changed.as_ref().unwrap_or(g);
-    let mut forced = vec![];
+    // What is stored in an order of its own need not be stored as it was, too.
+    let ordered: Vec<ValueId> = orders.into_values().collect();
+    let mut used = vec![false; out.nodes.len()];
+    out.values().filter(|v| !ordered.contains(v)).for_each(|v| out.inputs(v).iter().for_each(|x| used[x.idx()] = true));
+    let mut forced: Vec<ValueId> = g.values().filter(|v| stored.forced[v.idx()]).map(|v| to[v.idx()]).collect();
+    forced.retain(|v| used[v.idx()]);
+    forced.extend(ordered);
+    forced.sort_unstable();
+    (Some(out), forced)
+}
+
+/// The graph without folds and with long reductions in two steps, if it had any.
+fn reductions(g: &Graph) -> Option<Graph> {
+    let folds = |v: ValueId| matches!(g.op(v), Op::Fold { .. });
+    g.values().any(|v| folds(v) || long(g, v).is_some()).then(|| {
+        let step = |out: &mut Graph, v: ValueId, node: &mut Node| match long(g, v) {
+            Some(cut) => Some(two_steps(out, node, cut)),
+            None => folds(v).then(|| laid_back(out, node)),
+        };
+        rewritten(g, step).0
+    })
+}
+
+/// A copy of a graph, and where its values are in it. `step` may change a node, or give the value that replaces it.
+fn rewritten(
+    g: &Graph,
+    mut step: impl FnMut(&mut Graph, ValueId, &mut Node) -> Option<ValueId>,
+) -> (Graph, Vec<ValueId>) {
+    let mut out = Graph { slots: g.slots.clone(), outputs: g.outputs.clone(), name: g.name.clone(), nodes: vec![] };
+    let mut to: Vec<ValueId> = vec![];
     for v in g.values() {
-        if let Op::Dot(_) = g.op(v) {
-            for &x in g.inputs(v) {
-                let made_in_place = matches!(g.op(x), Op::Const(Literal::Scalar(..)) | Op::Iota { .. });
-                if (is_view(g.op(x)) || made_in_place)
-                    && address(g, x, &fresh(&g.ty(x).shape).0, &g.ty(x).shape).is_none()
-                {
-                    forced.push(x);
-                }
+        let mut node = g.node(v).clone();
+        node.inputs.iter_mut().for_each(|x| *x = to[x.idx()]);
+        let replaced = step(&mut out, v, &mut node);
+        to.push(replaced.unwrap_or_else(|| {
+            out.nodes.push(node);
+            ValueId(out.nodes.len() as u32 - 1)
+        }));
+    }
+    out.outputs.iter_mut().for_each(|o| o.value = to[o.value.idx()]);
+    (out, to)
+}
+
+/// Views, constants and counts that have memory of their own, row-major: addresses behind them are of no concern.
+struct Stored {
+    /// Results.
+    output: Vec<bool>,
+    /// Operands of contractions that no strides describe.
+    forced: Vec<bool>,
+}
+
+impl Stored {
+    fn of(g: &Graph) -> Stored {
+        let mut s = Stored { output: vec![false; g.nodes.len()], forced: vec![false; g.nodes.len()] };
+        g.outputs.iter().for_each(|o| s.output[o.value.idx()] = true);
+        // Views of what is stored have other addresses then, which may be none.
+        loop {
+            let operands = g.values().filter(|&v| matches!(g.op(v), Op::Dot(_))).flat_map(|v| g.inputs(v));
+            let elsewhere = |x: ValueId| !s.has(x) && (is_view(g.op(x)) || made_in_place(g.op(x)));
+            let nowhere = operands.copied().filter(|&x| elsewhere(x) && address(g, &s, x).is_none());
+            let nowhere: Vec<ValueId> = nowhere.collect();
+            if nowhere.is_empty() {
+                return s;
             }
+            nowhere.iter().for_each(|x| s.forced[x.idx()] = true);
         }
     }
-    forced.sort_unstable();
-    forced.dedup();
-    (changed, forced)
+    fn has(&self, v: ValueId) -> bool {
+        self.output[v.idx()] || self.forced[v.idx()]
+    }
 }
 
-/// One variable per axis.
-fn fresh(shape: &[u64]) -> (Map, Vec<u64>) {
-    ((0..shape.len() as u32).map(|v| Ix::Lin(Lin::var(v))).collect(), shape.to_vec())
+/// Operands stored in another order of their axes, by value and order.
+type Orders = BTreeMap<(ValueId, Axes), ValueId>;
+
+/// In no memory, unless it is stored for its own sake.
+fn made_in_place(op: &Op) -> bool {
+    matches!(op, Op::Const(Literal::Scalar(..)) | Op::Iota { .. })
 }
 
-/// The flat address behind views, if affine and inside.
-fn address(g: &Graph, v: ValueId, at: &Map, sizes: &[u64]) -> Option<Lin> {
-    let mut cx = Marks(sizes);
-    let (mut v, mut at) = (v, at.clone());
-    while is_view(g.op(v)) {
+/// The flat address of a value's axes in the memory behind views, if affine and inside.
+fn address(g: &Graph, stored: &Stored, v: ValueId) -> Option<Lin> {
+    let (sizes, empty) = (g.ty(v).shape.to_vec(), g.ty(v).numel() == 0);
+    let mut cx = Marks(&sizes);
+    let (mut v, mut at): (ValueId, Map) = (v, (0..sizes.len() as u32).map(|i| Ix::Lin(Lin::var(i))).collect());
+    while is_view(g.op(v)) && !stored.has(v) {
         at = through(g, v, &at, &mut cx);
         v = g.inputs(v)[0];
     }
-    if matches!(g.op(v), Op::Const(Literal::Scalar(..)) | Op::Iota { .. }) {
+    if made_in_place(g.op(v)) && !stored.has(v) {
         return None;
     }
     let at = lins_or_none(&at)?;
     let mut f = Lin::default();
     for ((l, s), &n) in at.iter().zip(strides(&g.ty(v).shape)).zip(&g.ty(v).shape) {
         let (lo, hi) = l.range(cx.sizes());
-        if lo < 0 || hi >= n as i64 {
+        if (lo < 0 || hi >= n as i64) && !empty {
             return None;
         }
         f.add_scaled(l, s);
@@ -84,31 +134,46 @@ fn address(g: &Graph, v: ValueId, at: &Map, sizes: &[u64]) -> Option<Lin> {
     Some(f)
 }
 
-/// Do the contracted axes collapse to one in both operands alike?
-fn one_stride(g: &Graph, v: ValueId, d: &DotDims) -> bool {
-    let axes: Vec<(u32, u32)> = d.lhs_contract.iter().copied().zip(d.rhs_contract.iter().copied()).collect();
+/// A contraction of which an operand must be stored for the sake of its contracted axes.
+struct Tangled {
+    /// Which operands.
+    stored: [bool; 2],
+    /// Pairs of contracted axes, by their place in the op, in the order of the sum.
+    order: Axes,
+}
+
+/// What to store if neither operand walks the contracted axes with one stride in the order of the other one. The larger
+/// operand stays where it is; one that is stored anyway, because no strides describe it, is the one to be put in order.
+fn tangled(g: &Graph, stored: &Stored, v: ValueId) -> Option<Tangled> {
+    let Op::Dot(d) = g.op(v) else { return None };
     let (a, b) = (g.inputs(v)[0], g.inputs(v)[1]);
-    let size = |p: &(u32, u32)| g.ty(a).shape[p.0 as usize];
-    let mut axes: Vec<_> = axes.into_iter().filter(|p| size(p) != 1).collect();
-    if axes.len() <= 1 {
-        return true;
+    let size = |i: usize| g.ty(a).shape[d.lhs_contract[i] as usize];
+    let (ones, long): (Vec<usize>, Vec<usize>) = (0..d.lhs_contract.len()).partition(|&i| size(i) == 1);
+    if long.len() <= 1 {
+        return None;
     }
-    // A forced view is row-major, so its own axes are its address.
-    let of = |x: ValueId| {
-        let shape = &g.ty(x).shape;
-        let (at, sizes) = fresh(shape);
-        address(g, x, &at, &sizes).unwrap_or_else(|| {
-            let mut f = Lin::default();
-            strides(shape).iter().enumerate().for_each(|(i, &s)| f.set(i as u32, s));
-            f
-        })
+    let (fa, fb) = (address(g, stored, a)?, address(g, stored, b)?);
+    let (a_forced, b_forced) = (stored.forced[a.idx()], stored.forced[b.idx()]);
+    let axis = |&i: &usize| {
+        let (a, b) = (fa.coeff(d.lhs_contract[i]), fb.coeff(d.rhs_contract[i]));
+        (KAxis { n: size(i), a, b }, [i as u32].as_slice().into())
     };
-    let (fa, fb) = (of(a), of(b));
-    axes.sort_by_key(|p| std::cmp::Reverse(fa.coeff(p.0)));
-    axes.windows(2).all(|w| {
-        let n = size(&w[1]) as i64;
-        fa.coeff(w[0].0) == fa.coeff(w[1].0) * n && fb.coeff(w[0].1) == fb.coeff(w[1].1) * n
-    })
+    let mut by_a: Vec<tangle::Part> = long.iter().map(axis).collect();
+    let mut by_b = tangle::exchanged(&by_a);
+    let (b_runs, a_runs) = (tangle::arrange(&mut by_a), tangle::arrange(&mut by_b));
+    if by_a.len() == 1 || (b_runs && !a_forced) || (a_runs && !b_forced) {
+        return None;
+    }
+    let larger = if g.ty(a).numel() >= g.ty(b).numel() { by_a.clone() } else { by_b.clone() };
+    let (stored, order) = match (a_forced, b_forced) {
+        (true, true) => ([true, true], larger),
+        (false, true) => ([false, true], by_a),
+        (true, false) => ([true, false], by_b),
+        (false, false) if g.ty(a).numel() >= g.ty(b).numel() => ([false, true], larger),
+        (false, false) => ([true, false], larger),
+    };
+    let order = order.into_iter().flat_map(|(_, parts)| parts).chain(ones.into_iter().map(|i| i as u32)).collect();
+    Some(Tangled { stored, order })
 }
 
 /// Appends a node like `of`, with another op and shape.
@@ -118,38 +183,39 @@ fn push(out: &mut Graph, of: &Node, op: Op, inputs: &[ValueId], shape: &[u64]) -
     ValueId(out.nodes.len() as u32 - 1)
 }
 
-/// Brings the operands of a contraction to batch, free, contracted as one axis, through views that will be stored.
-fn untangle(out: &mut Graph, dot: &mut Node) {
-    let Op::Dot(d) = dot.op.clone() else { return };
-    let a = plain(out, dot, dot.inputs[0], &d.lhs_batch, &d.lhs_contract);
-    let b = plain(
-        out,
-        dot,
-        dot.inputs[1],
-        &d.rhs_batch,
-        &if nn_runtime::mutant!("fuse.untangle") {
-            d.rhs_contract.iter().rev().copied().collect()
-        } else {
-            d.rhs_contract.clone()
-        },
-    );
-    dot.inputs = Inputs::from_slice(&[a, b]);
-    let batch: Axes = (0..d.lhs_batch.len() as u32).collect();
-    let last = |x: ValueId| Axes::from_slice(&[out.ty(x).rank() as u32 - 1]);
-    dot.op =
-        Op::Dot(DotDims { lhs_batch: batch.clone(), rhs_batch: batch, lhs_contract: last(a), rhs_contract: last(b) });
-}
-
-fn plain(out: &mut Graph, dot: &Node, x: ValueId, batch: &Axes, contract: &Axes) -> ValueId {
-    let shape = out.ty(x).shape.clone();
-    let free = (0..shape.len() as u32).filter(|i| !batch.contains(i) && !contract.contains(i));
-    let perm: Axes = batch.iter().copied().chain(free).chain(contract.iter().copied()).collect();
-    let permuted: Shape = perm.iter().map(|&p| shape[p as usize]).collect();
-    let kept = perm.len() - contract.len();
-    let k: u64 = permuted[kept..].iter().product();
-    let flat: Shape = permuted[..kept].iter().copied().chain([k]).collect();
-    let p = push(out, dot, Op::Permute(perm), &[x], &permuted);
-    push(out, dot, Op::Reshape(flat.clone()), &[p], &flat)
+/// Reads operands of a contraction through views that will be stored: batch, contracted axes in order, free axes. So a sum
+/// walks them with one stride, and columns or rows are neighbors.
+fn untangle(out: &mut Graph, dot: &mut Node, t: &Tangled, orders: &mut Orders) {
+    let Op::Dot(d) = &mut dot.op else { return };
+    let mut sides = [(&mut d.lhs_batch, &mut d.lhs_contract), (&mut d.rhs_batch, &mut d.rhs_contract)];
+    for (i, (batch, contract)) in sides.iter_mut().enumerate().filter(|(i, _)| t.stored[*i]) {
+        let x = dot.inputs[i];
+        let shape = out.ty(x).shape.clone();
+        let mut k: Axes = t.order.iter().map(|&p| contract[p as usize]).collect();
+        if nn_runtime::mutant!("fuse.untangle") && i == 1 {
+            k.reverse();
+        }
+        let free = (0..shape.len() as u32).filter(|a| !batch.contains(a) && !contract.contains(a));
+        let perm: Axes = batch.iter().copied().chain(k).chain(free).collect();
+        let first = batch.len() as u32;
+        **batch = (0..first).collect();
+        // In the op the axes keep their places: its other operand has them there.
+        for (place, &p) in t.order.iter().enumerate() {
+            contract[p as usize] = first + place as u32;
+        }
+        dot.inputs[i] = *orders.entry((x, perm.clone())).or_insert_with(|| {
+            let shape: Shape = perm.iter().map(|&p| shape[p as usize]).collect();
+            let ty = TensorTy::new(out.ty(x).dtype, shape);
+            out.nodes.push(Node {
+                op: Op::Permute(perm),
+                inputs: Inputs::from_slice(&[x]),
+                ty,
+                name: None,
+                ..out.node(x).clone()
+            });
+            ValueId(out.nodes.len() as u32 - 1)
+        });
+    }
 }
 
 /// A fold as a reduction: frames padded by zeros so that `y[p] = sum over u of x'[p + u*dilation, size - 1 - u]`. In the

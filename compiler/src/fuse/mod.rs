@@ -12,6 +12,7 @@ pub mod legalize;
 pub mod nodes;
 pub mod print;
 pub mod reach;
+pub mod tangle;
 
 #[cfg(test)]
 mod tests;

@@ -302,29 +302,58 @@ impl Maker {
         Known { bound, exact: !ty.dtype.is_float() || (picks && k.exact) }
     }
 
+    /// Over one axis or several, in any order and place. Half of the time the operands are parts or permutations of values,
+    /// or one is a permutation of the other, so that their axes are tangled.
     fn dot(&mut self) {
         let Some((a, ka)) = self.find(|t, _| t.dtype.is_float() && t.rank() > 0) else { return };
+        let a = if self.r.one_in(2) { self.seen_from(a) } else { a };
         let ta = self.b.ty(a).clone();
-        let k = self.r.below(ta.rank()) as u32;
-        let size = ta.shape[k as usize];
-        let batch = if ta.rank() > 1 && self.r.one_in(2) { Some((k + 1) % ta.rank() as u32) } else { None };
-        let mut shape = vec![size];
-        if let Some(n) = batch {
-            shape.push(ta.shape[n as usize]);
+        let mut axes: Vec<u32> = (0..ta.rank() as u32).collect();
+        self.r.shuffle(&mut axes);
+        let n = 1 + if self.r.one_in(2) { self.r.below(axes.len().min(3)) } else { 0 };
+        let (contract, others) = axes.split_at(n);
+        let batch = others.first().copied().filter(|_| self.r.one_in(2));
+        // The axes of the right operand, by that of the left one with the same size.
+        let mut of: Vec<Option<u32>> = contract.iter().copied().chain(batch).map(Some).collect();
+        let itself = self.r.one_in(3) && (self.allow)(&Op::Permute([1, 0].as_slice().into()));
+        if itself {
+            of.extend(others.iter().skip(batch.iter().count()).copied().map(Some));
+        } else if self.r.one_in(2) {
+            of.push(None);
         }
-        if self.r.one_in(2) {
-            shape.push(*self.r.pick(&[1, 2, 3, 5]));
+        if !self.r.one_in(3) {
+            self.r.shuffle(&mut of);
         }
-        let tb = TensorTy::new(ta.dtype, shape);
-        let (v, kb) = self.of_type(&tb, false);
+        let free = *self.r.pick(&[1, 2, 3, 5]);
+        let tb = TensorTy::new(ta.dtype, of.iter().map(|i| i.map_or(free, |i| ta.shape[i as usize])));
+        let (b, kb) = if itself {
+            let same: Vec<u32> = of.iter().flatten().copied().collect();
+            (self.b.permute(a, &same), ka)
+        } else {
+            self.of_type(&tb, false)
+        };
+        let place = |x: u32| of.iter().position(|&i| i == Some(x)).unwrap_or(0) as u32;
         let dims = DotDims {
             lhs_batch: batch.into_iter().collect(),
-            rhs_batch: batch.map(|_| 1).into_iter().collect(),
-            lhs_contract: [k].as_slice().into(),
-            rhs_contract: [0].as_slice().into(),
+            rhs_batch: batch.into_iter().map(place).collect(),
+            lhs_contract: contract.into(),
+            rhs_contract: contract.iter().map(|&x| place(x)).collect(),
         };
+        let size: u64 = contract.iter().map(|&x| ta.shape[x as usize]).product();
         let bound = ka.bound * kb.bound * size as f64;
-        self.emit(Op::Dot(dims), &[a, v], Known { bound, exact: false });
+        self.emit(Op::Dot(dims), &[a, b], Known { bound, exact: false });
+    }
+
+    /// A value with its axes in another order, cut at their ends.
+    fn seen_from(&mut self, v: ValueId) -> ValueId {
+        let shape = self.b.ty(v).shape.clone();
+        let mut perm: Vec<u32> = (0..shape.len() as u32).collect();
+        self.r.shuffle(&mut perm);
+        let stop: super::ty::Shape = shape.iter().map(|&n| n - u64::from(n > 1 && self.r.one_in(2))).collect();
+        let (start, step) = (stop.iter().map(|_| 0).collect(), stop.iter().map(|_| 1).collect());
+        let cut = Op::Slice { start, stop, step };
+        let cut = if (self.allow)(&cut) { self.b.op(cut, &[v]) } else { v };
+        if (self.allow)(&Op::Permute(perm.as_slice().into())) { self.b.permute(cut, &perm) } else { cut }
     }
 
     fn movement(&mut self) {

@@ -442,7 +442,12 @@ impl Run<'_> {
     }
 
     fn address(&self, at: &Access, arg: ArgId, col: u64, seq: u64) -> Result<usize, String> {
-        let mut e = at.offset + at.col * col as i64 + at.seq * seq as i64;
+        self.address_past(at, arg, col, seq, 0)
+    }
+
+    /// The address, `past` elements on.
+    fn address_past(&self, at: &Access, arg: ArgId, col: u64, seq: u64, past: i64) -> Result<usize, String> {
+        let mut e = past + at.offset + at.col * col as i64 + at.seq * seq as i64;
         for (s, r) in at.rows.iter().zip(&self.row) {
             e += s * *r as i64;
         }
@@ -459,11 +464,15 @@ impl Run<'_> {
             Some(Anchor::Rng { site }) => Ok(philox::element(self.seed, self.step, *site, col).into()),
             Some(Anchor::Contract(c)) => {
                 let (ty, mut acc) = (lane_ty(self.k.anchor_dtype()), 0);
-                for s in 0..c.k {
-                    let a = Access { seq: c.a_k, ..c.a.1.clone() };
-                    let b = Access { seq: c.b_k, ..c.b.1.clone() };
-                    let a = self.read(c.a.0, self.address(&a, c.a.0, col, s)?);
-                    let b = self.read(c.b.0, self.address(&b, c.b.0, col, s)?);
+                for s in 0..c.length() {
+                    let (mut rest, mut a, mut b) = (s, 0, 0);
+                    for x in c.k.iter().rev() {
+                        let i = (rest % x.n) as i64;
+                        rest /= x.n;
+                        (a, b) = (a + i * x.a, b + i * x.b);
+                    }
+                    let a = self.read(c.a.0, self.address_past(&c.a.1, c.a.0, col, 0, a)?);
+                    let b = self.read(c.b.0, self.address_past(&c.b.1, c.b.0, col, 0, b)?);
                     acc = lanes_eval::fma(ty, a, b, acc);
                 }
                 Ok(acc)

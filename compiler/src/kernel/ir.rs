@@ -124,20 +124,43 @@ pub struct Phase {
     pub end: u32,
 }
 
-/// A batch-reduce contraction: `acc[r, c] = sum over k of A * B`, one FMA chain per element, k ascending from 0.0.
-/// Rows are the batch axes, then M; columns are N.
+/// A batch-reduce contraction: `acc[r, c] = sum over k of A * B`, one FMA chain per element that starts from 0.0 and runs
+/// over the contracted axes as written, the last one fastest. Rows are the batch axes, then M; columns are N.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Contract {
-    /// Length of the contraction.
-    pub k: u64,
+    /// The contracted axes, outermost first; at least one. The right operand walks all of them with one stride: an axis moves
+    /// in it as far as all of the next one does.
+    pub k: SmallVec<[KAxis; 2]>,
     /// Left operand (`f32` or `f64`): `rows` has a stride for every row axis (batch and M); `col` is 0.
     pub a: (ArgId, Access),
-    /// Stride of `k` in the left operand.
-    pub a_k: i64,
     /// Right operand (of the same dtype): strides of the batch axes in `rows` (0 for M), and of N in `col`.
     pub b: (ArgId, Access),
-    /// Stride of `k` in the right operand.
-    pub b_k: i64,
+}
+
+/// A contracted axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KAxis {
+    /// Its length.
+    pub n: u64,
+    /// Its stride in the left operand.
+    pub a: i64,
+    /// Its stride in the right operand.
+    pub b: i64,
+}
+
+impl Contract {
+    /// Length of the sum.
+    pub fn length(&self) -> u64 {
+        self.k.iter().map(|x| x.n).product()
+    }
+    /// Lengths and strides of the contracted axes in either operand.
+    pub fn steps(&self) -> [SmallVec<[(u64, i64); 2]>; 2] {
+        [self.k.iter().map(|x| (x.n, x.a)).collect(), self.k.iter().map(|x| (x.n, x.b)).collect()]
+    }
+    /// Does the right operand walk the contracted axes with one stride?
+    pub fn one_stride(&self) -> bool {
+        self.k.windows(2).all(|w| i128::from(w[0].b) == i128::from(w[1].b) * i128::from(w[1].n))
+    }
 }
 
 /// What produces [`Inst::Anchor`].

@@ -322,9 +322,7 @@ impl Parser {
                     }
                 }
             } else if self.eat_word("rows") {
-                while matches!(self.peek(), Some(Tok::Word(w)) if w.starts_with(|c: char| c.is_ascii_digit())) {
-                    k.rows.push(self.number("a size")?);
-                }
+                k.rows = self.sizes()?;
             } else if self.eat_word("cols") {
                 k.cols = self.number("columns")?;
             } else if self.eat_word("split") {
@@ -334,12 +332,14 @@ impl Parser {
                 k.anchor = Some(Anchor::Rng { site: self.number("a site")? });
             } else if self.eat_word("contract") {
                 self.word("k")?;
-                let len = self.number("a length")?;
+                let sizes: SmallVec<[u64; 4]> = self.sizes()?;
                 self.word("a")?;
-                let (a, a_at, a_k) = self.access(k.rows.len())?;
+                let (a, a_at, of_a) = self.access(k.rows.len(), sizes.len())?;
                 self.word("b")?;
-                let (b, b_at, b_k) = self.access(k.rows.len())?;
-                k.anchor = Some(Anchor::Contract(Contract { k: len, a: (a, a_at), a_k, b: (b, b_at), b_k }));
+                let (b, b_at, of_b) = self.access(k.rows.len(), sizes.len())?;
+                let axis = |((&n, &a), &b): ((&u64, &i64), &i64)| KAxis { n, a, b };
+                let axes = sizes.iter().zip(&of_a).zip(&of_b).map(axis).collect();
+                k.anchor = Some(Anchor::Contract(Contract { k: axes, a: (a, a_at), b: (b, b_at) }));
             } else if self.eat_word("phase") {
                 let seq = if self.eat_word("seq") { Some(self.number("a length")?) } else { None };
                 self.sym('{')?;
@@ -377,11 +377,20 @@ impl Parser {
         Ok(ArgId(self.number("an argument's number")?))
     }
 
-    /// `%0[784*r0 + k]`: the arg, the address, and the stride of `k`.
-    fn access(&mut self, rows: usize) -> Res<(ArgId, Access, i64)> {
+    /// Numbers up to the next word.
+    fn sizes(&mut self) -> Res<SmallVec<[u64; 4]>> {
+        let mut sizes = SmallVec::new();
+        while matches!(self.peek(), Some(Tok::Word(w)) if w.starts_with(|c: char| c.is_ascii_digit())) {
+            sizes.push(self.number("a size")?);
+        }
+        Ok(sizes)
+    }
+
+    /// `%0[784*r0 + k]`: the arg, the address, and the strides of the contracted axes.
+    fn access(&mut self, rows: usize, axes: usize) -> Res<(ArgId, Access, SmallVec<[i64; 4]>)> {
         let arg = self.arg()?;
         let mut at = Access { rows: SmallVec::from_elem(0, rows), ..Default::default() };
-        let mut k = 0;
+        let mut k = SmallVec::from_elem(0, axes);
         self.sym('[')?;
         let mut minus = self.eat('-');
         loop {
@@ -399,8 +408,12 @@ impl Parser {
                 "" => Some(&mut at.offset),
                 "c" => Some(&mut at.col),
                 "s" => Some(&mut at.seq),
-                "k" => Some(&mut k),
-                i => i.strip_prefix('r').and_then(|i| i.parse::<usize>().ok()).and_then(|i| at.rows.get_mut(i)),
+                "k" if axes == 1 => k.first_mut(),
+                i => match (i.strip_prefix('r'), i.strip_prefix('k').filter(|_| axes > 1)) {
+                    (Some(i), _) => i.parse::<usize>().ok().and_then(|i| at.rows.get_mut(i)),
+                    (_, Some(i)) => i.parse::<usize>().ok().and_then(|i| k.get_mut(i)),
+                    _ => None,
+                },
             };
             match slot {
                 Some(x) => *x += s,
@@ -483,11 +496,11 @@ impl Parser {
             "seq" => Inst::Index(Index::Seq),
             "acc" => Inst::Anchor,
             "load" => {
-                let (arg, at, _) = self.access(rows)?;
+                let (arg, at, _) = self.access(rows, 0)?;
                 Inst::Load { arg, at }
             }
             "store" => {
-                let (arg, at, _) = self.access(rows)?;
+                let (arg, at, _) = self.access(rows, 0)?;
                 Inst::Store { arg, at, value: self.next_value(values)? }
             }
             "load.at" => {

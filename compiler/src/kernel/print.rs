@@ -109,15 +109,13 @@ fn write_kernel(s: &mut String, k: &Kernel, name: &str, pad: &str) -> fmt::Resul
         None => {}
         Some(Anchor::Rng { site }) => writeln!(s, "{pad}  rng site {site}")?,
         Some(Anchor::Contract(c)) => {
-            writeln!(
-                s,
-                "{pad}  contract k {}   a %{}[{}]   b %{}[{}]",
-                c.k,
-                c.a.0.0,
-                At(&c.a.1, Some(("k", c.a_k))),
-                c.b.0.0,
-                At(&c.b.1, Some(("k", c.b_k)))
-            )?;
+            write!(s, "{pad}  contract k")?;
+            for x in &c.k {
+                write!(s, " {}", x.n)?;
+            }
+            let [of_a, of_b] = c.steps();
+            let (a, b) = (At(&c.a.1, &of_a), At(&c.b.1, &of_b));
+            writeln!(s, "   a %{}[{a}]   b %{}[{b}]", c.a.0.0, c.b.0.0)?;
         }
     }
     for p in 0..k.phases.len() {
@@ -145,8 +143,8 @@ impl Display for V {
     }
 }
 
-/// An address; the pair names a further index and its stride.
-struct At<'a>(&'a Access, Option<(&'static str, i64)>);
+/// An address, and lengths and strides of contracted axes: `k` if there is one, else `k0`, `k1` and so on.
+struct At<'a>(&'a Access, &'a [(u64, i64)]);
 
 impl Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,8 +154,8 @@ impl Display for At<'_> {
         }
         terms.push((self.0.col, "c".into()));
         terms.push((self.0.seq, "s".into()));
-        if let Some((n, s)) = self.1 {
-            terms.push((s, n.into()));
+        for (i, &(_, s)) in self.1.iter().enumerate() {
+            terms.push((s, if self.1.len() == 1 { "k".into() } else { format!("k{i}") }));
         }
         terms.push((self.0.offset, String::new()));
         terms.retain(|t| t.0 != 0);
@@ -209,12 +207,12 @@ impl Display for InstText<'_> {
             Inst::Index(Index::Col) => f.write_str("col"),
             Inst::Index(Index::Seq) => f.write_str("seq"),
             Inst::Anchor => f.write_str("acc"),
-            Inst::Load { arg, at } => write!(f, "load %{}[{}]", arg.0, At(at, None)),
+            Inst::Load { arg, at } => write!(f, "load %{}[{}]", arg.0, At(at, &[])),
             Inst::LoadAt { arg, index, mask } => {
                 write!(f, "load.at %{}[{}]", arg.0, V(*index))?;
                 mask.map_or(Ok(()), |m| write!(f, " if {}", V(m)))
             }
-            Inst::Store { arg, at, value } => write!(f, "store %{}[{}], {}", arg.0, At(at, None), V(*value)),
+            Inst::Store { arg, at, value } => write!(f, "store %{}[{}], {}", arg.0, At(at, &[]), V(*value)),
             Inst::StoreAt { arg, index, mask, value } => {
                 write!(f, "store.at %{}[{}], {}", arg.0, V(*index), V(*value))?;
                 mask.map_or(Ok(()), |m| write!(f, " if {}", V(m)))

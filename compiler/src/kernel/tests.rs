@@ -159,6 +159,33 @@ fn contractions_gathers_and_random_bits() {
     }
 }
 
+/// The chain runs over the axes as they are written, the last one fastest: so `big` cancels before what is small comes.
+#[test]
+fn contractions_over_several_axes() {
+    let text = r#"program @axes {
+      temp 0
+      buffer %a: f32[7] data @0  buffer %b: f32[8] data @64  buffer %c: f32[4] output @0
+      kernel @dot {
+        args %0: f32[7] in, %1: f32[8] in, %2: f32[4] out
+        rows 2 cols 2
+        contract k 2 2  a %0[2*r0 + k0 + 3*k1]  b %1[2*k1 + 4*k0 + c]
+        phase { %acc = acc  store %2[2*r0 + c], %acc }
+      }
+      step { launch @dot(%a, %b, %c) }
+    }"#;
+    let p = program(text);
+    assert_eq!(super::verify_plan::program(&p), Vec::<String>::new());
+    let mut m = Arenas::new(&p);
+    let big = 33554432.0;
+    m.write_f32(buffer(&p, "a"), &[big, 1., 2., -big, 4., 5., 6.]);
+    m.write_f32(buffer(&p, "b"), &[1., 2., 1., 2., 1., 10., 1., 10.]);
+    run(&p, &mut m, 0, 0).unwrap();
+    // Row 0: a0, a3, a1, a4, in another order 4; row 1: a2, a5, a3, a6.
+    assert_eq!(m.read_f32(buffer(&p, "c")), [5., 50., (7. - big) + 6., (14. - 10. * big) + 60.]);
+    let shown = super::print::program(&p);
+    assert!(shown.contains("contract k 2 2   a %0[2*r0 + k0 + 3*k1]   b %1[c + 4*k0 + 2*k1]"), "{shown}");
+}
+
 /// Sound programs verify; each of these breaks one invariant, and the verifier says so.
 #[test]
 fn the_verifier_finds_each_violation() {
@@ -206,6 +233,15 @@ fn the_verifier_finds_each_violation() {
             kernel("rows 4 cols 8 contract k 9 a %0[8*r0 + k] b %1[8*k + c] phase { %a = acc }"),
             "reaches elements 0 to 32",
         ),
+        (
+            kernel("rows 4 cols 8 contract k 2 2 a %0[8*r0 + 5*k0 + 4*k1] b %1[16*k0 + 8*k1 + c] phase { %a = acc }"),
+            "reaches elements 0 to 33",
+        ),
+        (
+            kernel("rows 4 cols 8 contract k 2 2 a %0[8*r0 + 2*k0 + k1] b %1[8*k0 + 8*k1 + c] phase { %a = acc }"),
+            "walks its axes unevenly",
+        ),
+        (kernel("rows 4 cols 8 contract k a %0[8*r0] b %1[c] phase { %a = acc }"), "over no axis"),
     ];
     for (k, want) in broken {
         let errors = verify(&program(&text(&k, "")));

@@ -271,8 +271,15 @@ impl Verifier<'_> {
                 if c.a.1.col != 0 || c.a.1.seq != 0 || c.b.1.seq != 0 {
                     self.errors.push(format!("@{name}: an operand of the contraction moves along a foreign axis"));
                 }
-                self.inside("contract a", c.a.0, &c.a.1, &[(c.k, c.a_k)]);
-                self.inside("contract b", c.b.0, &c.b.1, &[(c.k, c.b_k)]);
+                if c.k.is_empty() {
+                    self.errors.push(format!("@{name}: a contraction over no axis"));
+                }
+                if !c.one_stride() {
+                    self.errors.push(format!("@{name}: the right operand of the contraction walks its axes unevenly"));
+                }
+                let [of_a, of_b] = c.steps();
+                self.inside("contract a", c.a.0, &c.a.1, &of_a);
+                self.inside("contract b", c.b.0, &c.b.1, &of_b);
             }
         }
     }

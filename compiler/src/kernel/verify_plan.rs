@@ -341,9 +341,9 @@ fn window(u: &Use<'_>) -> Option<(i128, i128)> {
         }
     }
     if let Some(Anchor::Contract(c)) = &k.anchor {
-        for (operand, stride) in [(&c.a, c.a_k), (&c.b, c.b_k)] {
+        for (operand, steps) in [&c.a, &c.b].into_iter().zip(c.steps()) {
             if operand.0 == u.arg {
-                one(&operand.1, &[(c.k, stride)])?;
+                one(&operand.1, &steps)?;
             }
         }
     }

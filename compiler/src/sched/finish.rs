@@ -7,15 +7,19 @@
 use super::draft::{DAnchor, DInst, DStore, Draft, VarKind};
 use super::{Bug, ScheduleError, phases};
 use crate::fuse::index::Lin;
-use crate::kernel::ir::{Access, Anchor, Arg, ArgId, Buffer, BufferId, Contract, Index, Kernel, Role, Split};
+use crate::fuse::tangle;
+use crate::kernel::ir::{Access, Anchor, Arg, ArgId, Buffer, BufferId, Contract, Index, KAxis, Kernel, Role, Split};
 use crate::lanes::{LaneBin, LaneBuilder, LaneId};
 use smallvec::SmallVec;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// Columns of a contraction below which a longer axis is worth strided access.
 const FEW_COLS: u64 = 8;
 /// The same for other kernels.
 const FEW_LANES: u64 = 5;
+/// Rows of a contraction's tile that keep its registers busy.
+const FEW_ROWS: u64 = 4;
 /// Columns that are worth cutting among threads: the runtime cuts at multiples of 64.
 const CUT_COLS: u64 = 128;
 /// Elements of a right operand that every thread may pack for itself: a few microseconds.
@@ -40,8 +44,8 @@ pub struct Loops {
     pub col: Option<u32>,
     /// The sequence variable.
     pub seq: Option<u32>,
-    /// The contracted variable.
-    pub k: Option<u32>,
+    /// The contracted variables, outermost first.
+    pub k: Vec<u32>,
     /// The columns are reduced.
     pub reduce_cols: bool,
     /// The sequence is reduced.
@@ -294,7 +298,7 @@ fn wide(d: &Draft, col: Option<u32>, vars: &[u32], few: u64) -> Option<u32> {
 fn by_stride(d: &Draft, vars: &[u32]) -> Vec<u32> {
     let reach = |v: u32| accesses(d).iter().map(|l| l.coeff(v).unsigned_abs()).max().unwrap_or(0);
     let mut vars = vars.to_vec();
-    vars.sort_by_key(|&v| (std::cmp::Reverse(reach(v)), v));
+    vars.sort_by_key(|&v| (Reverse(reach(v)), v));
     vars
 }
 
@@ -308,7 +312,7 @@ fn choose(d: &mut Draft) -> Result<Loops, ScheduleError> {
         Some(DAnchor::Rng { at, .. }) => {
             // Random bits are numbered by the flat element, which is the column.
             let mut order = kept;
-            order.sort_by_key(|&v| std::cmp::Reverse(at.coeff(v)));
+            order.sort_by_key(|&v| Reverse(at.coeff(v)));
             loops.col = flatten(d, &order);
             return Ok(loops);
         }
@@ -341,12 +345,26 @@ fn choose(d: &mut Draft) -> Result<Loops, ScheduleError> {
     Ok(loops)
 }
 
-/// Columns are the free axis that stores run along; the operand that has it is the right one.
+/// Columns are the free axis that stores run along, of those operands that may be the right one: the operand that has it is.
 fn contract(d: &mut Draft, kept: Vec<u32>) -> Result<Loops, ScheduleError> {
-    let free: Vec<u32> = kept.iter().copied().filter(|&v| [1, 2].contains(&d.vars[v as usize].side)).collect();
+    let Some(DAnchor::Contract { a: (_, a), b: (_, b) }) = &d.anchor else {
+        return Err(ScheduleError::Bug(Bug("contraction without operands".into())));
+    };
+    let axis = |v: u32| (KAxis { n: d.sizes[v as usize], a: a.coeff(v), b: b.coeff(v) }, SmallVec::from_elem(v, 1));
+    let mut by_a: Vec<tangle::Part> = live_vars(d, VarKind::Contracted).into_iter().map(axis).collect();
+    let mut by_b = tangle::exchanged(&by_a);
+    let (b_right, a_right) = (tangle::arrange(&mut by_a), tangle::arrange(&mut by_b));
+    let may = |v: u32| (d.vars[v as usize].side == 1 && a_right) || (d.vars[v as usize].side == 2 && b_right);
+    let free: Vec<u32> = kept.iter().copied().filter(|&v| may(v)).collect();
     // A tile is 16 wide whatever is in it.
     let col = wide(d, best(d, &free), &free, FEW_COLS);
-    if col.is_some_and(|c| d.vars[c as usize].side == 1) {
+    let swap = col.map_or(!b_right, |c| d.vars[c as usize].side == 1);
+    if !(if swap { a_right } else { b_right }) {
+        return Err(ScheduleError::Bug(Bug("no operand of a contraction walks its axes with one stride".into())));
+    }
+    let k = if swap { by_b } else { by_a };
+    let k: Vec<u32> = k.into_iter().flat_map(|(_, vars)| vars).collect();
+    if swap {
         if let Some(DAnchor::Contract { a, b }) = &mut d.anchor {
             std::mem::swap(a, b);
         }
@@ -359,17 +377,24 @@ fn contract(d: &mut Draft, kept: Vec<u32>) -> Result<Loops, ScheduleError> {
         return Err(ScheduleError::Bug(Bug("left operand of a contraction runs along the columns".into())));
     }
     let rest: Vec<u32> = kept.into_iter().filter(|&v| Some(v) != col).collect();
-    let m = rest.iter().copied().filter(|&v| b.coeff(v) == 0).max_by_key(|&v| (d.sizes[v as usize], v));
+    let m = nearest(d, &a, rest.iter().copied().filter(|&v| b.coeff(v) == 0));
     let batch: Vec<u32> = rest.into_iter().filter(|&v| Some(v) != m).collect();
     let mut rows: Vec<Option<u32>> = by_stride(d, &batch).into_iter().map(Some).collect();
     if m.is_some() || !rows.is_empty() {
         rows.push(m);
     }
-    let k = live_vars(d, VarKind::Contracted);
-    if k.len() > 1 {
-        return Err(ScheduleError::Bug(Bug("contraction over axes that do not collapse".into())));
-    }
-    Ok(Loops { rows, col, k: k.first().copied(), ..Loops::default() })
+    Ok(Loops { rows, col, k, ..Loops::default() })
+}
+
+/// The rows of a tile: of the axes that are long enough the one whose elements the left operand has closest together, so that
+/// a tile reads few lines and pages; the longest if none is.
+fn nearest(d: &Draft, a: &Lin, vars: impl Iterator<Item = u32>) -> Option<u32> {
+    let key = |&v: &u32| {
+        let n = d.sizes[v as usize];
+        let far = if n >= FEW_ROWS { a.coeff(v).unsigned_abs() } else { u64::MAX };
+        (Reverse(far), n, v)
+    };
+    vars.max_by_key(key)
 }
 
 /// Which axis threads may cut.
@@ -391,7 +416,7 @@ fn split(d: &Draft, loops: &Loops, rows: &[u64], cols: u64) -> Split {
     // Each thread packs the right operand of a contraction on its own, so cutting its columns shares that work too.
     // A small one is packed faster than threads meet at the barriers that cutting columns needs on both sides.
     if matches!(d.anchor, Some(DAnchor::Contract { .. })) && by_cols {
-        let k = loops.k.map_or(1, |k| d.sizes[k as usize]);
+        let k: u64 = loops.k.iter().map(|&k| d.sizes[k as usize]).product();
         return if by_rows && n_rows >= SHARE_ROWS && k * cols <= PACK { Split::Rows } else { Split::Cols };
     }
     match (by_rows, by_cols) {
@@ -424,22 +449,18 @@ impl Writer<'_> {
                 for (buf, _) in [a, b] {
                     self.push(*buf, Role::In);
                 }
-                let k = self.loops.k;
-                let stride = |l: &Lin| k.map_or(0, |k| l.coeff(k));
+                let axis = |&v: &u32| KAxis { n: self.d.sizes[v as usize], a: a.1.coeff(v), b: b.1.coeff(v) };
+                let mut k: SmallVec<[KAxis; 2]> = self.loops.k.iter().map(axis).collect();
+                if k.is_empty() {
+                    k.push(KAxis { n: 1, a: 0, b: 0 });
+                }
                 let plain = |l: &Lin| {
                     let mut l = l.clone();
-                    if let Some(k) = k {
-                        l.set(k, 0);
-                    }
+                    self.loops.k.iter().for_each(|&v| l.set(v, 0));
                     l
                 };
-                Some(Anchor::Contract(Contract {
-                    k: k.map_or(1, |k| self.d.sizes[k as usize]),
-                    a: (ArgId(0), self.access(&plain(&a.1))?),
-                    a_k: stride(&a.1),
-                    b: (ArgId(1), self.access(&plain(&b.1))?),
-                    b_k: stride(&b.1),
-                }))
+                let (a, b) = (self.access(&plain(&a.1))?, self.access(&plain(&b.1))?);
+                Some(Anchor::Contract(Contract { k, a: (ArgId(0), a), b: (ArgId(1), b) }))
             }
         })
     }

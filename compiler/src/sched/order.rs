@@ -238,7 +238,7 @@ fn sequence(steps: &[Step], next: &[Vec<usize>], round: &[u32]) -> Vec<usize> {
 /// See [`Step::windows`], for one formal buffer.
 fn window(k: &Kernel, arg: ArgId) -> Option<(i64, i64)> {
     let mut found: Option<(i64, i64)> = None;
-    let mut one = |at: &Access, steps: (u64, i64)| -> Option<()> {
+    let mut one = |at: &Access, steps: &[(u64, i64)]| -> Option<()> {
         let (mut stride, mut below) = (None, 1);
         for (&n, &s) in k.rows.iter().zip(&at.rows).rev().filter(|(n, _)| **n > 1) {
             if s != *stride.get_or_insert(s) * below {
@@ -248,7 +248,7 @@ fn window(k: &Kernel, arg: ArgId) -> Option<(i64, i64)> {
         }
         let stride = stride.filter(|&s| s > 0)?;
         let (mut low, mut high) = (at.offset, at.offset);
-        for (n, s) in [(k.cols, at.col), steps] {
+        for &(n, s) in [(k.cols, at.col)].iter().chain(steps) {
             let span = s * (n.max(1) as i64 - 1);
             low += span.min(0);
             high += span.max(0);
@@ -260,16 +260,16 @@ fn window(k: &Kernel, arg: ArgId) -> Option<(i64, i64)> {
         let seq = k.phases[p].seq.unwrap_or(1);
         for i in &k.insts[k.phase_range(p)] {
             match i {
-                Inst::Load { arg: a, at } | Inst::Store { arg: a, at, .. } if *a == arg => one(at, (seq, at.seq))?,
+                Inst::Load { arg: a, at } | Inst::Store { arg: a, at, .. } if *a == arg => one(at, &[(seq, at.seq)])?,
                 Inst::LoadAt { arg: a, .. } | Inst::StoreAt { arg: a, .. } if *a == arg => return None,
                 _ => {}
             }
         }
     }
     if let Some(Anchor::Contract(c)) = &k.anchor {
-        for ((a, at), step) in [(&c.a, c.a_k), (&c.b, c.b_k)] {
+        for ((a, at), steps) in [&c.a, &c.b].into_iter().zip(c.steps()) {
             if *a == arg {
-                one(at, (c.k, step))?;
+                one(at, &steps)?;
             }
         }
     }

@@ -4,7 +4,7 @@
 //! bounded here; what bodies touch is the compiler's verifier's matter.
 
 use crate::dtype::DType;
-use crate::program::{Anchor, Arena, BufRef, Entry, Gemm, Launch, Program, Split, TensorSpec};
+use crate::program::{Anchor, Arena, BufRef, Entry, Gemm, GemmBatch, Launch, Program, Split, TensorSpec};
 
 /// One past the last byte of a list of tensors.
 pub fn end_of(specs: &[TensorSpec]) -> u64 {
@@ -88,8 +88,11 @@ fn contract(l: &Launch, g: &Gemm, cols: u64, bufs: &[BufRef]) -> Result<(), Stri
             return Err("the result's buffer is too small".to_owned());
         }
     }
-    let of_a: Vec<(u64, i64)> = g.batch.iter().map(|x| (x.size, x.a)).chain([(g.m, g.a_m), (g.k, g.a_k)]).collect();
-    let of_b: Vec<(u64, i64)> = g.batch.iter().map(|x| (x.size, x.b)).chain([(g.k, g.b_k), (g.n, g.b_n)]).collect();
+    let k = g.k.iter().try_fold(1u64, |n, x| n.checked_mul(x.size)).filter(|_| !g.k.is_empty());
+    let k = k.ok_or_else(|| format!("a product over the axes {:?}", g.k))?;
+    let batch = |stride: fn(&GemmBatch) -> i64| g.batch.iter().map(move |x| (x.size, stride(x)));
+    let of_a: Vec<(u64, i64)> = batch(|x| x.a).chain([(g.m, g.a_m)]).chain(g.k.iter().map(|x| (x.size, x.a))).collect();
+    let of_b: Vec<(u64, i64)> = batch(|x| x.b).chain([(k, g.b_k), (g.n, g.b_n)]).collect();
     for (name, buf, offset, axes) in [("A", a, g.a_offset, of_a), ("B", b, g.b_offset, of_b)] {
         if axes.iter().any(|x| x.0 == 0) {
             continue;

@@ -6,7 +6,7 @@
 use super::gather::Gather;
 use crate::arena::{Memory, OutOfMemory};
 use crate::dtype::DType;
-use crate::gemm::{self, Element, Isa, Product, Scratch};
+use crate::gemm::{self, Element, Isa, Offsets, Product, Scratch};
 use crate::philox_simd;
 use crate::program::{Anchor, Arena, BodyFn, Entry, Gemm, Launch, Split, TileArgs};
 use crate::threads::Barrier;
@@ -50,6 +50,8 @@ pub struct Prepared {
     bufs: Vec<*mut u8>,
     /// Where a product without a body is cut.
     split: Split,
+    /// Addresses of a product.
+    offsets: Option<Offsets>,
 }
 
 // SAFETY: the addresses are of memory that the session owns; who writes when is the launches' order.
@@ -75,6 +77,10 @@ pub fn prepare(launches: &[Launch], base: impl Fn(Arena) -> *mut u8, isa: Isa, t
                     Split::Cols
                 }
                 (_, s) => s,
+            },
+            offsets: match &l.anchor {
+                Anchor::Contract(g) => Some(Offsets::new(g)),
+                _ => None,
             },
         })
         .collect()
@@ -222,9 +228,9 @@ impl Run<'_> {
                     let args = Rect { r0: rows.start, r1: rows.end, c0: columns.start, c1: columns.end };
                     let first = (rows.start * cols + columns.start) as usize;
                     let c = p.bufs[2].wrapping_add(first * g.dtype.bytes());
-                    self.product(g, &p.bufs, args, c, cols, own);
+                    self.product(g, p, args, c, cols, own);
                 }
-                (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, &p.bufs, rows, columns, own),
+                (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, p, rows, columns, own),
                 (Anchor::Rng { site }, Some(body)) => {
                     let mut c0 = columns.start;
                     while c0 < columns.end {
@@ -275,7 +281,7 @@ impl Run<'_> {
         l: &Launch,
         g: &Gemm,
         body: BodyFn,
-        bufs: &[*mut u8],
+        p: &Prepared,
         rows: std::ops::Range<u64>,
         columns: std::ops::Range<u64>,
         own: &mut Own,
@@ -290,9 +296,9 @@ impl Run<'_> {
                 let c1 = (c0 + ld).min(columns.end);
                 // SAFETY: the tile has room for `tile_rows` rows of `ld` elements; the rectangle is the caller's.
                 unsafe {
-                    self.product(g, bufs, Rect { r0, r1, c0, c1 }, acc, ld, own);
+                    self.product(g, p, Rect { r0, r1, c0, c1 }, acc, ld, own);
                     let scratch = own.scratch.base();
-                    body(&TileArgs { bufs: bufs.as_ptr(), acc, acc_ld: ld, scratch, r0, r1, c0, c1 });
+                    body(&TileArgs { bufs: p.bufs.as_ptr(), acc, acc_ld: ld, scratch, r0, r1, c0, c1 });
                 }
                 c0 = c1;
             }
@@ -300,28 +306,29 @@ impl Run<'_> {
         }
     }
 
-    /// A rectangle of a batched product: the part of each product of the batch that its rows lie in.
-    unsafe fn product(&self, g: &Gemm, bufs: &[*mut u8], r: Rect, c: *mut u8, ldc: u64, own: &mut Own) {
+    /// A rectangle of a batched product: for each B of the batch the part of its rows that lies in it.
+    unsafe fn product(&self, g: &Gemm, p: &Prepared, r: Rect, c: *mut u8, ldc: u64, own: &mut Own) {
         // SAFETY: the caller's contract is the same.
         unsafe {
             match g.dtype {
-                DType::F64 => self.product_of::<f64>(g, bufs, r, c.cast(), ldc, own),
-                _ => self.product_of::<f32>(g, bufs, r, c.cast(), ldc, own),
+                DType::F64 => self.product_of::<f64>(g, p, r, c.cast(), ldc, own),
+                _ => self.product_of::<f32>(g, p, r, c.cast(), ldc, own),
             }
         }
     }
 
-    unsafe fn product_of<E: Element>(&self, g: &Gemm, bufs: &[*mut u8], r: Rect, c: *mut E, ldc: u64, own: &mut Own) {
-        let mut row = r.r0;
+    unsafe fn product_of<E: Element>(&self, g: &Gemm, p: &Prepared, r: Rect, c: *mut E, ldc: u64, own: &mut Own) {
+        let Some(o) = &p.offsets else { return };
+        let (m, mut row) = (o.rows(g), r.r0);
         while row < r.r1 {
-            let (index, m0) = (row / g.m, row % g.m);
-            let m1 = (m0 + (r.r1 - row)).min(g.m);
+            let (index, m0) = (row / m, row % m);
+            let m1 = (m0 + (r.r1 - row)).min(m);
             // SAFETY: the operands were checked to hold the whole batch; `c` has room for the rectangle.
             unsafe {
-                let p = Product::<E>::of(g, index, bufs[0].cast(), bufs[1].cast());
+                let product = Product::<E>::of(g, o, index, p.bufs[0].cast(), p.bufs[1].cast());
                 let c = c.add(((row - r.r0) * ldc) as usize);
                 let (rows, cols) = (m0 as usize..m1 as usize, r.c0 as usize..r.c1 as usize);
-                gemm::rect(self.isa, &p, rows, cols, c, ldc as usize, &mut own.gemm);
+                gemm::rect(self.isa, &product, rows, cols, c, ldc as usize, &mut own.gemm);
             }
             row += m1 - m0;
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::philox;
-use crate::program::{Anchor, BufRef, Gemm, GemmBatch, Launch, Segment, Split, TileArgs};
+use crate::program::{Anchor, BufRef, Gemm, GemmBatch, GemmK, Launch, Segment, Split, TileArgs};
 
 const BATCH: u64 = 50;
 const IN: u64 = 70;
@@ -79,7 +79,8 @@ fn buf(arena: Arena, offset: u64, floats: u64) -> BufRef {
 fn gemm(m: u64, n: u64, k: u64, a: (i64, i64), b: (i64, i64)) -> Gemm {
     let (a_m, a_k) = a;
     let (b_k, b_n) = b;
-    Gemm { dtype: DType::F32, batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, a_k, b_k, b_n }
+    let k = vec![GemmK { size: k, a: a_k }];
+    Gemm { dtype: DType::F32, batch: vec![], m, n, k, a_offset: 0, b_offset: 0, a_m, b_k, b_n }
 }
 
 fn launch(name: &str, anchor: Anchor, body: Option<crate::program::BodyFn>, rows: u64, split: Split) -> Launch {
@@ -312,7 +313,7 @@ fn batches_that_do_not_fit_are_errors() {
 
 #[test]
 fn programs_that_contradict_themselves_are_errors() {
-    let broken: [fn(&mut Program); 8] = [
+    let broken: [fn(&mut Program); 10] = [
         |p| p.param_bytes -= 64,
         |p| p.entries[0].temp_bytes -= 64,
         |p| p.entries[0].output_bytes -= 4,
@@ -323,6 +324,14 @@ fn programs_that_contradict_themselves_are_errors() {
         |p| {
             let Anchor::Contract(g) = &mut p.entries[0].launches[1].anchor else { return };
             g.b_n += 1;
+        },
+        |p| {
+            let Anchor::Contract(g) = &mut p.entries[0].launches[1].anchor else { return };
+            g.k.clear();
+        },
+        |p| {
+            let Anchor::Contract(g) = &mut p.entries[0].launches[1].anchor else { return };
+            g.k.insert(0, GemmK { size: 2, a: 0 });
         },
     ];
     for (i, f) in broken.iter().enumerate() {

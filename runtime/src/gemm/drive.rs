@@ -26,21 +26,40 @@ pub struct Last {
     plan: Plan,
 }
 
+/// A table with nothing to add: of rows without groups, of a sum in one run.
+pub static NOWHERE: [isize; 1] = [0];
+
+/// A rectangle to compute.
+#[derive(Clone, Copy)]
+pub struct Call<'t, E> {
+    /// Its shape and strides.
+    pub shape: Shape,
+    /// The left operand, which offsets count from.
+    pub l: *const E,
+    /// Where each group of rows begins in the left operand.
+    pub groups: &'t [isize],
+    /// Rows of a group.
+    pub group: usize,
+    /// The group of the first row, and its number there.
+    pub first: (usize, usize),
+    /// Where each run of `k` begins in the left operand; not empty.
+    pub runs: &'t [isize],
+    /// Element (0, 0) of the right operand.
+    pub r: *const E,
+    /// Element (0, 0) of the result.
+    pub c: *mut E,
+    /// Row stride of the result.
+    pub ldc: isize,
+}
+
 /// Computes the rectangle.
 ///
 /// # Safety
-/// `l` and `r` must be valid for the shape's accesses, `c` for its rows and columns at row stride `ldc`, `scratch` for
-/// [`SCRATCH_BYTES`] aligned to 64 bytes; nobody else may write any of them meanwhile.
+/// The operands must be valid for the accesses of the shape, which `groups` and `runs` cover, `c` for its rows and columns
+/// at row stride `ldc`, `scratch` for [`SCRATCH_BYTES`] aligned to 64 bytes; nobody else may write any of them meanwhile.
 #[inline(always)]
-pub unsafe fn run<S: Simd>(
-    s: Shape,
-    l: *const S::E,
-    r: *const S::E,
-    c: *mut S::E,
-    ldc: isize,
-    scratch: *mut u8,
-    last: &mut Last,
-) {
+pub unsafe fn run<S: Simd>(call: Call<'_, S::E>, scratch: *mut u8, last: &mut Last) {
+    let s = call.shape;
     if s.m == 0 || s.n == 0 {
         return;
     }
@@ -53,12 +72,14 @@ pub unsafe fn run<S: Simd>(
     // SAFETY: the parts of the scratch are disjoint and sum to its size; the rest is the caller's contract.
     unsafe {
         if !p.swap {
-            block::<S>(s, p, l, r, c, ldc, scratch);
+            block::<S>(call, p, scratch);
             return;
         }
+        // Swapped, the left operand has one group and one run.
+        let Call { c, ldc, .. } = call;
+        let (l, r) = (call.r, call.l.wrapping_offset(call.groups[0] + call.runs[0]));
         let t = scratch.add(SWAPPED_AT).cast::<S::E>();
         let s = s.swapped();
-        let (l, r) = (r, l);
         let width = S::MAX_NV * S::LANES;
         let mut n0 = 0;
         while n0 < s.n {
@@ -67,9 +88,18 @@ pub unsafe fn run<S: Simd>(
             let mut m0 = 0;
             while m0 < s.m {
                 let m = (s.m - m0).min(p.mc);
-                let part = Shape { m, n, ..s };
-                let (l, r) = (l.offset(m0 as isize * s.lm), r.offset(n0 as isize * s.rn));
-                block::<S>(part, p, l, r, t, ldt as isize, scratch);
+                let part = Call {
+                    shape: Shape { m, n, ..s },
+                    l: l.offset(m0 as isize * s.lm),
+                    groups: &NOWHERE,
+                    group: m,
+                    first: (0, 0),
+                    runs: &NOWHERE,
+                    r: r.offset(n0 as isize * s.rn),
+                    c: t,
+                    ldc: ldt as isize,
+                };
+                block::<S>(part, p, scratch);
                 pack::untranspose::<S>(t, ldt, m, n, c.offset(n0 as isize * ldc).add(m0), ldc);
                 m0 += m;
             }
@@ -80,32 +110,35 @@ pub unsafe fn run<S: Simd>(
 
 /// The product as it stands: rows broadcast, columns in lanes.
 #[inline(always)]
-unsafe fn block<S: Simd>(
-    s: Shape,
-    p: Plan,
-    l: *const S::E,
-    r: *const S::E,
-    c: *mut S::E,
-    ldc: isize,
-    scratch: *mut u8,
-) {
+unsafe fn block<S: Simd>(call: Call<'_, S::E>, p: Plan, scratch: *mut u8) {
+    let Call { shape: s, l, r, c, ldc, .. } = call;
     let nv_all = s.n.div_ceil(S::LANES);
     let mr_first = S::max_rows(nv_all.min(S::MAX_NV));
-    let mut m0 = 0;
+    let (mut m0, mut first) = (0, call.first);
     while m0 < s.m {
         let m = (s.m - m0).min(p.mc);
-        let mut k0 = 0;
-        loop {
-            let k = (s.k - k0).min(p.kc);
-            // SAFETY: rows m0..m0+m, k0..k0+k and the columns of each panel lie in the shape; packed tiles take at most
-            // `mc * kc` floats, a panel at most `MAX_KC * PANEL` bytes.
+        let tiles = Tiles { groups: call.groups, group: call.group, lm: s.lm, first, m };
+        let mut next = first;
+        // The run that a block of `k` begins in, and where in it.
+        let (mut q, mut k1, mut k0) = (0, 0, 0);
+        while q < call.runs.len() {
+            let (count, run) = match s.run <= p.kc {
+                true => ((p.kc / s.run.max(1)).clamp(1, call.runs.len() - q), s.run),
+                false => (1, p.kc.min(s.run - k1)),
+            };
+            let (runs, k) = (&call.runs[q..q + count], count * run);
+            // SAFETY: the rows, the runs and the columns of each panel lie in the shape; packed tiles take at most `mc * kc`
+            // floats, a panel at most `MAX_KC * PANEL` bytes.
             unsafe {
-                let l = l.offset(m0 as isize * s.lm + k0 as isize * s.lk);
+                let l = l.wrapping_offset(k1 as isize * s.lk);
                 let packed_l = scratch.cast::<S::E>();
                 let panel = scratch.add(PANEL_AT).cast::<S::E>();
                 if p.pack_l {
-                    each_tile(m, mr_first, |i, rows| {
-                        pack::left::<S>(l.offset(i as isize * s.lm), s.lm, s.lk, rows, k, packed_l.add(i * k));
+                    tiles.each(mr_first, |i, at, rows| {
+                        for (j, run_at) in runs.iter().enumerate() {
+                            let (src, dst) = (l.wrapping_offset(at + run_at), packed_l.add(i * k + j * run * rows));
+                            pack::left::<S>(src, s.lm, s.lk, rows, run, dst);
+                        }
                     });
                 }
                 let mut v0 = 0;
@@ -128,20 +161,21 @@ unsafe fn block<S: Simd>(
                     };
                     let mr = if p.pack_l { mr_first } else { S::max_rows(nv) };
                     let c = c.offset(m0 as isize * ldc).add(n0);
-                    each_tile(m, mr, |i, rows| {
-                        let (lp, ls) = match (p.pack_l, s.lk == 1) {
-                            (true, _) => (packed_l.add(i * k) as *const S::E, rows as isize),
-                            (false, true) => (l.offset(i as isize * s.lm), s.lm),
-                            (false, false) => (l.offset(i as isize * s.lm), s.lk),
+                    next = tiles.each(mr, |i, at, rows| {
+                        let (l, ls, runs, run) = if p.pack_l {
+                            (packed_l.add(i * k) as *const S::E, rows as isize, &NOWHERE[..], k)
+                        } else {
+                            (l.wrapping_offset(at), if s.lk == 1 { s.lm } else { s.lk }, runs, run)
                         };
                         S::tile(rows, nv, !p.pack_l && s.lk == 1)(&TileArgs {
-                            l: lp,
+                            l,
                             ls,
                             r: rp,
                             rs,
                             c: c.offset(i as isize * ldc),
                             ldc,
-                            k,
+                            runs,
+                            run,
                             tail: cols - (nv - 1) * S::LANES,
                             resume: k0 > 0 && !crate::mutant!("gemm.resume"),
                         });
@@ -150,23 +184,48 @@ unsafe fn block<S: Simd>(
                 }
             }
             k0 += k;
-            if k0 >= s.k {
-                break;
+            k1 += run;
+            if k1 >= s.run {
+                (q, k1) = (q + count, 0);
             }
         }
-        m0 += m;
+        (m0, first) = (m0 + m, next);
     }
 }
 
-/// Cuts `m` rows into the fewest tiles of at most `mr`, as equal as can be.
-#[inline(always)]
-fn each_tile(m: usize, mr: usize, mut f: impl FnMut(usize, usize)) {
-    let tiles = m.div_ceil(mr);
-    let (rows, extra) = (m / tiles, m % tiles);
-    let mut i = 0;
-    for t in 0..tiles {
-        let h = rows + usize::from(t < extra);
-        f(i, h);
-        i += h;
+/// Rows of the left operand that are cut into tiles.
+struct Tiles<'t> {
+    groups: &'t [isize],
+    group: usize,
+    lm: isize,
+    /// The group of the first row, and its number there.
+    first: (usize, usize),
+    m: usize,
+}
+
+impl Tiles<'_> {
+    /// Cuts the rows of each group into the fewest tiles of at most `mr`, as equal as can be: calls `f` with a tile's first
+    /// row, its address and its height. Gives the group and the row behind the last one.
+    #[inline(always)]
+    fn each(&self, mr: usize, mut f: impl FnMut(usize, isize, usize)) -> (usize, usize) {
+        let (mut g, mut row) = self.first;
+        let mut i = 0;
+        while i < self.m {
+            let m = (self.group - row).min(self.m - i);
+            let mut at = self.groups[g] + row as isize * self.lm;
+            let tiles = m.div_ceil(mr);
+            let (rows, extra) = (m / tiles, m % tiles);
+            for t in 0..tiles {
+                let h = rows + usize::from(t < extra);
+                f(i, at, h);
+                i += h;
+                at += h as isize * self.lm;
+            }
+            row += m;
+            if row == self.group {
+                (g, row) = (g + 1, 0);
+            }
+        }
+        (g, row)
     }
 }

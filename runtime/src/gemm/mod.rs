@@ -15,6 +15,7 @@ mod tests;
 
 use crate::dtype::DType;
 use crate::program::Gemm;
+use drive::Call;
 use plan::{Plan, Shape};
 use std::ops::Range;
 
@@ -72,18 +73,74 @@ impl Isa {
     }
 }
 
-/// One product of a batch: addresses and strides in elements.
+/// What a batch of products adds to the addresses of A, worked out once for a launch. Products that share B are one product
+/// whose rows come in groups, so that its panels are packed for all of them at once. Each table is no longer than the result
+/// or B are.
+#[derive(Clone, Debug)]
+pub struct Offsets {
+    /// Of the first row of each group of rows of a product.
+    groups: Vec<isize>,
+    /// Of the first element of each run of `k`: a stretch of the innermost contracted axis.
+    runs: Vec<isize>,
+    /// Batch axes outside the groups: B moves along the last of them.
+    outer: usize,
+    /// Length of the sum.
+    k: usize,
+    /// Length of a run.
+    run: usize,
+}
+
+impl Offsets {
+    /// Those of a product.
+    pub fn new(g: &Gemm) -> Offsets {
+        let outer = g.batch.iter().rposition(|x| x.b != 0 && x.size != 1).map_or(0, |i| i + 1);
+        let inner = g.k.last().map_or((0, 0), |x| (x.size, x.a));
+        let outer_k = &g.k[..g.k.len().saturating_sub(1)];
+        let k = g.k.iter().map(|x| x.size).product::<u64>() as usize;
+        Offsets {
+            groups: table(g.batch[outer..].iter().map(|x| (x.size, x.a))),
+            // A sum of nothing is one empty run.
+            runs: if k == 0 { vec![0] } else { table(outer_k.iter().map(|x| (x.size, x.a))) },
+            outer,
+            k,
+            run: if k == 0 { 0 } else { inner.0 as usize },
+        }
+    }
+
+    /// Rows of a product of `g`, all of whose groups have the same B.
+    pub fn rows(&self, g: &Gemm) -> u64 {
+        g.m * self.groups.len() as u64
+    }
+}
+
+/// The address at each point of a grid of axes (size, stride), row-major.
+fn table(axes: impl Iterator<Item = (u64, i64)>) -> Vec<isize> {
+    axes.fold(vec![0], |t, (n, stride)| {
+        t.iter().flat_map(|&at| (0..n as isize).map(move |i| at + i * stride as isize)).collect()
+    })
+}
+
+/// One product of a batch: addresses and strides in elements. Element (m, k) of A is at
+/// `groups[m / group] + m % group * a_m + runs[k / run] + k % run * a_k`, element (k, n) of B at `k * b_k + n * b_n`.
 #[derive(Clone, Copy, Debug)]
-pub struct Product<E> {
-    /// Element (0, 0) of A.
+pub struct Product<'t, E> {
+    /// What the offsets of A count from.
     pub a: *const E,
     /// Element (0, 0) of B.
     pub b: *const E,
     /// Length of the sum.
     pub k: usize,
-    /// Stride of `m` in A.
+    /// First rows of the groups.
+    pub groups: &'t [isize],
+    /// Rows of a group.
+    pub group: usize,
+    /// First elements of the runs; one, empty, if `k` is 0.
+    pub runs: &'t [isize],
+    /// Length of a run.
+    pub run: usize,
+    /// Stride of `m` in a group of A.
     pub a_m: isize,
-    /// Stride of `k` in A.
+    /// Stride of `k` in a run of A.
     pub a_k: isize,
     /// Stride of `k` in B.
     pub b_k: isize,
@@ -91,14 +148,14 @@ pub struct Product<E> {
     pub b_n: isize,
 }
 
-impl<E> Product<E> {
-    /// Product number `index` of a batch, its axes row-major.
+impl<'t, E> Product<'t, E> {
+    /// Product number `index` of those that have a B of their own.
     ///
     /// # Safety
-    /// `a` and `b` must be the bases that the offsets and strides of `g` count from.
-    pub unsafe fn of(g: &Gemm, mut index: u64, a: *const E, b: *const E) -> Product<E> {
+    /// `a` and `b` must be the bases that the offsets and strides of `g` count from, `o` the offsets of `g`.
+    pub unsafe fn of(g: &Gemm, o: &'t Offsets, mut index: u64, a: *const E, b: *const E) -> Product<'t, E> {
         let (mut at, mut bt) = (g.a_offset, g.b_offset);
-        for axis in g.batch.iter().rev() {
+        for axis in g.batch[..o.outer].iter().rev() {
             let i = (index % axis.size) as i64;
             index /= axis.size;
             at += i * axis.a;
@@ -109,9 +166,13 @@ impl<E> Product<E> {
             a: unsafe { a.offset(at as isize) },
             // SAFETY: as above.
             b: unsafe { b.offset(bt as isize) },
-            k: g.k as usize,
+            k: o.k,
+            groups: &o.groups,
+            group: g.m as usize,
+            runs: &o.runs,
+            run: o.run,
             a_m: g.a_m as isize,
-            a_k: g.a_k as isize,
+            a_k: g.k.last().map_or(0, |x| x.a as isize),
             b_k: g.b_k as isize,
             b_n: g.b_n as isize,
         }
@@ -126,17 +187,7 @@ pub trait Element: Copy + Default + 'static {
     ///
     /// # Safety
     /// The processor must have `isa`; the rest is the contract of [`drive::run`].
-    #[allow(clippy::too_many_arguments)]
-    unsafe fn run(
-        isa: Isa,
-        s: Shape,
-        l: *const Self,
-        r: *const Self,
-        c: *mut Self,
-        ldc: isize,
-        scratch: *mut u8,
-        last: &mut drive::Last,
-    );
+    unsafe fn run(isa: Isa, call: Call<'_, Self>, scratch: *mut u8, last: &mut drive::Last);
 }
 
 /// The vectors of each instruction set for a float. A set without any of its own takes the portable ones.
@@ -149,21 +200,12 @@ macro_rules! element {
                     _ => plan::plan::<simd::portable::Portable<$float>>(s),
                 }
             }
-            unsafe fn run(
-                isa: Isa,
-                s: Shape,
-                l: *const $float,
-                r: *const $float,
-                c: *mut $float,
-                ldc: isize,
-                w: *mut u8,
-                last: &mut drive::Last,
-            ) {
+            unsafe fn run(isa: Isa, call: Call<'_, $float>, w: *mut u8, last: &mut drive::Last) {
                 // SAFETY: the caller's contract is the same.
                 unsafe {
                     match isa {
-                        $($(#[$when])? Isa::$isa => $run::<$simd>(s, l, r, c, ldc, w, last),)*
-                        _ => drive::run::<simd::portable::Portable<$float>>(s, l, r, c, ldc, w, last),
+                        $($(#[$when])? Isa::$isa => $run::<$simd>(call, w, last),)*
+                        _ => drive::run::<simd::portable::Portable<$float>>(call, w, last),
                     }
                 }
             }
@@ -186,17 +228,9 @@ macro_rules! switched_on {
     ($($arch:literal $run:ident $features:literal;)*) => {$(
         #[cfg(target_arch = $arch)]
         #[target_feature(enable = $features)]
-        unsafe fn $run<S: simd::Simd>(
-            s: Shape,
-            l: *const S::E,
-            r: *const S::E,
-            c: *mut S::E,
-            ldc: isize,
-            w: *mut u8,
-            last: &mut drive::Last,
-        ) {
+        unsafe fn $run<S: simd::Simd>(call: Call<'_, S::E>, w: *mut u8, last: &mut drive::Last) {
             // SAFETY: the caller's contract is the same.
-            unsafe { drive::run::<S>(s, l, r, c, ldc, w, last) }
+            unsafe { drive::run::<S>(call, w, last) }
         }
     )*};
 }
@@ -209,12 +243,15 @@ switched_on! {
 
 /// Should threads share a product's columns rather than its rows? Then none packs what another packs too.
 pub fn cuts_columns(isa: Isa, g: &Gemm, threads: usize) -> bool {
+    let inner = g.k.last().map_or((0, 0), |x| (x.size, x.a));
     let s = Shape {
         m: g.m as usize,
         n: g.n as usize,
-        k: g.k as usize,
+        k: g.k.iter().map(|x| x.size).product::<u64>() as usize,
+        run: inner.0 as usize,
+        even: g.batch.is_empty() && g.k.len() == 1,
         lm: g.a_m as isize,
-        lk: g.a_k as isize,
+        lk: inner.1 as isize,
         rk: g.b_k as isize,
         rn: g.b_n as isize,
     };
@@ -255,17 +292,42 @@ impl Default for Scratch {
 /// nobody else may write any of them meanwhile.
 pub unsafe fn rect<E: Element>(
     isa: Isa,
-    p: &Product<E>,
+    p: &Product<'_, E>,
     rows: Range<usize>,
     cols: Range<usize>,
     c: *mut E,
     ldc: usize,
     scratch: &mut Scratch,
 ) {
-    let s = Shape { m: rows.len(), n: cols.len(), k: p.k, lm: p.a_m, lk: p.a_k, rk: p.b_k, rn: p.b_n };
-    let l = p.a.wrapping_offset(rows.start as isize * p.a_m);
-    let r = p.b.wrapping_offset(cols.start as isize * p.b_n);
+    let (g, m0) = if p.groups.len() <= 1 { (0, rows.start) } else { (rows.start / p.group, rows.start % p.group) };
+    let in_one = m0 + rows.len() <= p.group;
+    let mut call = Call {
+        shape: Shape {
+            m: rows.len(),
+            n: cols.len(),
+            k: p.k,
+            run: p.run,
+            even: in_one && p.runs.len() == 1,
+            lm: p.a_m,
+            lk: p.a_k,
+            rk: p.b_k,
+            rn: p.b_n,
+        },
+        l: p.a,
+        groups: p.groups,
+        group: p.group,
+        first: (g, m0),
+        runs: p.runs,
+        r: p.b.wrapping_offset(cols.start as isize * p.b_n),
+        c,
+        ldc: ldc as isize,
+    };
+    // Rows of one group are a product without groups.
+    if in_one {
+        call.l = p.a.wrapping_offset(p.groups.get(g).map_or(0, |at| at + m0 as isize * p.a_m));
+        (call.groups, call.group, call.first) = (&drive::NOWHERE, rows.len(), (0, 0));
+    }
     let w = scratch.lines.as_mut_ptr().cast();
     // SAFETY: the caller vouches for the instruction set and the rectangle; the scratch has the size asked for.
-    unsafe { E::run(isa, s, l, r, c, ldc as isize, w, &mut scratch.last) }
+    unsafe { E::run(isa, call, w, &mut scratch.last) }
 }

@@ -6,7 +6,7 @@
 
 use super::simd::Simd;
 
-/// Shape and strides of a rectangle: `l[m * lm + k * lk]`, `r[k * rk + n * rn]`.
+/// Shape and strides of a rectangle: `r[k * rk + n * rn]`, and `l[m * lm + k * lk]` within a group of rows and a run of `k`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     /// Rows.
@@ -15,6 +15,10 @@ pub struct Shape {
     pub n: usize,
     /// Length of the sum.
     pub k: usize,
+    /// Length of a run of `k`.
+    pub run: usize,
+    /// Does one stride each describe the rows and `k` of the left operand? Else there are groups or runs.
+    pub even: bool,
     /// Row stride of the left operand.
     pub lm: isize,
     /// `k` stride of the left operand.
@@ -26,12 +30,14 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The same product with the operands' places exchanged.
+    /// The same product with the operands' places exchanged, if it is even.
     pub fn swapped(self) -> Shape {
         Shape {
             m: self.n,
             n: self.m,
             k: self.k,
+            run: self.run,
+            even: self.even,
             lm: self.rn,
             lk: self.rk,
             rk: self.lk,
@@ -49,7 +55,7 @@ pub struct Plan {
     pub pack_l: bool,
     /// Copy whole panels of the right operand; panels that are not full registers are always copied.
     pub pack_r: bool,
-    /// Block of `k`.
+    /// Block of `k`: whole runs, or a piece of one.
     pub kc: usize,
     /// Rows done before the next panel of columns is taken up again.
     pub mc: usize,
@@ -66,6 +72,9 @@ pub const SWAP_ROWS: usize = 256;
 #[inline(always)]
 pub fn plan<S: Simd>(s: Shape) -> Plan {
     let (p, cost) = one_way::<S>(s, false);
+    if !s.even {
+        return p;
+    }
     let (q, cost_swapped) = one_way::<S>(s.swapped(), true);
     if cost_swapped < cost { q } else { p }
 }
@@ -86,8 +95,15 @@ fn one_way<S: Simd>(s: Shape, swap: bool) -> (Plan, u64) {
     let wide = nv.min(S::MAX_NV);
     let mr = S::max_rows(wide);
     let tiles = m.div_ceil(mr);
-    let kb = k.div_ceil(MAX_KC).max(1);
-    let kc = k.div_ceil(kb);
+    let run = s.run.max(1);
+    let kc = if run <= MAX_KC {
+        // Whole runs, as many in each block.
+        let runs = k / run;
+        let blocks = runs.div_ceil(MAX_KC / run).max(1);
+        runs.div_ceil(blocks) * run
+    } else {
+        run.div_ceil(run.div_ceil(MAX_KC))
+    };
 
     // Costs in quarter cycles: two vector operations a cycle, two loads a cycle, a latency of four between dependent ones.
     let per_k = |rows: usize, v: usize| (2 * rows * v).max(2 * (rows + v)).max(16) as u64;

@@ -6,9 +6,10 @@
 
 use super::simd::Simd;
 
-/// One tile. With unit `k` stride the left operand's element (i, k) is `l[i * ls + k]`; with unit row stride it is
-/// `l[k * ls + i]`. The right operand's row `k` is `r[k * rs ..]`, full registers.
-pub struct TileArgs<E> {
+/// One tile. The sum is cut into runs: with unit `k` stride the left operand's element (i, k) of run `q` is
+/// `l[runs[q] + i * ls + k]`; with unit row stride it is `l[runs[q] + k * ls + i]`. The right operand has the runs behind
+/// each other: its row `k` is `r[k * rs ..]`, full registers.
+pub struct TileArgs<'t, E> {
     /// Left operand.
     pub l: *const E,
     /// Its stride that is not 1.
@@ -21,8 +22,10 @@ pub struct TileArgs<E> {
     pub c: *mut E,
     /// Its row stride.
     pub ldc: isize,
-    /// Length of the sum.
-    pub k: usize,
+    /// Where in the left operand each run begins.
+    pub runs: &'t [isize],
+    /// Length of a run.
+    pub run: usize,
     /// Lanes of the last register that the result has.
     pub tail: usize,
     /// Continue from the values in the result.
@@ -34,14 +37,14 @@ pub struct TileArgs<E> {
 /// # Safety
 /// The pointers must be valid for the accesses that [`TileArgs`] describes for the function's number of rows and
 /// registers, and the processor must have its instruction set.
-pub type TileFn<E> = unsafe fn(&TileArgs<E>);
+pub type TileFn<E> = unsafe fn(&TileArgs<'_, E>);
 
 /// `MR` rows by `NV` registers.
 ///
 /// # Safety
 /// As [`TileFn`].
 #[inline(always)]
-pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<S::E>) {
+pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<'_, S::E>) {
     // SAFETY: offsets stay within the rectangles that the caller vouches for.
     unsafe {
         let mut acc = [[S::zero(); NV]; MR];
@@ -55,19 +58,21 @@ pub unsafe fn run<S: Simd, const MR: usize, const NV: usize, const UNIT_K: bool>
             }
         }
         let (mut r, rs) = (t.r, t.rs);
-        let mut l = Left::<S::E, MR, UNIT_K>::new(t.l, t.ls);
-        for _ in 0..t.k / 4 {
-            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 0);
-            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 1);
-            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 2);
-            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 3);
-            r = r.wrapping_offset(4 * rs);
-            l.advance(4);
-        }
-        for _ in 0..t.k % 4 {
-            step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 0);
-            r = r.wrapping_offset(rs);
-            l.advance(1);
+        for &at in t.runs {
+            let mut l = Left::<S::E, MR, UNIT_K>::new(t.l.wrapping_offset(at), t.ls);
+            for _ in 0..t.run / 4 {
+                step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 0);
+                step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 1);
+                step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 2);
+                step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 3);
+                r = r.wrapping_offset(4 * rs);
+                l.advance(4);
+            }
+            for _ in 0..t.run % 4 {
+                step::<S, MR, NV, UNIT_K>(&mut acc, &l, r, rs, 0);
+                r = r.wrapping_offset(rs);
+                l.advance(1);
+            }
         }
         for (i, row) in acc.iter().enumerate() {
             let c = t.c.offset(i as isize * t.ldc);

@@ -317,7 +317,7 @@ fn what_lanes_cannot_load_is_a_limit() {
 
 #[test]
 fn emitted_programs_run_in_the_runtime() {
-    use nn_runtime::program::{Anchor, TensorSpec};
+    use nn_runtime::program::{Anchor, GemmK, TensorSpec};
     let p = parse::program(
         r#"program @step {
           temp 0
@@ -341,7 +341,8 @@ fn emitted_programs_run_in_the_runtime() {
     let e = &program.entries[0];
     assert_eq!((e.outputs[0].shape.as_slice(), e.data_bytes, program.param_bytes), ([3, 2].as_slice(), 64, 128));
     let Anchor::Contract(g) = &e.launches[0].anchor else { panic!("no product") };
-    assert_eq!((g.m, g.n, g.k, g.a_m, g.batch.len()), (3, 2, 4, 4, 0));
+    assert_eq!((g.m, g.n, g.a_m, g.batch.len()), (3, 2, 4, 0));
+    assert_eq!(g.k, [GemmK { size: 4, a: 1 }]);
     assert_eq!(e.consts[64..72], [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]);
 
     // The runtime and the interpreter agree on every bit.

@@ -214,21 +214,31 @@ pub(super) fn random_kernel(seed: u64) -> Kernel {
     let mut g = Gen { r, k: Insts::default(), args: vec![], rows, cols, split, wide: seed % 3 == 2, usable: vec![] };
     let anchor = match g.r.below(4) {
         0 => {
-            let k = 1 + u64::from(g.r.below(5));
-            let (m, n) = (g.rows.iter().product::<u64>(), cols);
-            let float = g.float();
-            let dtype = g.dtype(float);
-            g.args.push(Arg { dtype, len: m * k, role: Role::In });
-            g.args.push(Arg { dtype, len: k * n, role: Role::In });
+            let n = cols;
+            let sizes: Vec<u64> = (0..1 + g.r.below(3)).map(|_| 1 + u64::from(g.r.below(5))).collect();
+            // The left operand walks the axes in any order, with gaps and overlaps, the right one evenly.
+            let mut axes: smallvec::SmallVec<[KAxis; 2]> = smallvec::smallvec![];
+            let (mut a_len, mut b) = (1, n as i64);
+            for &size in sizes.iter().rev() {
+                let a = if sizes.len() == 1 { 1 } else { i64::from(g.r.below(9)) };
+                axes.insert(0, KAxis { n: size, a, b });
+                a_len += a * (size as i64 - 1);
+                b *= size as i64;
+            }
             let mut rows: smallvec::SmallVec<[i64; 4]> = smallvec::smallvec![0; g.rows.len()];
-            let mut s = k as i64;
+            let mut s = if sizes.len() == 1 { a_len } else { 1 + i64::from(g.r.below(40)) };
             for (i, &n) in g.rows.iter().enumerate().rev() {
                 rows[i] = s;
+                a_len += s * (n as i64 - 1);
                 s *= n as i64;
             }
+            let float = g.float();
+            let dtype = g.dtype(float);
+            g.args.push(Arg { dtype, len: a_len as u64, role: Role::In });
+            g.args.push(Arg { dtype, len: b as u64, role: Role::In });
             let b = Access { rows: smallvec::smallvec![0; g.rows.len()], col: 1, ..Default::default() };
             let a = Access { rows, ..Default::default() };
-            Some(Anchor::Contract(Contract { k, a: (ArgId(0), a), a_k: 1, b: (ArgId(1), b), b_k: n as i64 }))
+            Some(Anchor::Contract(Contract { k: axes, a: (ArgId(0), a), b: (ArgId(1), b) }))
         }
         1 if g.rows.is_empty() => Some(Anchor::Rng { site: 9 }),
         _ => None,

@@ -7,6 +7,7 @@ use crate::graph::build::Builder;
 use crate::graph::graph::ValueId;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{ArgKind, DotDims, ReduceKind, ScatterKind};
+use crate::kernel::ir::Anchor;
 
 const F: DType = DType::F32;
 
@@ -274,6 +275,37 @@ fn degenerate_contractions() {
         b.output(n, v);
     }
     run(b);
+}
+
+/// A part of a larger tensor and weights with the given order of axes, contracted over two axes: the kernels, the contracted
+/// axes of the last one, and the bytes of temporaries.
+fn over_two_axes(rows: u64, w: [u64; 3], out: usize) -> (usize, Vec<u64>, u64) {
+    let mut b = Builder::new("part");
+    let (x, _) = input(&mut b, "x", SlotKind::Data, F, &[rows, 20, 40]);
+    let (w, _) = input(&mut b, "w", SlotKind::Param, F, &w);
+    let (start, stop) = ([0, 3, 4].as_slice().into(), [rows, 8, 10].as_slice().into());
+    let part = b.op(Op::Slice { start, stop, step: [1, 1, 1].as_slice().into() }, &[x]);
+    let over: Vec<u32> = (0..3).filter(|&i| i != out as u32).collect();
+    let y = b.dot(
+        part,
+        w,
+        DotDims { lhs_contract: [1, 2].as_slice().into(), rhs_contract: over.as_slice().into(), ..DotDims::default() },
+    );
+    b.output("y", y);
+    let p = run(b);
+    let Some(Anchor::Contract(c)) = p.kernels.last().and_then(|k| k.anchor.clone()) else { panic!("no product") };
+    (count(&p), c.k.iter().map(|x| x.n).collect(), p.temp_bytes)
+}
+
+#[test]
+fn tangled_operands_stay_in_place_or_the_smaller_is_stored() {
+    // Weights that are walked with one stride: nothing is stored, whichever axis they have in front.
+    assert_eq!(over_two_axes(64, [17, 5, 6], 0), (1, vec![5, 6], 0));
+    assert_eq!(over_two_axes(64, [5, 6, 17], 2), (1, vec![5, 6], 0));
+    // Tangled weights, smaller than the rows: a copy of the weights.
+    assert_eq!(over_two_axes(64, [5, 17, 6], 1), (2, vec![5, 6], (4 * 5 * 17 * 6u64).next_multiple_of(64)));
+    // And larger than the rows: a copy of those.
+    assert_eq!(over_two_axes(3, [5, 17, 6], 1), (2, vec![5, 6], (4 * 3 * 5 * 6u64).next_multiple_of(64)));
 }
 
 #[test]

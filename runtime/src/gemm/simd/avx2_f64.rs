@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 pub struct Avx2F64;
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<f64>) {
+unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<'_, f64>) {
     // SAFETY: the caller's contract is the same.
     unsafe { tile::run::<Avx2F64, MR, NV, UNIT_K>(t) }
 }

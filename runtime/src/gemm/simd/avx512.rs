@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 pub struct Avx512;
 
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<f32>) {
+unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<'_, f32>) {
     // SAFETY: the caller's contract is the same.
     unsafe { tile::run::<Avx512, MR, NV, UNIT_K>(t) }
 }

@@ -9,7 +9,7 @@ use core::arch::aarch64::*;
 pub struct Neon;
 
 #[target_feature(enable = "neon")]
-unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<f32>) {
+unsafe fn kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<'_, f32>) {
     // SAFETY: the caller's contract is the same.
     unsafe { tile::run::<Neon, MR, NV, UNIT_K>(t) }
 }

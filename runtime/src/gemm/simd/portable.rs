@@ -10,7 +10,7 @@ pub struct Portable<E>(PhantomData<E>);
 
 macro_rules! portable {
     ($float:ident, $lanes:literal, $kernel:ident) => {
-        unsafe fn $kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<$float>) {
+        unsafe fn $kernel<const MR: usize, const NV: usize, const UNIT_K: bool>(t: &TileArgs<'_, $float>) {
             // SAFETY: the caller's contract is the same.
             unsafe { tile::run::<Portable<$float>, MR, NV, UNIT_K>(t) }
         }
