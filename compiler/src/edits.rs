@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// So many edits one after another become one.
-const STEPS: usize = 3;
+const STEPS: usize = 4;
 
 /// So many texts are checked for the edits of one program; what is left is shown as it is.
 const CHECKS: usize = 60;
@@ -110,30 +110,57 @@ impl Mender<'_> {
         }
         let places = regions(&edits);
         // What stands elsewhere was wrong before, and is reached only when this is mended.
-        let here = |f: &Diagnostic| {
-            let at = f.labels.first().map(|l| l.span).filter(|s| s.file == self.file);
-            at.is_some_and(|s| places.iter().any(|&(start, end)| s.start <= end && start <= s.end))
-        };
+        let at = |f: &Diagnostic| f.labels.first().map(|l| l.span).filter(|s| s.file == self.file);
+        let here = |f: &Diagnostic| at(f).is_some_and(|s| places.iter().any(|p| s.start <= p.1 && p.0 <= s.end));
         let new = |a: &&Diagnostic| a.severity == Severity::Error && !found.iter().any(|f| f != d && same(f, a));
-        let Some(next) = after.iter().filter(new).find(|a| here(a)) else {
+        // What is said of the code of the edit must be mended with it. What is said of a method of it, or of arguments
+        // that it is called with, is, where that is possible.
+        let further = |f: &Diagnostic| {
+            let base = f.labels.get(1).is_some_and(|l| places.contains(&(l.span.start, l.span.end)));
+            base || at(f).is_some_and(|s| places.iter().any(|p| arguments(&text, p.1).is_some_and(|a| within(a, s))))
+        };
+        let next = after.iter().filter(new).find(|a| here(a)).map(|d| (d, true));
+        let next = next.or_else(|| after.iter().filter(new).find(|a| further(a)).map(|d| (d, false)));
+        let Some((next, must)) = next else {
             let clean = !after.iter().any(|a| new(&a));
             return Outcome::Mends(edits, clean);
         };
-        let mut best = Outcome::Leads(next.labels.first().map(|l| l.span));
+        let mut best = None;
         if steps > 1 {
             for h in next.help.iter().filter(|h| !h.edits.is_empty() && self.is_own(&h.edits)) {
                 match self.carry_on(d, joined(self.text, &edits, &text, &h.edits), found, more, steps - 1) {
                     Outcome::Leads(_) => {}
-                    Outcome::Mends(edits, false) if matches!(best, Outcome::Leads(_)) => {
-                        best = Outcome::Mends(edits, false);
-                    }
-                    Outcome::Mends(_, false) => {}
+                    Outcome::Mends(edits, false) => best = best.or(Some(edits)),
                     outcome => return outcome,
                 }
             }
         }
-        best
+        match best {
+            Some(edits) => Outcome::Mends(edits, false),
+            None if must => Outcome::Leads(next.labels.first().map(|l| l.span)),
+            None => Outcome::Mends(edits, false),
+        }
     }
+}
+
+/// Does a place lie in a range of the text?
+fn within((start, end): (u32, u32), s: Span) -> bool {
+    start <= s.start && s.end <= end
+}
+
+/// The parentheses that begin at a place, with what is in them.
+fn arguments(text: &str, from: u32) -> Option<(u32, u32)> {
+    let rest = text.get(from as usize..).filter(|t| t.starts_with('('))?;
+    let mut depth = 0usize;
+    let end = rest.char_indices().find(|(_, c)| {
+        depth = match c {
+            '(' => depth + 1,
+            ')' => depth.saturating_sub(1),
+            _ => depth,
+        };
+        depth == 0
+    })?;
+    Some((from, from + end.0 as u32 + 1))
 }
 
 /// Where edits have put their text, in the edited text.
@@ -202,12 +229,19 @@ fn said(text: &str, h: &Help, edits: &[Edit]) -> String {
     let all = edited(text, edits);
     let places = regions(edits);
     let (start, end) = (places.first().map_or(0, |p| p.0), places.last().map_or(0, |p| p.1));
-    let code = all.get(start as usize..end as usize).unwrap_or("");
-    let count = |c: [char; 3]| code.matches(c).count();
-    if count(['(', '[', '{']) == count([')', ']', '}']) && short(code) == code {
-        return format!("write `{code}`");
+    let code = all.get(start as usize..).unwrap_or("");
+    let line = code.find('\n').unwrap_or(code.len());
+    // To the end of the edits, and of the brackets that they open.
+    let mut depth = 0i32;
+    let whole = code[..line].char_indices().find_map(|(i, c)| {
+        depth += i32::from(matches!(c, '(' | '[' | '{')) - i32::from(matches!(c, ')' | ']' | '}'));
+        let after = i + c.len_utf8();
+        (depth <= 0 && after >= (end - start) as usize).then_some((after, depth))
+    });
+    match whole {
+        Some((n, 0)) if short(&code[..n]) == code[..n] => format!("write `{}`", &code[..n]),
+        _ => format!("{}, and what follows from it", h.message.trim_end_matches('?')),
     }
-    format!("{}, and what follows from it", h.message)
 }
 
 /// Code of two steps is longer than that of one.

@@ -2,7 +2,7 @@
 //!
 //! In: the finding about the value, the type as written, the value. Out: the finding with one more edit, which writes the
 //! type that the value has: which of the two is the mistake only its author knows. Of what a function returns, a size is
-//! written only where its type has a number already, as it may be another at the next call.
+//! written only where its type has a number already, or that number, as it may be another at the next call.
 
 use super::cx::{Elab, Env};
 use super::value::{Elem, Tensor, Value};
@@ -57,19 +57,24 @@ impl Elab<'_> {
             _ => return None,
         };
         let elem = self.elem_of(&t, dtype.as_ref());
+        let int = |item: &ShapeItem| match item {
+            ShapeItem::Dim(e) => match self.ast.expr(*e).kind {
+                ExprKind::Int(n) => u64::try_from(n).ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let numbers: Vec<Option<u64>> = shape.iter().flatten().map(int).collect();
         let mut dims = vec![];
         for (i, d) in t.dims.iter().enumerate() {
             let seen = d.name.clone().filter(|n| {
                 let known = self.lookup(n, ty.span, env).ok().flatten();
                 matches!(known, Some(Value::Dim(o)) if o.size == d.size)
             });
-            let number = || match shape.iter().flatten().nth(i) {
-                Some(ShapeItem::Dim(e)) => matches!(self.ast.expr(*e).kind, ExprKind::Int(_)),
-                _ => false,
-            };
+            let number = numbers.contains(&Some(d.size)) || numbers.get(i).is_some_and(Option::is_some);
             match seen {
                 Some(n) => dims.push(n.to_string()),
-                None if of == Of::Name || number() => dims.push(d.size.to_string()),
+                None if of == Of::Name || number => dims.push(d.size.to_string()),
                 None => return None,
             }
         }

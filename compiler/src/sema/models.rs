@@ -446,7 +446,7 @@ impl Elab<'_> {
         let Some(ast::ExprKind::Tuple(parts)) = p.default.map(|e| &self.ast.expr(e).kind) else { return };
         let text = self.text(span);
         let inner = match v {
-            Value::Int(_) | Value::Float(_) => text,
+            Value::Int(_) | Value::Float(_) => nn_runtime::data::check::bare(text),
             Value::List(_) | Value::Tuple(_) => match text.strip_prefix(['[', '(']).map(|t| &t[..t.len() - 1]) {
                 Some(t) => t.trim_end().trim_end_matches(','),
                 None => return,

@@ -42,6 +42,13 @@ impl Elab<'_> {
             };
             let all: Vec<&str> = def.dims.iter().map(|d| &*d.name.text).collect();
             let shown = if all.is_empty() { name.to_string() } else { format!("{name}[{}]", all.join(", ")) };
+            if def.dims.is_empty() && !def.params.is_empty() {
+                let inner = self.text(Span { start: from as u32 + 1, end: last.end, ..first });
+                let t = format!("({inner})");
+                let help = format!("hyperparameters stand in parentheses: `{name}{t}`");
+                d = d.fix(help, [Edit::replace(Span { start: from as u32, end: last.end + close as u32, ..first }, t)]);
+                return self.error(d.label(def.name.span, "declared here"));
+            }
             let what = match def.dims.len() {
                 0 => format!("`{shown}` has no dims: leave the brackets out"),
                 _ => format!("its dims are `{shown}`: leave the others out"),

@@ -426,8 +426,12 @@ impl Elab<'_> {
                         self.st.mistyped.push(span);
                     }
                     if one_hot(n.size) {
-                        let edit = Edit::replace(span, format!("argmax({text})"));
                         let d = d.note("a number for each class is no class number");
+                        let ids = text.strip_prefix("one_hot[").and_then(|t| t.split_once("](")?.1.strip_suffix(')'));
+                        if let Some(ids) = ids.filter(|i| !i.contains([',', '('])) {
+                            return Err(self.error(d.fix(format!("write `{ids}`"), [Edit::replace(span, ids)])));
+                        }
+                        let edit = Edit::replace(span, format!("argmax({text})"));
                         return Err(self.error(d.fix(format!("take the largest: `argmax({})`", shown(text)), [edit])));
                     }
                     if rows(outer) {

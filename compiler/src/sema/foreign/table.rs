@@ -300,6 +300,15 @@ pub const NAMES: &[Row] = &[
         }),
         "let z = float(argmax(x))",
     ),
+    row(&["reduce_mean"], Ours::Call("mean($*)"), "let z = tf.reduce_mean(x)"),
+    row(&["reduce_sum"], Ours::Call("sum($*)"), "let z = tf.reduce_sum(x, 1)"),
+    row(&["reduce_max"], Ours::Axes(|_, _, a| reduced("max", a)), "let z = tf.reduce_max(x, 1)"),
+    row(&["reduce_min"], Ours::Axes(|_, _, a| reduced("min", a)), "let z = tf.reduce_min(x)"),
+    row(
+        &["l2", "l2_loss", "l2_regularizer", "L2", "l2_penalty"],
+        Ours::Words("weight decay is the optimizer's: `AdamW(lr: 1e-3, decay: 0.01)`"),
+        "let z = l2(x)",
+    ),
     row(&["isnan", "is_nan"], Ours::Axes(|_, _, a| compared(a, "$ != $")), "let z = torch.isnan(x)"),
     row(&["isfinite", "is_finite"], Ours::Axes(|_, _, a| compared(a, "abs($) < inf")), "let z = np.isfinite(x)"),
     row(&["isinf", "is_inf"], Ours::Axes(|_, _, a| compared(a, "abs($) == inf")), "let z = jnp.isinf(x)"),
@@ -601,6 +610,15 @@ pub fn stacked(list: &str) -> String {
 fn along(name: &str, args: &[&str]) -> Option<String> {
     match args {
         [x, axis] if axis.parse::<i64>().is_ok() => Some(format!("{name}({x}, axis: {axis})")),
+        _ => None,
+    }
+}
+
+/// `max(x, axis: 1)` or `max(x)`
+fn reduced(name: &str, args: &[&str]) -> Option<String> {
+    match args {
+        [x] => Some(format!("{name}({x})")),
+        [x, axis] => Some(format!("{name}({x}, axis: {})", axis.strip_prefix("axis:").unwrap_or(axis).trim())),
         _ => None,
     }
 }

@@ -185,6 +185,30 @@ pub(super) fn member(b: &Broken) -> Option<Said> {
     Some(said.help(format!("write `{word} {name}: ..`")).edit(r.start..r.start, format!("{word} ")))
 }
 
+/// `train, test = split(source, 0.2)`
+pub(super) fn parts(b: &Broken) -> Option<Said> {
+    let name = b.at.checked_sub(1)?;
+    let two = b.text(b.at) == "," && b.kind(b.at + 1) == Some(Kind::Word) && b.text(b.at + 2) == "=";
+    if b.text(0) != "data" || !two || !b.breaks(name) {
+        return None;
+    }
+    let said = Said::new("parts", b.range(b.at), "each part is given by itself");
+    let said = said.label(format!("rows that `{}` takes leave the part that it splits", b.text(b.at + 1)));
+    Some(said.help(format!("write `{} = ..`", b.text(b.at + 1))).edit(b.range(name).start..b.range(b.at + 1).start, ""))
+}
+
+/// `split(source, 20%)`
+pub(super) fn percent(b: &Broken) -> Option<Said> {
+    let (sign, number) = (b.at.checked_sub(1)?, b.at.checked_sub(2)?);
+    if b.text(sign) != "%" || b.kind(number) != Some(Kind::Number) || !matches!(b.text(b.at), ")" | ",") {
+        return None;
+    }
+    let part = b.text(number).parse::<f64>().ok()? / 100.0;
+    let r = b.range(number).start..b.range(sign).end;
+    let said = Said::new("percent", b.range(sign), "`%` is the remainder of a division, not a hundredth");
+    Some(said.help(format!("write `{part}`")).edit(r, part.to_string()))
+}
+
 /// `let c = 2` as a member of a model
 pub(super) fn let_member(b: &Broken) -> Option<Said> {
     let open = b.open(b.at)?;
@@ -295,6 +319,13 @@ pub(super) fn base(b: &Broken) -> Option<Said> {
     }
     let body = (3..b.toks.len().min(12)).find(|i| matches!(b.text(*i), "{" | "="))?;
     let last = b.range(body - 1).end;
+    // `(hidden: 16)` is a hyperparameter with its default.
+    if b.text(2) == "(" && b.text(4) == ":" && b.kind(5) == Some(Kind::Number) {
+        let said = Said::new("default", b.range(4), "a default is given with `=`, not with `:`")
+            .help(format!("write `{} = {}`", b.text(3), b.text(5)))
+            .edit(b.range(3).end..b.range(4).end, " =");
+        return b.helps(&said.edits).then_some(said);
+    }
     let said = Said::new("base", b.range(2).start..last, "a model extends nothing")
         .help(format!("leave `{}` out", &b.source[b.range(2).start..last]))
         .edit(b.range(1).end..last, "");

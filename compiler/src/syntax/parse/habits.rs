@@ -24,6 +24,8 @@ const HABITS: &[Habit] = &[
     frameworks::untyped,
     frameworks::member,
     frameworks::let_member,
+    frameworks::parts,
+    frameworks::percent,
     frameworks::keyword,
     frameworks::case,
     frameworks::header,

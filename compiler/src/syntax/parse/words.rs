@@ -36,8 +36,8 @@ const PACKAGES: &[&str] = &[
 /// A word at the start of a line that begins no statement.
 pub(super) fn begins(b: &Broken) -> Option<Said> {
     let prev = b.at.checked_sub(1)?;
-    // `{ while c {` begins a statement too.
-    let line = if b.text(prev) == "while" { prev } else { b.line_start(prev) };
+    // `{ while c {` and `; return x` begin a statement too.
+    let line = if matches!(b.text(prev), "while" | "return") { prev } else { b.line_start(prev) };
     let (first, at) = (b.text(line), b.range(line));
     let no = |kind: &'static str| Said {
         // The lines below it, if they are indented after a colon, are explained with it.
