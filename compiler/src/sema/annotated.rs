@@ -28,6 +28,14 @@ impl Elab<'_> {
         if self.is_std(ty.span) || !self.diags.get(before).is_some_and(about) {
             return;
         }
+        // One number where a vector of one is wanted.
+        let one = matches!(v, Value::Tensor(t) if t.dims.is_empty()) && of == Of::Name;
+        if one && matches!(&ty.kind, TyKind::Tensor { shape: Some(s), .. } if s.len() == 1) {
+            let text = format!("stack({})", self.text(at));
+            if let Some(d) = self.diags.get_mut(before) {
+                *d = d.clone().fix(format!("make it a vector: `{text}`"), [Edit::replace(at, text)]);
+            }
+        }
         let Some(text) = self.type_of(v, ty, of, env).filter(|t| t != self.text(ty.span)) else { return };
         // A number that is cut to fit an int is lost, so that is not the first thing to do.
         let cut = matches!(v, Value::Tensor(t) if t.elem.dtype().is_float()) && self.is_int(ty);

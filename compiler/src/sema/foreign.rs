@@ -106,9 +106,12 @@ impl<'a> Elab<'a> {
         };
         // `nn.MSELoss()(a, b)`: what is made is called at once.
         let made = match &ast.expr(callee).kind {
-            ExprKind::Call { callee, args } if args.is_empty() => Some(*callee),
+            ExprKind::Call { callee, args } if args.iter().all(|a| a.name.is_some()) => {
+                Some((*callee, args.as_slice()))
+            }
             _ => None,
         };
+        let (made, how) = (made.map(|m| m.0), made.map_or(&[][..], |m| m.1));
         let path = self.path(made.unwrap_or(callee), env)?;
         if path.dotted && builtins::LATER.contains(&&*path.last) {
             return Some(self.unknown(&path.last, ast.span(made.unwrap_or(callee)), env));
@@ -127,7 +130,7 @@ impl<'a> Elab<'a> {
             Some(Ours::Name(n)) => *n,
             _ => &*path.last,
         };
-        let texts = args.map(|a| self.arg_texts(a, target, env));
+        let texts = args.map(|a| [self.arg_texts(a, target, env), self.arg_texts(how, target, env)].concat());
         let texts: Option<Vec<&str>> = texts.as_ref().map(|t| t.iter().map(String::as_str).collect());
         let upper = path.last.starts_with(|c: char| c.is_ascii_uppercase());
         let code = if upper && !path.dotted { "E0105" } else { "E0100" };

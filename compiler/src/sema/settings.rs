@@ -318,6 +318,7 @@ pub(super) fn settings(
         let (v, span) = (el.eval(s.value, env)?, el.ast.span(s.value));
         let whole = match &v {
             Value::Float(x) if x.fract() == 0.0 && x.abs() < 1e15 => Some((*x as i64).to_string()),
+            Value::Str(s) if &**s == "full" && name == "batch" => Some("full".to_owned()),
             Value::Str(s) => s.parse::<i64>().ok().map(|n| n.to_string()),
             _ => None,
         };

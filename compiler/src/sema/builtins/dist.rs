@@ -129,6 +129,16 @@ pub fn draw(el: &mut Elab<'_>, dist: &Value, ty: &TensorType, span: Span) -> R<T
             "rand" => Some("uniform(0, 1)"),
             _ => None,
         };
+        let value = match name {
+            "zeros" => Some("= 0"),
+            "ones" => Some("= 1"),
+            _ => None,
+        };
+        let before = el.sources.file(span.file).text[..span.start as usize].trim_end();
+        if let (Some(t), Some(before)) = (value, before.strip_suffix('~')) {
+            let at = Span { start: before.len() as u32, ..span };
+            return Err(el.error(e.fix(format!("write `{t}`"), [Edit::replace(at, t)])));
+        }
         return Err(el.error(match ours {
             Some(t) => e.fix(format!("write `{t}`"), [Edit::replace(span, t)]),
             None => e.help("write `= ..` for a value, or a distribution such as `normal(0.1)`"),

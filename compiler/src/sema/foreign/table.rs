@@ -177,7 +177,23 @@ pub const NAMES: &[Row] = &[
         }),
         "let z = StepLR(0.1, 10)(1.0)",
     ),
-    row(&["CosineAnnealingLR", "CosineDecay"], Ours::Name("cosine"), "let z = CosineAnnealingLR(0.1, total: 9)(1.0)"),
+    row(
+        &["CosineAnnealingLR", "CosineDecay", "cosine_decay", "cosine_decay_schedule"],
+        Ours::Name("cosine"),
+        "let z = CosineAnnealingLR(0.1, total: 9)(1.0)",
+    ),
+    row(
+        &["warmup_cosine", "cosine_with_warmup", "warmup_cosine_decay"],
+        Ours::Axes(|_, _, a| {
+            let value = |t: &str| t.rsplit(':').next().unwrap_or(t).trim().to_owned();
+            match a {
+                [lr, steps] => Some(format!("cosine({lr}, warmup: {})", value(steps))),
+                [lr, steps, all] => Some(format!("cosine({lr}, warmup: {}, total: {})", value(steps), value(all))),
+                _ => None,
+            }
+        }),
+        "let z = warmup_cosine(0.1, 9, 90)(1.0)",
+    ),
     row(&["OneCycleLR"], Ours::Name("one_cycle"), "let z = OneCycleLR(0.1, total: 9)(1.0)"),
     row(&["ExponentialLR"], Ours::Name("exponential"), "let z = ExponentialLR(0.1, 0.9)(1.0)"),
     row(&["True"], Ours::Name("true"), "let z = sum(x, 0, keep: True)"),
@@ -220,6 +236,7 @@ pub const NAMES: &[Row] = &[
         Ours::Axes(|_, _, a| match a {
             [n] => Some(format!("0..{n}")),
             [a, b] => Some(format!("{a}..{b}")),
+            [a, b, step] => stepped(a.parse().ok()?, b.parse().ok()?, step.parse().ok()?),
             _ => None,
         }),
         "for i in range(3) { assert i < 3 }",
@@ -257,7 +274,14 @@ pub const NAMES: &[Row] = &[
         "let z = np.concatenate([x, x])",
     ),
     row(&["hstack"], Ours::Name("cat"), "let z = np.hstack([x, x])"),
-    row(&["vstack"], Ours::Axes(|_, _, a| join("cat", a, "0")), "let z = np.vstack([x, x])"),
+    row(
+        &["vstack"],
+        Ours::Axes(|_, _, a| {
+            let side_by_side = || Some(format!("{}, axis: 0)", operands("cat", a)?.strip_suffix(')')?));
+            join("cat", a, "0").or_else(side_by_side)
+        }),
+        "let z = np.vstack([x, x])",
+    ),
     row(&["clip"], Ours::Name("clamp"), "let z = np.clip(x, 0, 1)"),
     row(&["flip"], Ours::Name("rev"), "let z = np.flip(x)"),
     row(&["amax"], Ours::Call("max($1)"), "let z = np.amax(x)"),
@@ -495,6 +519,9 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ("step_size", "every"),
     ("max_lr", "peak"),
     ("total_steps", "total"),
+    ("decay_steps", "total"),
+    ("T_max", "total"),
+    ("steps", "total"),
     ("warmup_steps", "warmup"),
     ("rtol", "tol"),
     ("atol", "tol"),
@@ -612,6 +639,13 @@ fn along(name: &str, args: &[&str]) -> Option<String> {
         [x, axis] if axis.parse::<i64>().is_ok() => Some(format!("{name}({x}, axis: {axis})")),
         _ => None,
     }
+}
+
+/// `[2 + 3 * k for k in 0..4]`
+fn stepped(from: i64, to: i64, step: i64) -> Option<String> {
+    let n = (to.checked_sub(from)?).checked_add(step)?.checked_sub(1)?.checked_div(step).filter(|_| step > 0)?.max(0);
+    let start = if from == 0 { String::new() } else { format!("{from} + ") };
+    Some(format!("[{start}{step} * k for k in 0..{n}]"))
 }
 
 /// `max(x, axis: 1)` or `max(x)`
