@@ -115,7 +115,7 @@ impl<'g> Nodes<'g> {
             Class::Elementwise | Class::Movement => true,
             Class::Source => !matches!(self.g.op(v), Op::Rng { .. }),
             Class::Index => !matches!(self.g.op(v), Op::Scatter { .. }),
-            Class::Reduce | Class::Contract | Class::Order => false,
+            Class::Reduce | Class::Contract | Class::Order | Class::Region => false,
         }
     }
 

@@ -11,13 +11,15 @@
 //! It stands before fusion, so a fused kernel never needs a derivative of its own, and before elaboration, which calls it
 //! for `grad(y, x)` and for training.
 
+mod region;
 #[cfg(test)]
 mod tests;
 
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, ValueId};
-use crate::graph::ops::VjpArgs;
 use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::{Op, VjpArgs};
+use std::collections::BTreeMap;
 
 /// `dy/dx` for every `x`; `None` where `y` does not depend on it differentiably.
 ///
@@ -40,9 +42,28 @@ pub fn vjp(b: &mut Builder, ys: &[ValueId], cts: &[ValueId], xs: &[ValueId]) -> 
         accumulate(b, &mut cotangent, y, ct);
     }
     let (outer, scope) = (b.span, b.scope.clone());
+    // Cotangents of the results of regions, which come after their region.
+    let mut regions: BTreeMap<ValueId, BTreeMap<usize, ValueId>> = BTreeMap::new();
     for v in (0..=last.0).rev().map(ValueId) {
+        if let Some(results) = regions.remove(&v) {
+            let node = b.graph().node(v).clone();
+            let need: Vec<bool> = node.inputs.iter().map(|x| between[x.idx()]).collect();
+            (b.span, b.scope) = (node.span.or(outer), node.scope.clone());
+            for (&x, flow) in node.inputs.iter().zip(region::scan(b, v, &results, &need)) {
+                if let Some(dx) = flow.filter(|_| between[x.idx()]) {
+                    accumulate(b, &mut cotangent, x, dx);
+                }
+            }
+            continue;
+        }
         let Some(dy) = cotangent[v.idx()] else { continue };
         let node = b.graph().node(v).clone();
+        if let Op::Result { index, .. } = node.op {
+            if between[node.inputs[0].idx()] {
+                regions.entry(node.inputs[0]).or_default().insert(index as usize, dy);
+            }
+            continue;
+        }
         if !node.op.has_vjp() || !node.inputs.iter().any(|x| between[x.idx()]) {
             continue;
         }
@@ -87,7 +108,11 @@ fn marks(g: &Graph, vs: &[ValueId]) -> Vec<bool> {
 
 /// Can a gradient flow from this value to its operands? It must be a float, made by an op with a rule.
 fn carries(g: &Graph, v: ValueId) -> bool {
-    g.ty(v).dtype.is_float() && g.op(v).has_vjp()
+    match g.op(v) {
+        Op::Scan(_) => true,
+        Op::Result { ty, .. } => ty.dtype.is_float(),
+        op => g.ty(v).dtype.is_float() && op.has_vjp(),
+    }
 }
 
 fn accumulate(b: &mut Builder, cotangent: &mut [Option<ValueId>], x: ValueId, dx: ValueId) {
@@ -113,7 +138,8 @@ pub fn path_ends_at(g: &Graph, y: ValueId, xs: &[ValueId]) -> Option<ValueId> {
         if !open[v.idx()] || !from_x[v.idx()] {
             continue;
         }
-        let onward = |a: &&ValueId| from_x[a.idx()] && g.ty(**a).dtype.is_float();
+        let flows = |a: ValueId| g.ty(a).dtype.is_float() || matches!(g.op(a), Op::Scan(_));
+        let onward = |a: &&ValueId| from_x[a.idx()] && flows(**a);
         if is_x[v.idx()] && g.ty(v).dtype.is_float() {
             return None;
         } else if !carries(g, v) || !g.inputs(v).iter().any(|a| onward(&a)) {

@@ -5,6 +5,7 @@
 
 use super::graph::{Graph, Node, Output, Slot, ValueId};
 use super::ops::elementwise::Ew;
+use super::ops::region::Scan;
 use super::ops::{ArgKind, Axes, DotDims, Literal, Op, ReduceKind, ScatterKind, Tag};
 use super::ty::{Shape, TensorTy};
 use crate::source::Span;
@@ -289,6 +290,22 @@ impl Builder {
     /// `x` with `u` combined in at `idx` along `axis`.
     pub fn scatter(&mut self, kind: ScatterKind, x: ValueId, idx: ValueId, u: ValueId, axis: u32) -> ValueId {
         self.op(Op::Scatter { kind, axis }, &[x, idx, u])
+    }
+
+    /// A loop, remembering what its derivative reads; all of its results, of which those that nobody uses are dropped later.
+    pub fn scan(&mut self, s: &Scan, operands: &[ValueId]) -> Vec<ValueId> {
+        let v = self.op(Op::Scan(s.remembering()), operands);
+        (0..s.results()).map(|i| self.result(v, i)).collect()
+    }
+
+    /// A result of a region.
+    pub fn result(&mut self, region: ValueId, index: usize) -> ValueId {
+        let ty = match self.graph.op(region) {
+            Op::Scan(s) => s.result(index),
+            _ => None,
+        };
+        let ty = ty.unwrap_or_else(super::ops::region::nothing);
+        self.op(Op::Result { index: index as u32, ty }, &[region])
     }
 
     /// Cuts the gradient.

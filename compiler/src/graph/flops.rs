@@ -19,6 +19,7 @@ pub fn of_nodes(g: &Graph, nodes: Range<usize>) -> u64 {
                 let k: u64 = d.lhs_contract.iter().map(|&a| lhs.shape[a as usize]).product();
                 node.ty.numel().saturating_mul(k).saturating_mul(2)
             }
+            (Op::Scan(s), _) => of(&s.body).saturating_mul(s.length),
             (Op::Ew(_), _) if node.ty.dtype.is_float() => node.ty.numel(),
             (_, Class::Reduce | Class::Order) => g.ty(node.inputs[0]).numel(),
             _ => 0,

@@ -4,8 +4,9 @@
 //! float between ops, and keeps ints and bools exact, so it is what compiled code is held against.
 
 use super::graph::{Graph, ValueId};
-use super::ops::{EvalCx, Op};
+use super::ops::{EvalCx, Op, region};
 use super::tensor::{Tensor, range};
+use std::collections::BTreeMap;
 
 /// Values of the slots and the place in the random stream.
 #[derive(Clone, Debug, Default)]
@@ -32,27 +33,40 @@ pub fn run(g: &Graph, feeds: &Feeds) -> Result<Outputs, String> {
 pub fn run_all(g: &Graph, feeds: &Feeds) -> Result<Vec<Option<Tensor>>, String> {
     let live = g.live(g.outputs.iter().map(|o| o.value));
     check_feeds(g, feeds, &live)?;
-    Ok(eval_nodes(g, feeds, &live))
+    eval_nodes(g, feeds, &live)
 }
 
 /// Evaluates some values of a graph.
 pub fn run_values(g: &Graph, feeds: &Feeds, values: &[ValueId]) -> Result<Vec<Tensor>, String> {
     let live = g.live(values.iter().copied());
     check_feeds(g, feeds, &live)?;
-    let all = eval_nodes(g, feeds, &live);
+    let all = eval_nodes(g, feeds, &live)?;
     Ok(values.iter().filter_map(|v| all[v.idx()].clone()).collect())
 }
 
-fn eval_nodes(g: &Graph, feeds: &Feeds, live: &[bool]) -> Vec<Option<Tensor>> {
+fn eval_nodes(g: &Graph, feeds: &Feeds, live: &[bool]) -> Result<Vec<Option<Tensor>>, String> {
     let cx = EvalCx { feeds: &feeds.slots, seed: feeds.seed, step: feeds.step };
     let mut out: Vec<Option<Tensor>> = Vec::with_capacity(g.nodes.len());
-    for (node, live) in g.nodes.iter().zip(live) {
+    // Results of regions, which are no values themselves.
+    let mut results: BTreeMap<usize, Vec<Tensor>> = BTreeMap::new();
+    for (i, (node, live)) in g.nodes.iter().zip(live).enumerate() {
         // Operands precede their users and are live with them, so all of them are there.
         let x: Vec<&Tensor> = node.inputs.iter().filter_map(|i| out[i.idx()].as_ref()).collect();
-        let value = live.then(|| node.op.eval(&cx, &node.ty, &x));
+        let value = match &node.op {
+            _ if !live => None,
+            Op::Scan(s) => {
+                results.insert(i, region::run(s, &cx, &x)?);
+                Some(Tensor::new(node.ty.clone(), vec![]))
+            }
+            Op::Result { index, .. } => {
+                let of = results.get(&node.inputs[0].idx()).and_then(|r| r.get(*index as usize));
+                Some(of.cloned().ok_or_else(|| format!("value {i} is result {index} of no region"))?)
+            }
+            op => Some(op.eval(&cx, &node.ty, &x)),
+        };
         out.push(value);
     }
-    out
+    Ok(out)
 }
 
 /// Every slot that is read has a value of its type, with ints and bools in range.

@@ -12,6 +12,7 @@ use super::print::is_word;
 use super::ty::{Shape, TensorTy};
 use nn_runtime::dtype::DType;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What is wrong, and on which line (from 1).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,10 +27,21 @@ pub struct ParseError {
 /// Reads a graph.
 pub fn parse(text: &str) -> Result<Graph, ParseError> {
     let mut state = State::default();
+    // The graphs around the region that is being read, each with the line that began the region.
+    let mut outer: Vec<(State, Begun)> = vec![];
     let mut number = 0;
     for (i, line) in text.lines().enumerate() {
         number = i + 1;
-        state.line(line).map_err(|message| ParseError { line: number, message })?;
+        let error = |message| ParseError { line: number, message };
+        if let Some(begun) = state.line(line, outer.len()).map_err(error)? {
+            let body = State { stage: Stage::Inside, ..State::default() };
+            outer.push((std::mem::replace(&mut state, body), begun));
+        } else if state.stage == Stage::After
+            && let Some((around, begun)) = outer.pop()
+        {
+            let body = std::mem::replace(&mut state, around).graph;
+            state.region(begun, body).map_err(error)?;
+        }
     }
     match state.stage {
         Stage::After => Ok(state.graph),
@@ -53,11 +65,20 @@ struct State {
     values: HashMap<String, ValueId>,
 }
 
+/// A line that a region follows.
+struct Begun {
+    name: String,
+    ty: TensorTy,
+    op: Op,
+    inputs: Inputs,
+}
+
 impl State {
-    fn line(&mut self, line: &str) -> Result<(), String> {
+    /// Reads a line; that of a region waits for its body.
+    fn line(&mut self, line: &str, depth: usize) -> Result<Option<Begun>, String> {
         let mut c = Cursor::new(line)?;
         if c.done() {
-            return Ok(());
+            return Ok(None);
         }
         match self.stage {
             Stage::Before => {
@@ -69,14 +90,19 @@ impl State {
             }
             Stage::Inside if c.eat_word("slot") => self.slot(&mut c)?,
             Stage::Inside | Stage::Returned if c.eat_word("return") => self.returns(&mut c)?,
-            Stage::Inside => self.value(&mut c)?,
+            Stage::Inside => {
+                let begun = self.value(&mut c)?;
+                c.end()?;
+                return Ok(begun);
+            }
             Stage::Returned => {
                 c.symbol('}')?;
                 self.stage = Stage::After;
             }
-            Stage::After => return Err("nothing may follow the graph".to_owned()),
+            Stage::After if depth == 0 => return Err("nothing may follow the graph".to_owned()),
+            Stage::After => {}
         }
-        c.end()
+        c.end().map(|()| None)
     }
 
     fn slot(&mut self, c: &mut Cursor) -> Result<(), String> {
@@ -99,7 +125,7 @@ impl State {
         self.values.get(&name).copied().ok_or_else(|| format!("%{name} is not defined above"))
     }
 
-    fn value(&mut self, c: &mut Cursor) -> Result<(), String> {
+    fn value(&mut self, c: &mut Cursor) -> Result<Option<Begun>, String> {
         c.symbol('%')?;
         let name = c.word()?;
         c.symbol(':')?;
@@ -114,6 +140,23 @@ impl State {
             }
         }
         let op = make_op(&op, &ty, c.attrs()?)?;
+        let begun = Begun { name, ty, op, inputs };
+        if matches!(begun.op, Op::Scan(_)) {
+            c.symbol('{')?;
+            return Ok(Some(begun));
+        }
+        self.define(begun).map(|()| None)
+    }
+
+    /// A region whose body has been read.
+    fn region(&mut self, mut begun: Begun, body: Graph) -> Result<(), String> {
+        if let Op::Scan(s) = &mut begun.op {
+            s.body = Arc::new(body);
+        }
+        self.define(begun)
+    }
+
+    fn define(&mut self, Begun { name, ty, op, inputs }: Begun) -> Result<(), String> {
         let operands: Vec<&TensorTy> = inputs.iter().map(|&v| self.graph.ty(v)).collect();
         let inferred = op.infer(&operands, &self.graph.slots)?;
         if inferred != ty {

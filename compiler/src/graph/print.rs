@@ -45,36 +45,53 @@ pub fn to_text(g: &Graph) -> String {
 
 /// The text of a graph with options.
 pub fn to_text_with(g: &Graph, options: PrintOptions<'_>) -> String {
+    let mut out = format!("graph @{} {{\n", word(&g.name));
+    lines(g, options, 1, &mut out);
+    out.push_str("}\n");
+    out
+}
+
+/// Slots, values and results, `depth` regions deep.
+fn lines(g: &Graph, options: PrintOptions<'_>, depth: usize, out: &mut String) {
+    let indent = "  ".repeat(depth);
     let names = value_names(g);
     let name = |v: ValueId| names.get(v.idx()).cloned().unwrap_or_else(|| format!("?{}", v.0));
-    let mut out = format!("graph @{} {{\n", word(&g.name));
     for s in &g.slots {
-        let _ = writeln!(out, "  slot {}: {} {}", word(&s.name), kind_name(s.kind), s.ty);
+        let _ = writeln!(out, "{indent}slot {}: {} {}", word(&s.name), kind_name(s.kind), s.ty);
     }
     for (v, node) in g.values().zip(&g.nodes) {
-        let mut line = format!("  %{}: {} = {}", names[v.idx()], node.ty, node.op.name());
+        let mut line = format!("{indent}%{}: {} = {}", names[v.idx()], node.ty, node.op.name());
         for (i, &x) in node.inputs.iter().enumerate() {
             let _ = write!(line, "{}%{}", if i == 0 { " " } else { ", " }, name(x));
         }
         line.push_str(&attrs_text(&node.op, options.short));
+        let body = if let Op::Scan(s) = &node.op { Some(&s.body) } else { None };
+        line.push_str(if body.is_some() { " {" } else { "" });
         if let (Some(sources), Some(span)) = (options.sources, node.span) {
             let _ = write!(line, "  // {}", sources.locate(span));
         }
         out.push_str(&line);
         out.push('\n');
+        if let Some(body) = body {
+            lines(body, PrintOptions { marks: &[], ..options }, depth + 1, out);
+            let _ = writeln!(out, "{indent}}}");
+        }
         for (_, remark) in options.marks.iter().filter(|(m, _)| *m == v) {
-            let _ = writeln!(out, "  ^ {remark}");
+            let _ = writeln!(out, "{indent}^ {remark}");
         }
     }
-    out.push_str("  return");
+    let _ = write!(out, "{indent}return");
     for (i, o) in g.outputs.iter().enumerate() {
         // Results share a line as long as no assignment comes between; every assignment has its own.
         let together = i > 0 && o.assign.is_none() && g.outputs[i - 1].assign.is_none();
         out.push_str(match (i, together) {
             (0, _) => " ",
             (_, true) => ", ",
-            _ => "\n  return ",
+            _ => "",
         });
+        if i > 0 && !together {
+            let _ = write!(out, "\n{indent}return ");
+        }
         let value = name(o.value);
         let _ = match o.assign {
             Some(slot) => {
@@ -84,8 +101,7 @@ pub fn to_text_with(g: &Graph, options: PrintOptions<'_>) -> String {
             None => write!(out, "{} = %{value}", word(&o.name)),
         };
     }
-    out.push_str("\n}\n");
-    out
+    out.push('\n');
 }
 
 /// The attributes of an op after its operands, ` {axes=[1]}`.

@@ -36,9 +36,16 @@ pub fn reference_markdown() -> String {
             row.ulp
         );
     }
-    for class in
-        [Class::Elementwise, Class::Source, Class::Reduce, Class::Contract, Class::Movement, Class::Index, Class::Order]
-    {
+    for class in [
+        Class::Elementwise,
+        Class::Source,
+        Class::Reduce,
+        Class::Contract,
+        Class::Movement,
+        Class::Index,
+        Class::Order,
+        Class::Region,
+    ] {
         let title = match class {
             Class::Elementwise => "Elementwise, with attributes",
             Class::Source => "Sources",
@@ -47,6 +54,7 @@ pub fn reference_markdown() -> String {
             Class::Movement => "Movement",
             Class::Index => "Data-dependent addresses",
             Class::Order => "Along an axis in order",
+            Class::Region => "Regions",
         };
         let _ = write!(out, "\n## {title}\n\n| op | attributes | meaning | cotangents |\n|---|---|---|---|\n");
         for row in Op::ROWS.iter().filter(|row| row.class == class) {

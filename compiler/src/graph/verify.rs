@@ -8,6 +8,7 @@
 //! 6. Slot names are unique; step slots are scalars.
 //! 7. Outputs are values of the graph, and their names are unique.
 //! 8. An assignment is to a parameter or state, of its type and name, and the only one to it.
+//! 9. A region is used by results of it alone, each of the type that its body gives; bodies hold to all of this.
 
 use super::graph::{Graph, SlotKind, ValueId};
 use super::ops::Op;
@@ -85,6 +86,25 @@ fn nodes(g: &Graph, errors: &mut Errors) {
             Ok(ty) => errors.push((Some(v), format!("`{}` gives {ty}, but the value is {}", node.op.name(), node.ty))),
             Err(why) => errors.push((Some(v), why)),
         }
+        let region = |x: &ValueId| matches!(g.op(*x), Op::Scan(_));
+        match (&node.op, node.inputs.first().map(|&x| g.op(x))) {
+            (Op::Result { index, ty }, Some(Op::Scan(s))) if s.result(*index as usize).as_ref() != Some(ty) => {
+                errors.push((Some(v), format!("the region has no result {index} of type {ty}")));
+            }
+            (Op::Result { .. }, _) => {}
+            _ if node.inputs.iter().any(region) => {
+                errors.push((Some(v), "a region is no value: its results are".to_owned()));
+            }
+            _ => {}
+        }
+        if let Op::Scan(s) = &node.op
+            && let Err(inside) = verify(&s.body)
+        {
+            errors.extend(inside.errors.into_iter().map(|(at, e)| {
+                let at = at.map_or(String::new(), |x| format!("value {}: ", x.0));
+                (Some(v), format!("in the body: {at}{e}"))
+            }));
+        }
         if let Op::Rng { site, .. } = node.op {
             let first = *sites.entry(site).or_insert(v);
             if g.node(first).op != node.op {
@@ -98,7 +118,7 @@ fn outputs(g: &Graph, errors: &mut Errors) {
     let mut names = BTreeMap::new();
     let mut assigned = BTreeMap::new();
     for (i, o) in g.outputs.iter().enumerate() {
-        if o.value.idx() >= g.nodes.len() {
+        if o.value.idx() >= g.nodes.len() || matches!(g.op(o.value), Op::Scan(_)) {
             errors.push((None, format!("output `{}` is value {}, which does not exist", o.name, o.value.0)));
             continue;
         }

@@ -141,6 +141,7 @@ fn op(b: &mut Builder, g: &Graph, v: ValueId, xs: &[Lifted], batch: &mut Batch<'
         Op::DynSlice { .. } => return Err("a slice whose place is computed, in a data field"),
         Op::DynUpdate => return Err("an update whose place is computed, in a data field"),
         Op::Scatter { .. } => return Err("`scatter` in a data field"),
+        Op::Scan(_) | Op::Result { .. } => return Err("a loop in a data field"),
         Op::Const(_) | Op::Iota { .. } | Op::Input { .. } | Op::Rng { .. } => (node.op.clone(), all(b)),
     };
     Ok(Lifted { id: b.op(op, &ids), batched: true })

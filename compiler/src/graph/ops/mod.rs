@@ -15,6 +15,7 @@ pub mod lane_help;
 pub mod movement;
 pub mod order;
 pub mod reduce;
+pub mod region;
 pub mod source;
 pub mod window;
 
@@ -87,6 +88,10 @@ pub enum Op {
     Scatter { kind: ScatterKind, axis: u32 },
     /// Inclusive running reduction along the axis.
     Cumulate { kind: ReduceKind, axis: u32 },
+    /// A loop over the leading axis of operands; its results are taken by `Result`.
+    Scan(region::Scan),
+    /// Result `index` of a region, of that type.
+    Result { index: u32, ty: TensorTy },
     /// The identity, with a meaning for passes.
     Tag(Tag),
 }
@@ -204,6 +209,8 @@ pub enum Class {
     Index,
     /// Along an axis in order: `cumulate`.
     Order,
+    /// Holds a graph: `scan`, and `result`, which takes one of its values.
+    Region,
 }
 
 /// A row of the table.
@@ -321,11 +328,13 @@ impl Op {
             Op::Gather { .. } => &index::GATHER,
             Op::Scatter { .. } => &index::SCATTER,
             Op::Cumulate { .. } => &order::CUMULATE,
+            Op::Scan(_) => &region::SCAN,
+            Op::Result { .. } => &region::RESULT,
         }
     }
 
     /// Every row but those of elementwise ops, in the order of the reference.
-    pub const ROWS: [&'static OpSpec; 23] = [
+    pub const ROWS: [&'static OpSpec; 25] = [
         &source::CONST,
         &source::IOTA,
         &source::INPUT,
@@ -349,6 +358,8 @@ impl Op {
         &index::GATHER,
         &index::SCATTER,
         &order::CUMULATE,
+        &region::SCAN,
+        &region::RESULT,
     ];
 
     /// The name in IR text and messages.
