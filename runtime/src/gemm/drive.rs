@@ -161,24 +161,28 @@ unsafe fn block<S: Simd>(call: Call<'_, S::E>, p: Plan, scratch: *mut u8) {
                     };
                     let mr = if p.pack_l { mr_first } else { S::max_rows(nv) };
                     let c = c.offset(m0 as isize * ldc).add(n0);
+                    let unit_k = !p.pack_l && s.lk == 1;
+                    let (runs, run) = if p.pack_l { (&NOWHERE[..], k) } else { (runs, run) };
+                    let mut t = TileArgs {
+                        l,
+                        ls: if unit_k { s.lm } else { s.lk },
+                        r: rp,
+                        rs,
+                        c,
+                        ldc,
+                        runs,
+                        run,
+                        tail: cols - (nv - 1) * S::LANES,
+                        resume: k0 > 0 && !crate::mutant!("gemm.resume"),
+                    };
                     next = tiles.each(mr, |i, at, rows| {
-                        let (l, ls, runs, run) = if p.pack_l {
-                            (packed_l.add(i * k) as *const S::E, rows as isize, &NOWHERE[..], k)
+                        if p.pack_l {
+                            (t.l, t.ls) = (packed_l.add(i * k), rows as isize);
                         } else {
-                            (l.wrapping_offset(at), if s.lk == 1 { s.lm } else { s.lk }, runs, run)
-                        };
-                        S::tile(rows, nv, !p.pack_l && s.lk == 1)(&TileArgs {
-                            l,
-                            ls,
-                            r: rp,
-                            rs,
-                            c: c.offset(i as isize * ldc),
-                            ldc,
-                            runs,
-                            run,
-                            tail: cols - (nv - 1) * S::LANES,
-                            resume: k0 > 0 && !crate::mutant!("gemm.resume"),
-                        });
+                            t.l = l.wrapping_offset(at);
+                        }
+                        t.c = c.offset(i as isize * ldc);
+                        S::tile(rows, nv, unit_k)(&t);
                     });
                     v0 += nv;
                 }
