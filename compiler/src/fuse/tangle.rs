@@ -33,7 +33,9 @@ fn in_step(axes: &[Part]) -> Option<(usize, usize)> {
     let pairs = (0..n).flat_map(|u| (0..n).map(move |v| (u, v)));
     pairs.filter(|(u, v)| u != v).find(|&(u, v)| {
         let (x, y) = (axes[u].0, axes[v].0);
-        (y.a, y.b) != (0, 0) && x.a == y.a * y.n as i64 && x.b == y.b * y.n as i64
+        (y.a, y.b) != (0, 0)
+            && x.a == y.a * y.n as i64
+            && (x.b == y.b * y.n as i64 || nn_runtime::mutant!("fuse.in_step"))
     })
 }
 

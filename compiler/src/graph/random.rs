@@ -344,8 +344,13 @@ impl Maker {
         self.emit(Op::Dot(dims), &[a, b], Known { bound, exact: false });
     }
 
-    /// A value with its axes in another order, cut at their ends.
-    fn seen_from(&mut self, v: ValueId) -> ValueId {
+    /// A value through a window, or cut at the ends of its axes, and its axes in another order.
+    fn seen_from(&mut self, mut v: ValueId) -> ValueId {
+        let axis = self.r.below(self.b.ty(v).rank());
+        let window = Op::Window { axis: axis as u32, size: 2 + self.r.below(2) as u64, step: 1, dilation: 1 };
+        if self.r.one_in(2) && (self.allow)(&window) && window.infer(&[self.b.ty(v)], &[]).is_ok() {
+            v = self.b.op(window, &[v]);
+        }
         let shape = self.b.ty(v).shape.clone();
         let mut perm: Vec<u32> = (0..shape.len() as u32).collect();
         self.r.shuffle(&mut perm);

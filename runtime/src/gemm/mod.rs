@@ -14,7 +14,7 @@ pub mod tile;
 mod tests;
 
 use crate::dtype::DType;
-use crate::program::Gemm;
+use crate::program::{Gemm, GemmK};
 use drive::Call;
 use plan::{Plan, Shape};
 use std::ops::Range;
@@ -97,10 +97,11 @@ impl Offsets {
         let inner = g.k.last().map_or((0, 0), |x| (x.size, x.a));
         let outer_k = &g.k[..g.k.len().saturating_sub(1)];
         let k = g.k.iter().map(|x| x.size).product::<u64>() as usize;
+        let stride = |x: &GemmK| (x.size, if crate::mutant!("gemm.runs") { 0 } else { x.a });
         Offsets {
             groups: table(g.batch[outer..].iter().map(|x| (x.size, x.a))),
             // A sum of nothing is one empty run.
-            runs: if k == 0 { vec![0] } else { table(outer_k.iter().map(|x| (x.size, x.a))) },
+            runs: if k == 0 { vec![0] } else { table(outer_k.iter().map(stride)) },
             outer,
             k,
             run: if k == 0 { 0 } else { inner.0 as usize },

@@ -1,7 +1,7 @@
 //! Every instruction set of this processor against the definition, bit for bit, in both floats.
 
 use super::*;
-use crate::program::{GemmBatch, GemmK};
+use crate::program::GemmBatch;
 
 /// What the tests need of a float.
 trait Real: Element + std::fmt::Display {

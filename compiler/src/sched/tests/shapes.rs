@@ -308,6 +308,38 @@ fn tangled_operands_stay_in_place_or_the_smaller_is_stored() {
     assert_eq!(over_two_axes(3, [5, 17, 6], 1), (2, vec![5, 6], (4 * 3 * 5 * 6u64).next_multiple_of(64)));
 }
 
+/// A 3x3 convolution and its derivatives, images and what is made of them with their channels last.
+#[test]
+fn a_convolution_makes_no_copy_of_its_windows() {
+    let mut b = Builder::new("conv");
+    let (images, side, c, n) = (4u64, 10u64, 5u64, 17u64);
+    let (x, _) = input(&mut b, "x", SlotKind::Param, F, &[images, side, side, c]);
+    let (w, _) = input(&mut b, "w", SlotKind::Param, F, &[n, c, 3, 3]);
+    let (d, _) = input(&mut b, "d", SlotKind::Data, F, &[images, side - 2, side - 2, n]);
+    let frames = b.window(x, 1, 3, 1, 1);
+    let frames = b.window(frames, 2, 3, 1, 1);
+    let lhs_contract = [3, 4, 5].as_slice().into();
+    let y = b.dot(frames, w, DotDims { lhs_contract, rhs_contract: [1, 2, 3].as_slice().into(), ..DotDims::default() });
+    b.output("y", y);
+    let z = b.ew(Ew::Mul, &[y, d]);
+    let loss = b.reduce(ReduceKind::Sum, z, &[0, 1, 2, 3]);
+    for (i, g) in grad(&mut b, loss, &[x, w]).into_iter().enumerate() {
+        b.output(&format!("d{i}"), g.expect("a gradient"));
+    }
+    let p = run(b);
+    let text = print::program(&p);
+    let products: Vec<Vec<u64>> = (p.launches.iter().map(|l| &p.kernels[l.kernel as usize].anchor))
+        .filter_map(|a| if let Some(Anchor::Contract(c)) = a { Some(c.k.iter().map(|x| x.n).collect()) } else { None })
+        .collect();
+    let mut sorted = products.clone();
+    sorted.sort();
+    // Lines of the window, then its pixels and channels; images, lines and pixels by the weights.
+    assert_eq!(sorted, [vec![3, 3 * c], vec![3, 3 * n], vec![images, side - 2, side - 2]], "{text}");
+    // Beside the padded cotangent only weights in another order are stored.
+    let padded = images * (side + 2) * (side + 2) * n;
+    assert!(p.temp_bytes <= 4 * (padded + 2 * n * c * 9) + 1024, "{} bytes\n{text}", p.temp_bytes);
+}
+
 #[test]
 fn positions_and_running_values() {
     let mut b = Builder::new("order");
