@@ -1,6 +1,8 @@
-//! Ten-step loss traces of four models against PyTorch on the same initial weights and data.
+//! Ten-step loss traces of five models against PyTorch on the same initial weights and data, and the layers of `std/conv.nn`
+//! against PyTorch's one by one.
 //!
 //! `tests/traces/make.py` made the weights, the data and the losses; the `.nn` files beside it say the same models.
+//! `tests/traces/conv.py` made `conv.nn`.
 
 use assert_cmd::Command;
 use nn_runtime::data::convert::values;
@@ -15,6 +17,10 @@ const TOLERANCE: f64 = 4e-5;
 
 /// Trains a stored program; the folder with what it saves.
 fn check(name: &str) -> tempfile::TempDir {
+    check_within(name, TOLERANCE)
+}
+
+fn check_within(name: &str, tolerance: f64) -> tempfile::TempDir {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
     let text = std::fs::read_to_string(dir.join(format!("{name}.json"))).expect("stored losses");
     let expected: Vec<f64> = serde_json::from_str(&text).expect("a list of losses");
@@ -35,7 +41,7 @@ fn check(name: &str) -> tempfile::TempDir {
     assert_eq!(losses.len(), expected.len(), "losses {losses:?}");
     for (step, (got, want)) in losses.iter().zip(&expected).enumerate() {
         let error = (got - want).abs() / want.abs().max(1.0);
-        assert!(error <= TOLERANCE, "{name}, step {}: {got} against PyTorch's {want}", step + 1);
+        assert!(error <= tolerance, "{name}, step {}: {got} against PyTorch's {want}", step + 1);
     }
     out
 }
@@ -55,30 +61,31 @@ fn embedding_silu_sgd_nesterov() {
     check("embed");
 }
 
-#[test]
-fn batch_norm_and_its_running_statistics() {
-    let out = check("batch_norm");
+/// Values of the saved file against PyTorch's after the steps, and the loss in evaluation mode, of our weights and of
+/// PyTorch's own, its counters of batches included.
+fn check_afterwards(name: &str, out: &tempfile::TempDir, states: &[&str]) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
-    let ours = weights::read(&out.path().join("batch_norm.safetensors")).expect("saved weights");
-    let theirs = weights::read(&dir.join("batch_norm.after.safetensors")).expect("stored weights");
+    let saved = out.path().join(format!("{name}.safetensors"));
+    let stored = dir.join(format!("{name}.after.safetensors"));
+    let ours = weights::read(&saved).expect("saved weights");
+    let theirs = weights::read(&stored).expect("stored weights");
     let floats = |file: &weights::SafeTensors, name: &str| {
         let bytes = file.f32(file.get(name).unwrap_or_else(|| panic!("`{name}`"))).expect("floats");
         values(DType::F32, &bytes)
     };
-    for name in ["1.running_mean", "1.running_var", "4.running_mean", "4.running_var"] {
+    for name in states {
         let (got, want) = (floats(&ours, name), floats(&theirs, name));
         assert_eq!(got.len(), want.len());
         for (got, want) in got.iter().zip(&want) {
             assert!((got - want).abs() <= TOLERANCE * want.abs().max(1.0), "{name}: {got} against PyTorch's {want}");
         }
     }
-    // The loss in evaluation mode, of our weights and of PyTorch's own, its counters of batches included.
-    let text = std::fs::read_to_string(dir.join("batch_norm.eval.json")).expect("a stored loss");
+    let text = std::fs::read_to_string(dir.join(format!("{name}.eval.json"))).expect("a stored loss");
     let want: f64 = serde_json::from_str(&text).expect("a number");
-    for file in [out.path().join("batch_norm.safetensors"), dir.join("batch_norm.after.safetensors")] {
+    for file in [saved, stored] {
         let run = Command::new(env!("CARGO_BIN_EXE_nnc"))
             .args(["eval", "--json", "--weights"])
-            .args([&file, &dir.join("batch_norm.nn")])
+            .args([&file, &dir.join(format!("{name}.nn"))])
             .output()
             .expect("nnc starts");
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -87,4 +94,28 @@ fn batch_norm_and_its_running_statistics() {
         let got = eval.and_then(|v| v["values"]["loss"].as_f64()).expect("a loss");
         assert!((got - want).abs() <= TOLERANCE * want, "{}: {got} against PyTorch's {want}", file.display());
     }
+}
+
+#[test]
+fn batch_norm_and_its_running_statistics() {
+    let out = check("batch_norm");
+    check_afterwards("batch_norm", &out, &["1.running_mean", "1.running_var", "4.running_mean", "4.running_var"]);
+}
+
+/// Plain, depthwise, grouped, strided, dilated and transposed convolutions, pools, three norms.
+#[test]
+fn convolutions_pools_and_norms_of_images() {
+    let out = check_within("cnn", 1e-5);
+    let states = ["1.running_mean", "1.running_var", "8.running_mean", "8.running_var", "4.weight", "10.weight"];
+    check_afterwards("cnn", &out, &states);
+}
+
+/// Each layer with odd sizes, strides, paddings, dilations and groups: values, first and second derivatives, in f64.
+#[test]
+fn layers_of_images_one_by_one() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces/conv.nn");
+    let run = Command::new(env!("CARGO_BIN_EXE_nnc")).args(["test", "--json"]).arg(file).output().expect("nnc starts");
+    let text = String::from_utf8_lossy(&run.stdout);
+    let tests = text.lines().filter(|l| l.contains("\"test\"")).count();
+    assert!(run.status.success() && tests > 60, "{text}{}", String::from_utf8_lossy(&run.stderr));
 }

@@ -38,6 +38,13 @@ def trace(name, model, data, loss, opt, clip=None):
     print(name, losses[0], losses[-1])
 
 
+def afterwards(name, model, data):
+    """The state after the steps, statistics included, and the loss in evaluation mode."""
+    save_file({k: v.detach().numpy().copy() for k, v in model.state_dict().items()}, here / f"{name}.after.safetensors")
+    model.eval()
+    (here / f"{name}.eval.json").write_text(json.dumps(F.cross_entropy(model(data["x"]), data["y"].long()).item()) + "\n")
+
+
 torch.manual_seed(0)
 m = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 d = dict(x=torch.randn(48, 64), y=torch.randint(0, 10, (48,), dtype=torch.int32))
@@ -66,7 +73,19 @@ m = nn.Sequential(
 )
 d = dict(x=torch.randn(36, 6) * 2 - 1, y=torch.randint(0, 4, (36,), dtype=torch.int32))
 trace("batch_norm", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long()), torch.optim.SGD(m.parameters(), lr=0.1))
-save_file({k: v.detach().numpy().copy() for k, v in m.state_dict().items()}, here / "batch_norm.after.safetensors")
-m.eval()
-evaluated = F.cross_entropy(m(d["x"]), d["y"].long()).item()
-(here / "batch_norm.eval.json").write_text(json.dumps(evaluated) + "\n")
+afterwards("batch_norm", m, d)
+
+# A convolutional network with one of each: plain, depthwise, grouped and strided, dilated, transposed; all norms and pools.
+torch.manual_seed(4)
+m = nn.Sequential(
+    nn.Conv2d(2, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(8, 16, 3, padding=1, groups=8), nn.Conv2d(16, 16, 3, stride=2, padding=1, groups=4), nn.SiLU(),
+    nn.Conv2d(16, 8, 2, dilation=2, padding=1), nn.InstanceNorm2d(8, affine=True, track_running_stats=True), nn.SiLU(),
+    nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1), nn.GroupNorm(3, 6), nn.ReLU(), nn.AvgPool2d(2),
+    nn.Conv2d(6, 9, (1, 3), padding=(0, 1)), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(9, 5),
+)
+x = torch.randn(24, 2, 15, 13) * 2 + torch.randn(24, 1, 1, 1)
+d = dict(x=x, y=(x.mean((1, 2, 3)).argsort().argsort() * 5 // 24).int())
+sgd = torch.optim.SGD(m.parameters(), lr=1.0, momentum=0.9)
+trace("cnn", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long()), sgd)
+afterwards("cnn", m, d)

@@ -779,7 +779,7 @@ pub(super) const LIMITS: &[Code] = &[
         "not supported yet",
         "The language has it, this version does not. The message names the gap and, where there is one, a way around it.",
         r#"
-model M = seq { Conv2d[1, 8](3) }
+model M = seq { MoE[16, 4] }
 "#,
         r#"
 model M = seq { Linear[784, 128], relu, Linear[128, 10] }

@@ -383,8 +383,16 @@ impl Elab<'_> {
             scope.bind(&p.name.text, v, false, p.name.span);
             places.push((p.name.text.clone(), span));
         }
+        // What a layer's `forward` demands of its argument may depend on how the layer was made.
+        if let Some(m) = self.st.callee.clone().filter(|_| !def.conditions.is_empty())
+            && let TemplateKind::Item { def: model, .. } = &m.template.kind
+            && let Some(made) = &m.env.parent
+        {
+            let hyper = model.params.iter().map(|p| &p.name.text);
+            places.extend(hyper.filter_map(|n| made.own(n).map(|b| (n.clone(), b.span))));
+        }
         for c in &def.conditions {
-            let (places, name) = (places.clone(), def.name.text.clone());
+            let (places, name) = (places.clone(), name.into());
             self.condition(Condition { expr: *c, env: scope.clone(), name, places, call: args.span })?;
         }
         Ok(())

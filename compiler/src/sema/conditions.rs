@@ -4,12 +4,15 @@
 //! the range of every hyperparameter (`model Dropout(p: float = 0.5) where p >= 0 and p <= 1`), so no message and no check
 //! of a layer's own stands in the compiler. Conditions on dims that a later call decides wait until they are decided.
 
-use super::cx::{Elab, Env, R, Reported};
+use super::cx::{Elab, Env, R, Reported, Scope};
 use super::value::Value;
 use crate::diag::{Diagnostic, Edit};
 use crate::source::Span;
 use crate::syntax::ast::{BinaryOp, ExprId, ExprKind};
 use std::sync::Arc;
+
+/// How far from a number that breaks a condition one that fulfils it is looked for.
+const NEAR: i64 = 64;
 
 /// A condition with what is needed to say where it fails.
 #[derive(Clone)]
@@ -92,9 +95,26 @@ impl Elab<'_> {
         let seen = found.join(", ");
         let found = if found.is_empty() { String::new() } else { format!(", found {seen}") };
         let places = || names.iter().filter_map(|n| c.places.iter().find(|(p, _)| p == n).map(|(_, s)| *s));
-        let at = places().chain([c.call]).find(|s| !self.is_std(*s)).unwrap_or(span);
+        let nearest = self.nearest_int(c, e, &names);
+        let at = nearest
+            .map(|(at, _)| at)
+            .into_iter()
+            .chain(places())
+            .chain([c.call])
+            .find(|s| !self.is_std(*s))
+            .unwrap_or(span);
         let message = format!("`{}` needs `{}`{found}", c.name, self.text(span));
         let mut d = Diagnostic::error("E0115", at, message);
+        for n in &names {
+            if let Ok(Some(Value::Dim(dim))) = self.lookup(n, span, &c.env)
+                && let Some(o) = dim.origin.filter(|o| *o != at && !self.is_std(*o))
+            {
+                d = d.label(o, format!("{n} = {} comes from here", dim.size));
+            }
+        }
+        if let Some((at, n)) = nearest {
+            d = d.fix(format!("write `{n}`"), [Edit::replace(at, n.to_string())]);
+        }
         // A schedule's name alone, where what it makes is meant.
         let schedule = names.iter().find_map(|n| match self.lookup(n, span, &c.env).ok().flatten()? {
             Value::Fn(f) if !f.def.params.is_empty() && self.is_std(f.def.name.span) => Some(f.def.name.text.clone()),
@@ -113,6 +133,29 @@ impl Elab<'_> {
             d = d.here(format!("{} {} {}", a.show(), super::statics::op_text(*op), b.show()));
         }
         self.error(d)
+    }
+
+    /// The whole number nearest to one that was given, the first in the condition, with which the condition holds.
+    fn nearest_int(&mut self, c: &Condition, e: ExprId, names: &[Arc<str>]) -> Option<(Span, i64)> {
+        let mut tried = None;
+        for name in names {
+            let Some((_, at)) = c.places.iter().find(|(p, s)| p == name && !self.is_std(*s)) else { continue };
+            if let Ok(Some(Value::Int(n))) = self.lookup(name, *at, &c.env)
+                && self.text(*at).parse() == Ok(n)
+            {
+                tried = Some((name.clone(), *at, n));
+                break;
+            }
+        }
+        let (name, at, given) = tried?;
+        let before = self.diags.len();
+        let found = (1..=NEAR).flat_map(|by| [given - by, given + by]).filter(|n| *n >= 0).find(|n| {
+            let env = Scope::inside(&c.env);
+            env.bind(&name, Value::Int(*n), false, at);
+            matches!(self.eval(e, &env), Ok(Value::Bool(true)))
+        });
+        self.diags.truncate(before);
+        found.map(|n| (at, n))
     }
 
     /// Names that an expression mentions, each once, in order.

@@ -5,6 +5,7 @@
 //! checks the result. Names that differ from ours in case alone, and our own names behind a module's (`torch.exp`), need
 //! no row.
 
+mod conv;
 pub mod settings;
 mod table;
 
@@ -33,6 +34,11 @@ pub fn parameter<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
 /// The call that means what another library calls by this name, with these arguments.
 pub fn call(name: &str, args: &[&str]) -> Option<String> {
     find(NAMES, name).and_then(|r| r.ours.text("", &[], Some(args), false))
+}
+
+/// A model of ours that has its name elsewhere too, with what a call gives it there.
+pub fn model(name: &str, args: &[&str]) -> Option<String> {
+    NAMES.iter().find(|r| r.names.contains(&name)).and_then(|r| r.ours.text("", &[], Some(args), true))
 }
 
 /// Code in a line of words: of a long one what it begins with.
@@ -239,6 +245,10 @@ impl<'a> Elab<'a> {
     /// The texts of arguments for a function of ours: its names for those of others, without what nothing takes here.
     fn arg_texts(&mut self, args: &[Arg], target: &str, env: &Env) -> Vec<String> {
         let span = args.first().map(|a| self.ast.span(a.value));
+        // `BatchNorm2d` takes what `BatchNorm` does.
+        let plain =
+            ["1d", "2d", "3d"].iter().find_map(|n| target.strip_suffix(n)).filter(|_| !self.is_known(target, env));
+        let target = plain.unwrap_or(target);
         let value =
             span.filter(|_| self.is_known(target, env)).and_then(|s| self.lookup(target, s, env).ok().flatten());
         let known: Option<Vec<String>> = match value {
@@ -261,11 +271,13 @@ impl<'a> Elab<'a> {
                 None if text.ends_with(".parameters()") => {}
                 None => out.push(text.to_owned()),
                 Some(n) if taken(n) => out.push(format!("{n}: {text}")),
-                Some(n) if LOST.contains(&n) => {}
                 Some(n) => {
                     let mut rows = PARAMETERS.iter().filter(|(theirs, _)| *theirs == n).map(|(_, ours)| *ours);
-                    let ours = rows.find(|o| known.is_none() || taken(o)).unwrap_or(n);
-                    out.push(format!("{ours}: {text}"));
+                    match rows.find(|o| known.is_none() || taken(o)) {
+                        Some(ours) => out.push(format!("{ours}: {text}")),
+                        None if LOST.contains(&n) => {}
+                        None => out.push(format!("{n}: {text}")),
+                    }
                 }
             }
         }

@@ -86,6 +86,8 @@ impl Elab<'_> {
                 let edit = [Edit::replace(first.to(*last), &text)];
                 d = d.fix(format!("`{name}[{text}]` infers what is missing"), edit);
             }
+        } else if let Some(edit) = self.as_elsewhere(name, t) {
+            d = d.fix(format!("here this is `{}`", shown(&edit)), [Edit::replace(t.span, &edit)]);
         } else if (1..least).contains(&sizes) && sizes == pos.len() {
             let blanks = vec!["_"; least - sizes].join(", ");
             let sizes: Vec<&str> = pos.iter().map(|(_, s)| self.text(*s)).collect();
@@ -113,6 +115,15 @@ impl Elab<'_> {
             );
         }
         self.error(d)
+    }
+
+    /// A model of ours whose name is another library's too, with all that a call there gives it: `Conv2d(1, 8, 3)`.
+    fn as_elsewhere(&self, name: &str, t: &ModelTemplate) -> Option<String> {
+        let hyper = t.hyper.as_ref().filter(|_| !self.is_std(t.span))?;
+        let mut args: Vec<String> = hyper.pos.iter().map(|(_, s)| self.text(*s).to_owned()).collect();
+        args.extend(hyper.named.iter().map(|(n, _, s)| format!("{}: {}", n.text, self.text(*s))));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        super::foreign::model(name, &args)
     }
 
     /// `relu()` or `leaky_relu(0.1)` as an entry of `seq`, where the function is meant and not its result. It takes the

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 /// Every file with the name that messages use.
 pub const FILES: &[(&str, &str)] = &[
     ("std/nn.nn", include_str!("../../../stdlib/nn.nn")),
+    ("std/conv.nn", include_str!("../../../stdlib/conv.nn")),
     ("std/loss.nn", include_str!("../../../stdlib/loss.nn")),
     ("std/metric.nn", include_str!("../../../stdlib/metric.nn")),
     ("std/optim.nn", include_str!("../../../stdlib/optim.nn")),

@@ -5,7 +5,7 @@
 //! first is bound to the size it meets.
 
 use super::cx::{Elab, Env, R, Reported};
-use super::models::{ModelTemplate, TemplateKind};
+use super::models::{Instance, ModelTemplate, TemplateKind};
 use super::names::row_key;
 use super::statics::is_static;
 use super::tensor;
@@ -525,12 +525,18 @@ impl Elab<'_> {
         let layer = self.st.callee.clone();
         let user = |el: &Self, s: Option<Span>| s.filter(|s| !el.is_std(*s));
         let d = match layer {
-            Some(m) if axis + 1 == t.dims.len() => {
-                let flow = if have.size == 1 { "feature flows" } else { "features flow" };
+            Some(m) if axis + 1 == t.dims.len() || axis == 1 && self.is_std_layer(&m) => {
+                let last = axis + 1 == t.dims.len();
+                let what = if last { "feature" } else { "channel" };
+                let flow = if have.size == 1 { format!("{what} flows") } else { format!("{what}s flow") };
                 let (flows, reads) = (have.show_outer(self), want.show_outer(self));
                 let message = format!("these layers do not fit: {flows} {flow} into a layer that reads {reads}");
                 let reads = want.show_outer(self);
-                let reads = if t.dims.len() > 1 { format!("[.., {reads}]") } else { format!("[{reads}]") };
+                let reads = match (last, t.dims.len()) {
+                    (true, 1) => format!("[{reads}]"),
+                    (true, _) => format!("[.., {reads}]"),
+                    (false, _) => format!("[B, {reads}, ..]"),
+                };
                 let produced = show_dims(&t.dims);
                 let mut d = match user(self, want.origin) {
                     Some(s) => Diagnostic::error("E0101", s, message).here(format!("this layer reads {reads}")),
@@ -541,7 +547,8 @@ impl Elab<'_> {
                 } else if user(self, Some(span)).is_some() {
                     d = d.label(span, format!("{produced} arrives here"));
                 }
-                match self.flatten_help(d, &m.template, &t.dims, want.size, span) {
+                let flat = if last { self.flatten_help(d, &m.template, &t.dims, want.size, span) } else { Err(d) };
+                match flat {
                     Ok(d) => d,
                     Err(d) => self.fit_help(d, &m.template, want, have.size),
                 }
@@ -592,19 +599,58 @@ impl Elab<'_> {
             .fix(format!("or give the size: `{}`", with(&size.to_string())), [Edit::replace(span, size.to_string())])
     }
 
+    /// Is a layer one of std's?
+    fn is_std_layer(&self, m: &Instance) -> bool {
+        matches!(&m.template.kind, TemplateKind::Item { def, .. } if self.is_std(def.name.span))
+    }
+
+    /// `|x| x[:, new]` or `|x| reshape(x, [_, 1, 28, 28])` before a layer of std that reads images and gets rows or planes.
+    fn channel_help(&self, d: Diagnostic, m: &Instance, actual: &[Dim], axes: usize, span: Span) -> Diagnostic {
+        if !self.is_std_layer(m) || self.is_std(span) {
+            return d;
+        }
+        let (what, index) = match actual {
+            [_, n] if axes == 4 && n.size.isqrt().pow(2) == n.size => {
+                let side = n.size.isqrt();
+                ("make rows images of one channel", format!("reshape($, [_, 1, {side}, {side}])"))
+            }
+            [_, _, ..] if axes == actual.len() + 1 => ("add the axis of the channels", "$[:, new]".to_owned()),
+            _ => return d,
+        };
+        if self.st.entry == Some(m.span) {
+            let text = format!("|x| {}", index.replace('$', "x"));
+            d.fix(format!("{what}: `{text}`"), [Edit::before(m.span, format!("{text}, "))])
+        } else {
+            let text = index.replace('$', self.text(span));
+            d.fix(format!("{what}: `{}`", shown(&text)), [Edit::replace(span, text)])
+        }
+    }
+
     fn rank_error(&mut self, ty: &Ty, actual: &[Dim], env: &Env, span: Span, what: &str) -> Reported {
         let shape = self.show_ty_shape(ty, env);
         let d = self.shape_error(&shape, actual, span, what);
         let last = match &ty.kind {
             TyKind::Tensor { shape: Some(items), .. } => match items.last() {
-                Some(ShapeItem::Dim(e)) => match self.dim_value(*e, env) {
-                    Ok(Value::Dim(d)) => Some(d.size),
-                    Ok(Value::Int(n)) => u64::try_from(n).ok(),
-                    _ => None,
-                },
+                Some(ShapeItem::Dim(e)) => {
+                    // A dim that only this argument would have told is not there.
+                    let before = self.diags.len();
+                    let value = self.dim_value(*e, env);
+                    self.diags.truncate(before);
+                    match value {
+                        Ok(Value::Dim(d)) => Some(d.size),
+                        Ok(Value::Int(n)) => u64::try_from(n).ok(),
+                        _ => None,
+                    }
+                }
                 _ => None,
             },
             _ => None,
+        };
+        let axes = match &ty.kind {
+            TyKind::Tensor { shape: Some(items), .. } if items.iter().all(|i| matches!(i, ShapeItem::Dim(_))) => {
+                items.len()
+            }
+            _ => 0,
         };
         let d = match &ty.kind {
             TyKind::Tensor { shape: None, .. } if !actual.is_empty() && !self.is_std(ty.span) => {
@@ -615,6 +661,10 @@ impl Elab<'_> {
                     .fix(format!("write `{t}` for a tensor of any axes"), [Edit::replace(at, t)])
             }
             _ => d,
+        };
+        let d = match self.st.callee.clone() {
+            Some(m) => self.channel_help(d, &m, actual, axes, span),
+            None => d,
         };
         let d = match (self.st.callee.clone(), last) {
             (Some(m), Some(n)) => self.flatten_help(d, &m.template, actual, n, span).unwrap_or_else(|d| d),

@@ -66,7 +66,8 @@ pub(super) const TABLE: &[Builtin] = &[
             ]],
         ),
         "Adds elements before and after: of axes by dim name (`pad(x, T: (3, 0))`), or of the last axes in order: \
-         [.., N] -> [.., before + N + after].",
+         [.., N] -> [.., before + N + after]. A third number is how many stand between any two: `(0, 0, 1)` makes \
+         [a, b] to [a, 0, b].",
         "close(pad([1.0, 2.0], (1, 2), value: 9), [9.0, 1.0, 2.0, 9.0, 9.0], 0)",
         pad,
     ),
@@ -308,13 +309,13 @@ fn repeat(el: &mut Elab<'_>, a: Args) -> R<Value> {
 fn pad(el: &mut Elab<'_>, a: Args) -> R<Value> {
     let (t, ts) = a.tensor(el, "x")?;
     let fill = a.float(el, "value")?;
-    let mut around = vec![(0, 0); t.dims.len()];
+    let mut around = vec![shape::Around::default(); t.dims.len()];
     let (named, pos) = (a.named("N"), a.all("around"));
     for (id, v, s) in &named {
         let dim = el.lookup_dim(&id.text, id.span, &a.env.clone())?;
         let what = format!("pad(x, {}: ..)", id.text);
         let axis = axes::axis(el, &t, &Value::Dim(dim), id.span, &what)?;
-        around[axis] = pair(el, v, *s)?;
+        around[axis] = padding(el, v, *s)?;
     }
     if pos.len() > t.dims.len() {
         let n = pos.len();
@@ -328,23 +329,29 @@ fn pad(el: &mut Elab<'_>, a: Args) -> R<Value> {
     }
     let lead = t.dims.len() - pos.len();
     for (i, (v, s)) in pos.iter().enumerate() {
-        around[lead + i] = pair(el, v, *s)?;
+        around[lead + i] = padding(el, v, *s)?;
     }
     let span = a.span;
     let r = shape::pad(el, &t, &around, fill, span);
     tensor_out(el, r)
 }
 
-fn pair(el: &mut Elab<'_>, v: &Value, span: Span) -> R<(u64, u64)> {
+fn padding(el: &mut Elab<'_>, v: &Value, span: Span) -> R<shape::Around> {
     if let Value::Tuple(p) = v
-        && let [lo, hi] = &p[..]
+        && let 2 | 3 = p.len()
     {
-        let lo = el.as_int(lo, span, "padding")?;
-        let hi = el.as_int(hi, span, "padding")?;
-        if let (Ok(lo), Ok(hi)) = (u64::try_from(lo), u64::try_from(hi)) {
-            return Ok((lo, hi));
+        let mut parts = [0; 3];
+        for (part, v) in parts.iter_mut().zip(p.iter()) {
+            let n = el.as_int(v, span, "padding")?;
+            let Ok(n) = u64::try_from(n) else {
+                let all: Vec<String> = p.iter().map(Value::show).collect();
+                let all = all.join(", ");
+                return el.err("E0209", span, format!("padding must not be negative, found ({all})"));
+            };
+            *part = n;
         }
-        return el.err("E0209", span, format!("padding must not be negative, found ({lo}, {hi})"));
+        let [before, after, between] = parts;
+        return Ok(shape::Around { before, after, between });
     }
     let d = Diagnostic::error("E0208", span, format!("padding is a pair (before, after), found {}", v.show()));
     Err(el.error(match v {

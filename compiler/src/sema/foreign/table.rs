@@ -3,6 +3,7 @@
 //! In: nothing; rows are data, each with an example that the test of `foreign.rs` mends. Out: rows by kind: names,
 //! methods, parameters, types.
 
+use super::conv;
 use crate::diag::operand;
 
 /// What stands here for a foreign name.
@@ -55,24 +56,6 @@ pub const NAMES: &[Row] = &[
     row(&["Identity"], Ours::Name("identity"), "let f = nn.Identity(); let z = f(x)"),
     row(
         &[
-            "Conv2D",
-            "Conv1D",
-            "Conv3D",
-            "ConvTranspose2d",
-            "ConvTranspose1d",
-            "Conv2DTranspose",
-            "MaxPool1d",
-            "MaxPool2d",
-            "MaxPool3d",
-            "MaxPooling2D",
-            "MaxPooling1D",
-            "AvgPool1d",
-            "AvgPool2d",
-            "AveragePooling2D",
-            "AdaptiveAvgPool2d",
-            "GlobalAveragePooling2D",
-            "max_pool2d",
-            "avg_pool2d",
             "LSTMCell",
             "GRUCell",
             "Bidirectional",
@@ -82,14 +65,183 @@ pub const NAMES: &[Row] = &[
             "MultiHeadAttention",
             "MultiHeadDotProductAttention",
             "scaled_dot_product_attention",
-            "BatchNorm2d",
             "Dropout2d",
-            "Upsample",
         ],
         Ours::Later,
-        "let f = nn.Conv2D(1, 8, 3)",
+        "let f = nn.LSTMCell(1, 8)",
     ),
-    row(&["BatchNorm1d"], Ours::Axes(|_, _, a| sized("BatchNorm", a, 1)), "let f = nn.BatchNorm1d(3); let z = f(x)"),
+    row(
+        &["Conv1d"],
+        Ours::Axes(|_, _, a| conv::torch("Conv1d", 1, a)),
+        "let f = nn.Conv1d(1, 8, 3, padding: 1); let z = f(x[:, new])",
+    ),
+    row(
+        &["Conv2d"],
+        Ours::Axes(|_, _, a| conv::torch("Conv2d", 2, a)),
+        "let f = nn.Conv2d(1, 8, 3, padding: 1); let z = f(x[new, new])",
+    ),
+    row(
+        &["Conv3d"],
+        Ours::Axes(|_, _, a| conv::torch("Conv3d", 3, a)),
+        "let f = nn.Conv3d(1, 8, 3, padding: 1); let z = f(x[new, new, new])",
+    ),
+    row(
+        &["ConvTranspose1d"],
+        Ours::Axes(|_, _, a| conv::torch("ConvT1d", 1, a)),
+        "let f = nn.ConvTranspose1d(1, 8, 3, stride: 2); let z = f(x[:, new])",
+    ),
+    row(
+        &["ConvTranspose2d"],
+        Ours::Axes(|_, _, a| conv::torch("ConvT2d", 2, a)),
+        "let f = nn.ConvTranspose2d(1, 8, 3, stride: 2); let z = f(x[new, new])",
+    ),
+    row(
+        &["ConvTranspose3d"],
+        Ours::Axes(|_, _, a| conv::torch("ConvT3d", 3, a)),
+        "let f = nn.ConvTranspose3d(1, 8, 3, stride: 2); let z = f(x[new, new, new])",
+    ),
+    row(
+        &["Conv1D", "Convolution1D"],
+        Ours::Axes(|_, _, a| conv::keras("Conv1d", 1, a)),
+        "let f = layers.Conv1D(8, 3, padding: \"same\"); let z = f(x[:, new])",
+    ),
+    row(
+        &["Conv2D", "Convolution2D"],
+        Ours::Axes(|_, _, a| conv::keras("Conv2d", 2, a)),
+        "let f = layers.Conv2D(8, 3, padding: \"same\"); let z = f(x[new, new])",
+    ),
+    row(
+        &["Conv3D", "Convolution3D"],
+        Ours::Axes(|_, _, a| conv::keras("Conv3d", 3, a)),
+        "let f = layers.Conv3D(8, 3, padding: \"same\"); let z = f(x[new, new, new])",
+    ),
+    row(
+        &["Conv1DTranspose"],
+        Ours::Axes(|_, _, a| conv::keras("ConvT1d", 1, a)),
+        "let f = layers.Conv1DTranspose(8, 3); let z = f(x[:, new])",
+    ),
+    row(
+        &["Conv2DTranspose"],
+        Ours::Axes(|_, _, a| conv::keras("ConvT2d", 2, a)),
+        "let f = layers.Conv2DTranspose(8, 3); let z = f(x[new, new])",
+    ),
+    row(
+        &["Conv3DTranspose"],
+        Ours::Axes(|_, _, a| conv::keras("ConvT3d", 3, a)),
+        "let f = layers.Conv3DTranspose(8, 3); let z = f(x[new, new, new])",
+    ),
+    row(
+        &["conv1d"],
+        Ours::Axes(|_, _, a| conv::function("conv1d", 1, a)),
+        "let z = F.conv1d(x[:, new], ones[1, 1, 1], padding: 1)",
+    ),
+    row(
+        &["conv2d"],
+        Ours::Axes(|_, _, a| conv::function("conv2d", 2, a)),
+        "let z = F.conv2d(x[new, new], ones[1, 1, 1, 1], padding: 1)",
+    ),
+    row(
+        &["conv3d"],
+        Ours::Axes(|_, _, a| conv::function("conv3d", 3, a)),
+        "let z = F.conv3d(x[new, new, new], ones[1, 1, 1, 1, 1], padding: 1)",
+    ),
+    row(
+        &["MaxPool1d", "MaxPooling1D"],
+        Ours::Axes(|_, _, a| conv::pool("MaxPool", 1, a)),
+        "let f = nn.MaxPool1d(2); let z = f(x[:, new])",
+    ),
+    row(
+        &["MaxPool2d", "MaxPooling2D"],
+        Ours::Axes(|_, _, a| conv::pool("MaxPool", 2, a)),
+        "let f = nn.MaxPool2d(2); let z = f(x[new, new])",
+    ),
+    row(
+        &["MaxPool3d", "MaxPooling3D"],
+        Ours::Axes(|_, _, a| conv::pool("MaxPool", 3, a)),
+        "let f = nn.MaxPool3d(1); let z = f(x[new, new, new])",
+    ),
+    row(
+        &["AvgPool1d", "AveragePooling1D"],
+        Ours::Axes(|_, _, a| conv::pool("AvgPool", 1, a)),
+        "let f = nn.AvgPool1d(2); let z = f(x[:, new])",
+    ),
+    row(
+        &["AvgPool2d", "AveragePooling2D"],
+        Ours::Axes(|_, _, a| conv::pool("AvgPool", 2, a)),
+        "let f = nn.AvgPool2d(2); let z = f(x[new, new])",
+    ),
+    row(
+        &["AvgPool3d", "AveragePooling3D"],
+        Ours::Axes(|_, _, a| conv::pool("AvgPool", 3, a)),
+        "let f = nn.AvgPool3d(1); let z = f(x[new, new, new])",
+    ),
+    row(
+        &["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d"],
+        Ours::Axes(|_, _, a| conv::adaptive("GlobalAvgPool", a)),
+        "let f = nn.AdaptiveAvgPool1d(1); let z = f(x[new])",
+    ),
+    row(
+        &["AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d"],
+        Ours::Axes(|_, _, a| conv::adaptive("GlobalMaxPool", a)),
+        "let f = nn.AdaptiveMaxPool1d(1); let z = f(x[new])",
+    ),
+    row(
+        &["GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D"],
+        Ours::Call("GlobalAvgPool"),
+        "let f = layers.GlobalAveragePooling1D(); let z = f(x[new])",
+    ),
+    row(
+        &["GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D"],
+        Ours::Call("GlobalMaxPool"),
+        "let f = layers.GlobalMaxPooling1D(); let z = f(x[new])",
+    ),
+    row(
+        &["UpSampling1D", "UpSampling2D", "UpSampling3D"],
+        Ours::Name("Upsample"),
+        "let f = layers.UpSampling1D(2); let z = f(x[new])",
+    ),
+    row(
+        &["ZeroPad2d", "ZeroPadding2D"],
+        Ours::Axes(|_, _, a| conv::zeros(a)),
+        "let f = nn.ZeroPad2d(1); let z = f(x[new, new])",
+    ),
+    row(
+        &["max_pool1d", "max_pool2d", "max_pool3d", "max_pool"],
+        Ours::Words("pooling is a layer: declare it, `pool = MaxPool(2)`, and call `pool(x)`"),
+        "let z = F.max_pool1d(x[new], 2)",
+    ),
+    row(
+        &["avg_pool1d", "avg_pool2d", "avg_pool3d", "avg_pool", "adaptive_avg_pool2d"],
+        Ours::Words(
+            "pooling is a layer: declare it, `pool = AvgPool(2)` or `pool = GlobalAvgPool`, and call `pool(x)`",
+        ),
+        "let z = F.avg_pool1d(x[new], 2)",
+    ),
+    row(
+        &["interpolate", "resize"],
+        Ours::Words("a layer makes images larger: declare it, `up = Upsample(2)`, and call `up(x)`"),
+        "let z = F.interpolate(x[new], 2)",
+    ),
+    row(
+        &["DepthwiseConv2D", "SeparableConv2D"],
+        Ours::Words("a convolution of each channel by itself is `Conv2d[C, C](3, groups: C)`"),
+        "let f = layers.DepthwiseConv2D(3)",
+    ),
+    row(
+        &["GroupNorm", "GroupNormalization"],
+        Ours::Axes(|_, _, a| conv::group_norm(a)),
+        "let f = nn.GroupNorm(1, 3); let z = f(x)",
+    ),
+    row(
+        &["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"],
+        Ours::Axes(|_, _, a| conv::norm("InstanceNorm", a)),
+        "let f = nn.InstanceNorm1d(2, affine: True); let z = f(x[new])",
+    ),
+    row(
+        &["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"],
+        Ours::Axes(|_, _, a| conv::norm("BatchNorm", a)),
+        "let f = nn.BatchNorm1d(3); let z = f(x)",
+    ),
     row(&["BatchNormalization"], Ours::Call("BatchNorm[_]"), "let f = layers.BatchNormalization(); let z = f(x)"),
     row(&["LayerNormalization"], Ours::Call("LayerNorm[_]"), "let f = layers.LayerNormalization(); let z = f(x)"),
     row(
@@ -525,6 +677,15 @@ pub const PARAMETERS: &[(&str, &str)] = &[
     ("warmup_steps", "warmup"),
     ("rtol", "tol"),
     ("atol", "tol"),
+    ("kernel_size", "k"),
+    ("pool_size", "k"),
+    ("strides", "stride"),
+    ("padding", "pad"),
+    ("output_padding", "out_pad"),
+    ("dilation_rate", "dilation"),
+    ("scale_factor", "factor"),
+    ("num_groups", "groups"),
+    ("track_running_stats", "track"),
     ("path", "file"),
     ("filename", "file"),
     ("weights", "weight"),
@@ -548,6 +709,7 @@ pub const LOST: &[&str] = &[
     "in_place",
     "name",
     "input_shape",
+    "align_corners",
     "input_dim",
     "copy",
     "affine",
@@ -675,12 +837,6 @@ fn one_hot(args: &[&str]) -> Option<String> {
 fn filled(name: &str, args: &[&str]) -> Option<String> {
     let sizes = listed(args);
     (!sizes.is_empty()).then(|| format!("{name}[{}]", sizes.join(", ")))
-}
-
-/// `BatchNorm[16]`: the first arguments are sizes, of the others nothing is kept.
-fn sized(name: &str, args: &[&str], sizes: usize) -> Option<String> {
-    let given = args.get(..sizes)?;
-    Some(format!("{name}[{}]", given.join(", ")))
 }
 
 /// `seq { a, b }` of layers that may stand in a list.

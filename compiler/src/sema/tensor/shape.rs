@@ -260,18 +260,31 @@ pub fn repeat(el: &mut Elab<'_>, t: &Tensor, n: u64, axis: usize, span: Span) ->
     Ok(Tensor { id, elem: t.elem.clone(), dims })
 }
 
+/// How many elements padding adds to an axis.
+#[derive(Clone, Copy, Default)]
+pub struct Around {
+    /// Before the first.
+    pub before: u64,
+    /// After the last.
+    pub after: u64,
+    /// Between any two.
+    pub between: u64,
+}
+
 /// `lo` and `hi` elements of a value around each axis.
-pub fn pad(el: &mut Elab<'_>, t: &Tensor, around: &[(u64, u64)], fill: f64, span: Span) -> TR<Tensor> {
+pub fn pad(el: &mut Elab<'_>, t: &Tensor, around: &[Around], fill: f64, span: Span) -> TR<Tensor> {
     let mut dims = vec![];
-    for (d, &(lo, hi)) in t.dims.iter().zip(around) {
-        let Some(size) = d.size.checked_add(lo).and_then(|s| s.checked_add(hi)) else {
+    for (d, a) in t.dims.iter().zip(around) {
+        let gaps = a.between.checked_mul(d.size.saturating_sub(1));
+        let size = gaps.and_then(|g| d.size.checked_add(g)?.checked_add(a.before)?.checked_add(a.after));
+        let Some(size) = size else {
             return fail("E0902", span, "the tensor is too large");
         };
         dims.push(el.resized(d, size));
     }
     super::arith::check_dims(&dims, span)?;
     let dtype = t.elem.dtype();
-    let none = around.iter().all(|&p| p == (0, 0));
+    let none = dims.iter().zip(&t.dims).all(|(d, before)| d.size == before.size);
     let (least, greatest) = crate::graph::tensor::range(dtype);
     if dtype.is_int() && (fill.fract() != 0.0 || !(least..=greatest).contains(&fill)) {
         return fail("E0208", span, format!("{fill} does not fit {dtype}"));
@@ -287,10 +300,9 @@ pub fn pad(el: &mut Elab<'_>, t: &Tensor, around: &[(u64, u64)], fill: f64, span
         elem => elem.clone(),
     };
     let fill = el.constant(dtype, fill);
-    let lo: Vec<u64> = around.iter().map(|p| p.0).collect();
-    let hi: Vec<u64> = around.iter().map(|p| p.1).collect();
-    let zeros: Vec<u64> = around.iter().map(|_| 0).collect();
-    let id = if none { t.id } else { el.b.pad(t.id, fill, &lo, &hi, &zeros) };
+    let part = |f: fn(&Around) -> u64| around.iter().map(f).collect::<Vec<u64>>();
+    let (lo, hi, between) = (part(|a| a.before), part(|a| a.after), part(|a| a.between));
+    let id = if none { t.id } else { el.b.pad(t.id, fill, &lo, &hi, &between) };
     Ok(Tensor { id, elem, dims })
 }
 
