@@ -126,6 +126,9 @@ pub struct Phase {
 
 /// A batch-reduce contraction: `acc[r, c] = sum over k of A * B`, one FMA chain per element that starts from 0.0 and runs
 /// over the contracted axes as written, the last one fastest. Rows are the batch axes, then M; columns are N.
+///
+/// As text `contract k 784   a %0[784*r0 + k]   b %1[784*c + k]`, with several axes
+/// `contract k 3 96   a %0[512*r0 + 32*r1 + 512*k0 + k1]   b %1[c + 6144*k0 + 64*k1]`: a 3x3 convolution over 32 channels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Contract {
     /// The contracted axes, outermost first; at least one. The right operand walks all of them with one stride: an axis moves

@@ -2,7 +2,8 @@
 //!
 //! In: a [`Draft`]. Out: a [`Kernel`] and the buffers for its formal ones. Variables that every access walks in step become
 //! one; the variable that memory runs along becomes the columns; reductions over it combine lanes, over others they run as
-//! a sequence; then instructions are dealt out to phases by what they wait for.
+//! a sequence; then instructions are dealt out to phases by what they wait for. A contraction runs over all contracted
+//! variables that are left; the operand that walks them with one stride is the right one, the other's axes are the rows.
 
 use super::draft::{DAnchor, DInst, DStore, Draft, VarKind};
 use super::{Bug, ScheduleError, phases};

@@ -308,6 +308,23 @@ fn tangled_operands_stay_in_place_or_the_smaller_is_stored() {
     assert_eq!(over_two_axes(3, [5, 17, 6], 1), (2, vec![5, 6], (4 * 3 * 5 * 6u64).next_multiple_of(64)));
 }
 
+#[test]
+fn a_view_that_is_a_result_is_read_where_it_is_stored() {
+    // As a result the permuted value has memory of its own, where both contracted axes are one; behind it they are tangled.
+    let mut b = Builder::new("result");
+    let (x, _) = input(&mut b, "x", SlotKind::Param, F, &[5, 6, 7]);
+    let (w, _) = input(&mut b, "w", SlotKind::Param, F, &[17, 6, 5]);
+    let y = b.permute(x, &[1, 0, 2]);
+    b.output("y", y);
+    let (lhs_contract, rhs_contract) = ([0, 1].as_slice().into(), [1, 2].as_slice().into());
+    let z = b.dot(y, w, DotDims { lhs_contract, rhs_contract, ..DotDims::default() });
+    b.output("z", z);
+    // As it stands: passes would contract `x` itself.
+    let g = b.finish();
+    let p = differ(&g, &feeds(&g, 11)).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!((count(&p), p.temp_bytes), (2, 0), "{}", print::program(&p));
+}
+
 /// A 3x3 convolution and its derivatives, images and what is made of them with their channels last.
 #[test]
 fn a_convolution_makes_no_copy_of_its_windows() {
