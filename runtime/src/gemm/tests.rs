@@ -263,7 +263,7 @@ impl Random {
 
 /// Axes of any strides in A, cut anywhere. Elements of A may be shared, as those of windows are.
 fn any_axes<E: Real>(r: &mut Random, case: u64) {
-    let long = case % 20 == 0;
+    let long = case.is_multiple_of(20);
     let m = r.pick(&[1, 2, 3, 5, 6, 7, 13, 14, 17]);
     let n = if long { 70 } else { r.pick(&[1, 3, 8, 16, 17, 33, 64, 65, 80]) };
     let batch: Vec<GemmBatch> = (0..r.below(4))
