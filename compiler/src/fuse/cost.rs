@@ -21,6 +21,8 @@ pub const CHUNK: u64 = 4096;
 pub const PIECES: u64 = 32;
 /// Most values of a group: beyond, registers spill, and each further value takes longer to add.
 pub const MAX_MEMBERS: usize = 128;
+/// Elements of a reduction that is written out rather than run as a sequence.
+pub const UNROLL: u64 = 16;
 /// Rows below which threads would idle.
 pub const FEW: u64 = 8;
 /// Columns below which cutting columns leaves threads idle.
@@ -59,6 +61,13 @@ pub fn vertical(nodes: &Nodes, a: &Group, b: &Group) -> bool {
         return false;
     }
     a.members.len() + b.members.len() <= MAX_MEMBERS
+}
+
+/// Is the union of two groups worth it? A sequence over more variables than a reduction has axes would be walked by
+/// computed places.
+pub fn joined(nodes: &Nodes, a: &Group, b: &Group, union: &Group) -> bool {
+    let reduced = |g: &Group| g.reduced.iter().filter(|r| **r).count();
+    reduced(union) <= reduced(a).max(reduced(b)) || row_wise(nodes, union)
 }
 
 /// How many buffers a kernel of the group has: what it reads from elsewhere and what others read.

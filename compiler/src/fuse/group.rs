@@ -180,6 +180,9 @@ impl<'g> Fuser<'g> {
             return false;
         }
         let Some(m) = legality::vertical(&self.nodes, self.get(a), self.get(b)) else { return false };
+        if !cost::joined(&self.nodes, self.get(a), self.get(b), &m) {
+            return false;
+        }
         if self.reach.detour(a, b) && !nn_runtime::mutant!("fuse.detour") {
             return false;
         }

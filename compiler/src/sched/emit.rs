@@ -9,7 +9,7 @@ use super::scalar;
 use super::{Bug, ScheduleError};
 use crate::fuse::cost;
 use crate::fuse::group::{Anchor, Group, Member, Plan};
-use crate::fuse::index::{Arith, Ix, Lin, Map, affine, flat, is_view, strides, sum, through};
+use crate::fuse::index::{Arith, Ix, Lin, Map, affine, div_rem, flat, is_view, strides, sum, through};
 use crate::fuse::nodes::{Role, lins_or_none, with_axes};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::lane_help::{convert, narrow};
@@ -31,9 +31,18 @@ pub fn group(plan: &Plan, places: &Places, group: &Group) -> Res<Vec<Draft>> {
         return assemble(plan, places, v);
     }
     let mut e = Emit::new(plan, places, Some(group));
+    let unrolled = unrolls(plan, places, group);
     for (&n, &r) in group.sizes.iter().zip(&group.reduced) {
         // Over an empty axis nothing runs, but what it reduces to is there: a constant, stored once.
-        e.d.var(if r { n.max(1) } else { n }, if r { VarKind::Reduced } else { VarKind::Kept });
+        let n = match r {
+            true if unrolled => 1,
+            true => n.max(1),
+            false => n,
+        };
+        e.d.var(n, if r { VarKind::Reduced } else { VarKind::Kept });
+    }
+    if unrolled {
+        e.unrolled = (0u32..).zip(group.sizes.iter().copied()).filter(|v| group.reduced[v.0 as usize]).collect();
     }
     if let Some(Anchor::Order(v)) = group.anchor {
         if let Op::Cumulate { axis, .. } = plan.nodes.g.op(v) {
@@ -57,6 +66,21 @@ pub fn group(plan: &Plan, places: &Places, group: &Group) -> Res<Vec<Draft>> {
     }
     e.d.name = name(plan, group);
     Ok(vec![e.d])
+}
+
+/// Are the group's reductions written out, an element at a time? Where they are over a few elements that do not lie side by
+/// side, such as those of a pooling window, and nothing else needs the single elements.
+fn unrolls(plan: &Plan, places: &Places, group: &Group) -> bool {
+    let reduced = |v: u32| group.reduced[v as usize];
+    let few: u64 = (0..group.sizes.len()).filter(|&i| group.reduced[i]).map(|i| group.sizes[i]).product();
+    let single = |(v, m): (&ValueId, &Member)| {
+        !places.dests[v.idx()].is_empty() && m.map.iter().flat_map(|l| &l.terms).any(|t| reduced(t.0))
+    };
+    group.reduced.contains(&true)
+        && (1..=cost::UNROLL).contains(&few)
+        && group.anchor.is_none()
+        && !cost::row_wise(&plan.nodes, group)
+        && !group.members.iter().any(single)
 }
 
 /// A kernel that copies a value into a buffer, row-major.
@@ -200,6 +224,10 @@ struct Emit<'a> {
     group: Option<&'a Group>,
     d: Draft,
     memo: HashMap<(ValueId, Map), LaneId>,
+    /// Variables of reductions that are written out, with their sizes.
+    unrolled: Vec<(u32, u64)>,
+    /// The values that they have in what is written.
+    fixed: HashMap<u32, i64>,
 }
 
 impl Arith for Emit<'_> {
@@ -214,7 +242,7 @@ impl Arith for Emit<'_> {
 
 impl<'a> Emit<'a> {
     fn new(plan: &'a Plan<'a>, places: &'a Places, group: Option<&'a Group>) -> Self {
-        Emit { plan, places, group, d: Draft::default(), memo: HashMap::new() }
+        Emit { plan, places, group, d: Draft::default(), memo: HashMap::new(), unrolled: vec![], fixed: HashMap::new() }
     }
 
     /// A fresh variable for every axis longer than one.
@@ -288,7 +316,40 @@ impl<'a> Emit<'a> {
     }
 
     fn is_at(&self, m: &Member, at: &Map) -> bool {
-        m.map.len() == at.len() && m.map.iter().zip(at).all(|(l, ix)| matches!(ix, Ix::Lin(x) if x == l))
+        let here = |l: &Lin| l.subst(|v| self.fixed.get(&v).map(|&c| Lin::konst(c)));
+        m.map.len() == at.len() && m.map.iter().zip(at).all(|(l, ix)| matches!(ix, Ix::Lin(x) if *x == here(l)))
+    }
+
+    /// An index with the variables of written out reductions at their values.
+    fn fix(&mut self, ix: &Ix) -> Ix {
+        match ix {
+            Ix::Lane(_) => ix.clone(),
+            Ix::Lin(l) => Ix::Lin(l.subst(|v| self.fixed.get(&v).map(|&c| Lin::konst(c)))),
+            Ix::Part(p) => {
+                let of = self.fix(&p.of);
+                let (quotient, rest) = div_rem(self, &of, p.by);
+                if p.rem { rest } else { quotient }
+            }
+        }
+    }
+
+    /// What a reduction that is written out combines: for every element its place along `red`, and the value there.
+    fn elements(&mut self, x: ValueId, at: &Map, red: &[Lin]) -> Res<Vec<(Vec<i64>, LaneId)>> {
+        let outer = self.fixed.clone();
+        let n: u64 = self.unrolled.iter().map(|v| v.1).product();
+        let mut out = vec![];
+        for i in 0..n {
+            let mut rest = i;
+            for &(v, size) in self.unrolled.clone().iter().rev() {
+                self.fixed.insert(v, (rest % size) as i64);
+                rest /= size;
+            }
+            let here: Map = at.iter().map(|ix| self.fix(ix)).collect();
+            let place = red.iter().map(|l| l.subst(|v| self.fixed.get(&v).map(|&c| Lin::konst(c))).c).collect();
+            out.push((place, self.value(x, &here)?));
+        }
+        self.fixed = outer;
+        Ok(out)
     }
 
     fn load(&mut self, v: ValueId, at: &Map) -> Res<LaneId> {
@@ -450,10 +511,21 @@ impl<'a> Emit<'a> {
             let id = if dtype.is_float() { id } else { id.clamp(lo, hi) };
             return Ok(scalar::konst(&mut self.d, dtype, id));
         }
-        let a = self.value(x, at)?;
         if red.iter().all(|l| l.terms.is_empty()) {
-            return Ok(a);
+            return self.value(x, at);
         }
+        if !self.unrolled.is_empty() {
+            // From 0.0, as every sum of floats: the sum of -0.0 alone is 0.0. Other identities change nothing.
+            let zero = kind == ReduceKind::Sum && dtype.is_float();
+            let mut all = zero.then(|| scalar::konst(&mut self.d, dtype, 0.0));
+            for (_, a) in self.elements(x, at, red)? {
+                let a = scalar::to_reduce(&mut self.d, dtype, kind, a);
+                all = Some(all.map_or(a, |r| scalar::combine(&mut self.d, kind, r, a)));
+            }
+            let all = all.ok_or_else(|| bug("a reduction over nothing is written out"))?;
+            return Ok(scalar::from_reduce(&mut self.d, dtype, kind, all));
+        }
+        let a = self.value(x, at)?;
         let a = scalar::to_reduce(&mut self.d, dtype, kind, a);
         let r = self.d.inst(DInst::Red { kind, value: a });
         Ok(scalar::from_reduce(&mut self.d, dtype, kind, r))
@@ -466,6 +538,9 @@ impl<'a> Emit<'a> {
         }
         let dtype = self.plan.nodes.g.ty(x).dtype;
         let how = if kind == ArgKind::Max { ReduceKind::Max } else { ReduceKind::Min };
+        if !self.unrolled.is_empty() {
+            return self.arg_of_few(x, at, how, red);
+        }
         let a = self.value(x, at)?;
         let a = scalar::to_reduce(&mut self.d, dtype, how, a);
         let best = self.d.inst(DInst::Red { kind: how, value: a });
@@ -480,6 +555,35 @@ impl<'a> Emit<'a> {
         let never = self.d.i32(i32::MAX);
         let i = self.d.select(hit, i, never);
         Ok(self.d.inst(DInst::Red { kind: ReduceKind::Min, value: i }))
+    }
+
+    /// The same, written out: an element that is more extreme, or the first NaN, takes the place of what was found.
+    fn arg_of_few(&mut self, x: ValueId, at: &Map, how: ReduceKind, red: &Lin) -> Res<LaneId> {
+        let dtype = self.plan.nodes.g.ty(x).dtype;
+        let mut elements = self.elements(x, at, std::slice::from_ref(red))?;
+        elements.sort_by_key(|e| e.0.first().copied());
+        let mut found: Option<(LaneId, LaneId)> = None;
+        for (place, a) in elements {
+            let a = scalar::to_reduce(&mut self.d, dtype, how, a);
+            let i = self.d.i32(place[0] as i32);
+            found = Some(match found {
+                None => (a, i),
+                Some((best, at)) => {
+                    let (p, q) = if how == ReduceKind::Max { (best, a) } else { (a, best) };
+                    let better = if dtype.is_float() {
+                        let (lt, nan) = (self.d.cmp(LaneCmp::FLt, p, q), self.d.cmp(LaneCmp::FNe, a, a));
+                        let number = self.d.cmp(LaneCmp::FEq, best, best);
+                        let (first, more) =
+                            (self.d.bin(LaneBin::BAnd, nan, number), self.d.bin(LaneBin::BAnd, lt, number));
+                        self.d.bin(LaneBin::BOr, first, more)
+                    } else {
+                        self.d.cmp(LaneCmp::ILt, p, q)
+                    };
+                    (self.d.select(better, a, best), self.d.select(better, i, at))
+                }
+            });
+        }
+        found.map(|f| f.1).ok_or_else(|| bug("an extreme of nothing is written out"))
     }
 
     fn dot(&mut self, v: ValueId, dims: &DotDims, at: &Map) -> Res<LaneId> {
