@@ -266,6 +266,29 @@ train m: M on D {
 "#,
     ),
     row(
+        "E0112",
+        1,
+        "a carry of a loop changes its type",
+        "A `scan` carries the `var`s that its body assigns from step to step, so each has one type: what a step leaves must \
+         be what it found.",
+        r#"
+fn last(x: [T, 3]) -> [3] {
+  var h = 0
+  scan xt in x along T { h = 0.5 * xt }
+  h
+}
+const a: f32[3] = last(ones[4, 3])
+"#,
+        r#"
+fn last(x: [T, 3]) -> [3] {
+  var h: [3] = 0
+  scan xt in x along T { h = 0.5 * xt }
+  h
+}
+const a: f32[3] = last(ones[4, 3])
+"#,
+    ),
+    row(
         "E0113",
         1,
         "an index ranges over two sizes",

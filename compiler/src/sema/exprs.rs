@@ -101,7 +101,7 @@ impl Elab<'_> {
                 Ok(Value::Closure(Rc::new(Closure { params: params.clone(), body: *body, env: env.clone(), span })))
             }
             ExprKind::If { cond, then, otherwise } => self.if_expr(span, *cond, then, *otherwise, env, expect),
-            ExprKind::Scan { .. } => Err(self.limit(span, "`scan`")),
+            ExprKind::Scan { pat, iter, along, body } => self.scan((pat, *iter, *along), body, span, env),
             ExprKind::Seq(entries) => Ok(Value::Model(Rc::new(ModelTemplate {
                 kind: TemplateKind::Seq(entries.clone()),
                 env: env.clone(),

@@ -31,6 +31,7 @@ pub mod report;
 mod resized;
 mod resolve;
 mod rows;
+mod scan;
 pub mod selector;
 pub mod settings;
 mod shown;

@@ -9,6 +9,7 @@ use super::units::{Form, Report, TrainUnit};
 use crate::diag::Diagnostic;
 use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::region::Scan;
 use crate::graph::ops::{Op, ReduceKind};
 use crate::source::Span;
 use nn_runtime::train::derived::Derived;
@@ -138,6 +139,13 @@ impl<'g> Resized<'g> {
                 start == from && step == by && (0..stop.len()).all(|k| stop[k] == to[k] || !sized(k))
             }
             (Op::DynSlice { .. }, Op::DynSlice { .. }) => true,
+            (Op::Result { index, .. }, Op::Result { index: other, .. }) => index == other,
+            (Op::Scan(s), Op::Scan(t)) => {
+                let head = |s: &Scan| (s.length, s.carries, s.scanned, s.reverse, s.results());
+                let mut bodies = Resized { a: &s.body, b: &t.body, ratio: self.ratio, alike: HashMap::new() };
+                let outputs = s.body.outputs.iter().zip(&t.body.outputs);
+                head(s) == head(t) && outputs.into_iter().all(|(p, q)| bodies.same((p.value, q.value)))
+            }
             _ => op == other,
         }
     }

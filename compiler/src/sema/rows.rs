@@ -7,6 +7,7 @@
 
 use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::ops::elementwise::Ew;
+use crate::graph::ops::region::{Role, Scan};
 use crate::graph::ops::{DotDims, Op, ReduceKind};
 
 /// How a value depends on the rows of the batch.
@@ -73,12 +74,55 @@ fn constant(g: &Graph, v: ValueId) -> Option<f64> {
 
 /// Of every value up to one.
 fn rows(g: &Graph, last: ValueId, batch: u64) -> Vec<Rows> {
-    let mut all = Vec::with_capacity(last.idx() + 1);
-    for v in g.values().take(last.idx() + 1) {
-        let one = one(g, v, &all, batch);
+    of_values(g, last.idx() + 1, None, batch)
+}
+
+/// Of the first values; what the slots of a loop's body hold is given.
+fn of_values(g: &Graph, n: usize, slots: Option<&[Rows]>, batch: u64) -> Vec<Rows> {
+    let mut all = Vec::with_capacity(n);
+    for v in g.values().take(n) {
+        let one = match (g.op(v), slots) {
+            (Op::Input { slot }, Some(slots)) => slots[*slot as usize],
+            _ => one(g, v, &all, batch),
+        };
         all.push(one);
     }
     all
+}
+
+/// Of the results of a loop. What its carries hold is found by going round until nothing changes.
+fn of_loop(g: &Graph, scan: ValueId, s: &Scan, all: &[Rows], batch: u64) -> Vec<Rows> {
+    let slice = |r: Rows| match r {
+        Rows::Along { axis: 0, .. } => Rows::Mixed,
+        Rows::Along { axis, times } => Rows::Along { axis: axis - 1, times },
+        r => r,
+    };
+    let mut slots: Vec<Rows> = g.inputs(scan).iter().map(|x| all[x.idx()]).collect();
+    (0..slots.len()).filter(|&i| s.role(i) == Role::Scanned).for_each(|i| slots[i] = slice(slots[i]));
+    let carries = s.carries as usize;
+    for _ in 0..=carries {
+        let values = of_values(&s.body, s.body.nodes.len(), Some(&slots), batch);
+        let out: Vec<Rows> = s.body.outputs.iter().map(|o| values[o.value.idx()]).collect();
+        let joined: Vec<Rows> = slots.iter().zip(&out).take(carries).map(|(&a, &b)| join(a, b)).collect();
+        if joined[..] == slots[..carries] {
+            let stacked = |r: Rows| match r {
+                Rows::Along { axis, times } => Rows::Along { axis: axis + 1, times },
+                r => r,
+            };
+            return joined.into_iter().chain(out.into_iter().skip(carries).map(stacked)).collect();
+        }
+        slots[..carries].copy_from_slice(&joined);
+    }
+    vec![Rows::Mixed; s.results()]
+}
+
+/// Of a value that is one or the other.
+fn join(a: Rows, b: Rows) -> Rows {
+    match (a, b) {
+        (Rows::Free, r) | (r, Rows::Free) => r,
+        (a, b) if a == b => a,
+        _ => Rows::Mixed,
+    }
 }
 
 fn one(g: &Graph, v: ValueId, all: &[Rows], batch: u64) -> Rows {
@@ -97,11 +141,7 @@ fn one(g: &Graph, v: ValueId, all: &[Rows], batch: u64) -> Rows {
         return Rows::Free;
     }
     // The one operand that varies, unless several do alike.
-    let joined = of.iter().copied().reduce(|a, b| match (a, b) {
-        (Rows::Free, r) | (r, Rows::Free) => r,
-        (a, b) if a == b => a,
-        _ => Rows::Mixed,
-    });
+    let joined = of.iter().copied().reduce(join);
     let alike = joined.unwrap_or(Rows::Free);
     let shape = |i: usize| &g.ty(inputs[i]).shape;
     let moved = |r: Rows, to: &dyn Fn(usize) -> Option<usize>| match r {
@@ -116,6 +156,10 @@ fn one(g: &Graph, v: ValueId, all: &[Rows], batch: u64) -> Rows {
         }
     };
     match g.op(v) {
+        Op::Result { index, .. } => match g.op(inputs[0]) {
+            Op::Scan(s) => of_loop(g, inputs[0], s, all, batch).get(*index as usize).copied().unwrap_or(Rows::Mixed),
+            _ => Rows::Mixed,
+        },
         Op::Ew(_) | Op::Cast(_) | Op::Tag(_) => alike,
         Op::Reduce { axes, .. } => moved(alike, &without(axes)),
         Op::ArgReduce { axis, .. } => moved(alike, &without(&[*axis])),

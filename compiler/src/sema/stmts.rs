@@ -106,12 +106,27 @@ impl Elab<'_> {
             }
             StmtKind::Set { target, op, value } => self.set(*target, *op, *value, stmt.span, scope)?,
             StmtKind::Assert { cond, message } => self.assert(*cond, message.as_ref(), scope)?,
-            StmtKind::Emit(e) => return Err(self.limit(self.ast.span(*e), "`emit`")),
+            StmtKind::Emit(e) => self.emit(*e, scope)?,
             StmtKind::Minimize { .. } => return Err(self.limit(stmt.span, "`minimize` (write `loss = ...`)")),
             StmtKind::Every { .. } => return Err(self.limit(stmt.span, "`every`")),
             StmtKind::Penalty(_) => return Err(self.limit(stmt.span, "`penalty`")),
         }
         Ok(Value::unit())
+    }
+
+    fn emit(&mut self, e: ExprId, env: &Env) -> R<()> {
+        let span = self.ast.span(e);
+        if self.st.selects > 0 {
+            return Err(self.limit(span, "`emit` under an `if` that is decided at run time"));
+        }
+        let v = self.eval(e, env)?;
+        match self.st.loops.last_mut() {
+            Some(l) => {
+                l.emitted.push((v, span));
+                Ok(())
+            }
+            None => self.err("E0208", span, "`emit` stands in the body of a `scan`"),
+        }
     }
 
     fn rebind(&self, scope: &mut Env, name: &str) {

@@ -262,6 +262,10 @@ pub struct State<'a> {
     pub(super) variables: super::variables::Variables,
     /// Losses and metrics that are reported as numbers of a batch, whatever they are made of.
     pub plain: &'a [String],
+    /// Loops whose bodies are under elaboration, innermost last.
+    pub loops: Vec<super::scan::Loop>,
+    /// Stand-ins for carries and slices so far.
+    pub placeholders: u32,
     /// The last comparison by `close`.
     pub compared: Option<super::cx::Compared>,
     /// Sizes that the use of a result decides.

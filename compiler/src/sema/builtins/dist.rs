@@ -7,8 +7,8 @@
 use super::{Builtin, row};
 use crate::diag::{Diagnostic, Edit};
 use crate::graph::graph::ValueId;
+use crate::graph::ops::ArgKind;
 use crate::graph::ops::elementwise::Ew;
-use crate::graph::ops::{ArgKind, Op};
 use crate::sema::args::Args;
 use crate::sema::cx::{Elab, R};
 use crate::sema::signature::{Form, Kind, need, or, sig};
@@ -177,7 +177,7 @@ pub fn draw(el: &mut Elab<'_>, dist: &Value, ty: &TensorType, span: Span) -> R<T
 /// The top `n` bits of a site of its own, as `u32`.
 fn bits(el: &mut Elab<'_>, n: u32, dims: &[Dim]) -> ValueId {
     let site = el.fresh_site();
-    let raw = el.b.op(Op::Rng { site, shape: sizes(dims) }, &[]);
+    let raw = el.rng(site, &sizes(dims));
     let rest = el.b.splat_like(raw, f64::from(32 - n));
     el.b.ew(Ew::Shr, &[raw, rest])
 }

@@ -31,6 +31,21 @@ pub struct ClassCheck {
     pub span: Span,
 }
 
+impl ClassCheck {
+    /// True where the numbers are class numbers.
+    pub fn inside(&self) -> ValueId {
+        self.inside
+    }
+
+    /// The check over all steps of a loop, whose values these are.
+    pub fn stack(&mut self, value: ValueId, inside: ValueId, steps: &Dim) {
+        self.value.id = value;
+        self.value.dims.insert(0, steps.clone());
+        self.inside = inside;
+        self.axes.insert(0, steps.id);
+    }
+}
+
 /// The tensor as class numbers of `0 .. n`.
 pub fn enter(el: &mut Elab<'_>, t: &Tensor, n: &Dim, span: Span) -> R<Tensor> {
     let elem = Elem::Idx(n.clone());
