@@ -192,8 +192,11 @@ impl Checkpoint {
         let mut longer = false;
         if was.program != now.program {
             let known = differences(&self.state.settings, settings);
-            longer = !known.is_empty() && known.iter().all(|(n, _)| matches!(&**n, "epochs" | "steps"));
-            changed.extend(known.into_iter().map(|(_, text)| text));
+            let length = |n: &str| matches!(n, "epochs" | "steps");
+            longer = !known.is_empty() && known.iter().all(|(n, _)| length(n));
+            // The length belongs to the program only where a schedule follows it: beside other changes it need not be one
+            // of the causes.
+            changed.extend(known.into_iter().filter(|(n, _)| longer || !length(n)).map(|(_, text)| text));
             if changed.is_empty() {
                 changed
                     .push("the program has changed since: its model, data, loss or something that they use".to_owned());

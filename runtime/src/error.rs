@@ -44,7 +44,7 @@ pub mod codes {
     pub const SAVE: &str = "E0417";
     /// A checkpoint belongs to another run or is damaged.
     pub const CHECKPOINT: &str = "E0418";
-    /// Weights, or the loss that they give, are NaN or infinite.
+    /// Weights, or what they give, are NaN or infinite: a loss, a metric that is looked at, predictions.
     pub const NOT_FINITE: &str = "E0419";
     /// A loss, parameter or state became NaN or infinite while training.
     pub const DIVERGED: &str = "E0501";
@@ -155,7 +155,7 @@ pub enum RuntimeError {
         /// What the file of the weights holds, where there is to be one.
         weights: Option<String>,
     },
-    /// Weights from a file are NaN or infinite, or give a loss that is.
+    /// Weights from a file are NaN or infinite, or give a loss, a metric or predictions that are.
     #[error("error{0}")]
     NotFinite(DataError),
     /// The plan asks for something impossible. A defect of the caller: the compiler rules it out.

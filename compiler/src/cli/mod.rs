@@ -27,7 +27,7 @@ mod watch;
 
 use crate::driver::{Failure, Options, Project};
 use crate::sema::overrides::LR;
-use crate::sema::units::TrainUnit;
+use crate::sema::units::{Program, TrainUnit};
 use args::{Cli, Color, Command, Common, Target};
 use clap::Parser;
 use nn_runtime::error::RuntimeError;
@@ -97,6 +97,22 @@ fn run(cli: Cli) -> u8 {
     let ui = Ui::new(common);
     if common.target != Target::Cpu {
         return fail(&ui, Failure::Limit("this build has the cpu target only".to_owned()));
+    }
+    let idle = match &cli.command {
+        Command::Fmt(_) => Some("`fmt` lays text out and evaluates nothing"),
+        Command::Explain(_) => Some("`explain` evaluates nothing"),
+        Command::Test(a) if a.files.is_empty() => {
+            Some("`test` without a file runs the tests of the library as they are")
+        }
+        Command::Ir(a) if a.stage == Some(args::Stage::Ast) => {
+            Some("the tree is that of the text, before values are set")
+        }
+        _ => None,
+    };
+    if let Some(why) = idle.filter(|_| !common.set.is_empty() || common.lr.is_some()) {
+        let (program, found) = Program::unset(&options(common).sets, why);
+        ui.diagnostics(&found, &program.sources);
+        return crate::codes::exit(&found);
     }
     alone(&ui, |ui| match &cli.command {
         // Done above.

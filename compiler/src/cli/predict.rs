@@ -6,13 +6,14 @@
 use super::args::PredictArgs;
 use super::out;
 use super::run::{part, weights_path};
-use super::sink::Sink;
+use super::sink::{Sink, number};
 use super::ui::{Ui, counted, short};
 use crate::driver::{self, Answers, Belief, Failure, Run, Use};
 use nn_runtime::claims;
 use nn_runtime::data::fresh::{self, Need};
 use nn_runtime::data::input::Input;
-use nn_runtime::error::DataError;
+use nn_runtime::dtype::DType;
+use nn_runtime::error::{DataError, RuntimeError, codes};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ pub fn predict(args: &PredictArgs, ui: &Ui) -> Result<(), Failure> {
         sink.takes(&results)?;
     }
     let n = args.limit.map_or(rows.len(), |n| (n as usize).min(rows.len()));
-    answer(&mut run, source, &rows[..n], sink, ui)
+    answer(&mut run, &unit.name, (source, &rows[..n]), sink, ui)
 }
 
 /// A file, or standard input for `-`.
@@ -81,10 +82,17 @@ fn input(path: &Path) -> Result<Input, Failure> {
     Ok(Input::from_bytes(name, bytes))
 }
 
-fn answer(run: &mut Run, source: usize, rows: &[u32], mut sink: Option<Sink>, ui: &Ui) -> Result<(), Failure> {
+fn answer(
+    run: &mut Run,
+    name: &str,
+    (source, rows): (usize, &[u32]),
+    mut sink: Option<Sink>,
+    ui: &Ui,
+) -> Result<(), Failure> {
     let batch = run.answer_batch();
     let width = ui.width();
     let mut begun = false;
+    let mut nan: Vec<u64> = vec![];
     for chunk in rows.chunks(batch.max(1)) {
         if !out::is_open() {
             break;
@@ -97,7 +105,11 @@ fn answer(run: &mut Run, source: usize, rows: &[u32], mut sink: Option<Sink>, ui
         for (j, &index) in chunk.iter().enumerate() {
             let values = answers.results.iter().map(|r| &r.values[of(&r.values, j)]).collect();
             let names = answers.results.iter().map(|r| r.name.as_str()).collect();
-            let row = Row { index, names, values, classes: classes(&answers, j, chunk.len()) };
+            let dtypes = answers.results.iter().map(|r| r.dtype).collect();
+            let row = Row { index, names, values, dtypes, classes: classes(&answers, j, chunk.len()) };
+            if row.is_nan() {
+                nan.push(row.number());
+            }
             if let Some(sink) = &mut sink {
                 sink.row(&row, &answers.results);
                 continue;
@@ -121,7 +133,21 @@ fn answer(run: &mut Run, source: usize, rows: &[u32], mut sink: Option<Sink>, ui
         ui.event(&json!({ "event": "predicted", "rows": rows.len(), "file": file }));
         ui.note(&format!("{} in {file}", counted(rows.len() as u64, "prediction")));
     }
-    Ok(())
+    if nan.is_empty() { Ok(()) } else { Err(RuntimeError::NotFinite(no_numbers(name, &nan)).into()) }
+}
+
+/// E0419 of rows whose predictions are NaN. Infinite results are left alone: scores of what is masked are -inf.
+fn no_numbers(name: &str, rows: &[u64]) -> DataError {
+    const SHOWN: usize = 8;
+    let first: Vec<String> = rows.iter().take(SHOWN).map(u64::to_string).collect();
+    let more = match rows.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let (rows, are) = if rows.len() == 1 { ("row", "is") } else { ("rows", "are") };
+    let message = format_args!("what is predicted for {rows} {}{more} {are} NaN", first.join(", "));
+    DataError::new(codes::NOT_FINITE, name, message)
+        .note("the weights are finite: a value of these rows is not, or one on the way from it")
 }
 
 /// Cells of one row of a table; what does not fit goes on below, behind the first column.
@@ -142,8 +168,8 @@ fn wrap(cells: &[String], width: Option<usize>) -> String {
     out
 }
 
-/// Classes of one row with their probabilities.
-type Classes = Option<Vec<(usize, f64)>>;
+/// Classes of one row with their probabilities; no class where that is no number.
+type Classes = Option<Vec<(Option<usize>, f64)>>;
 
 fn classes(answers: &Answers, row: usize, rows: usize) -> Classes {
     match answers.belief.as_ref()? {
@@ -151,13 +177,21 @@ fn classes(answers: &Answers, row: usize, rows: usize) -> Classes {
             let mine = p.chunks(p.len() / rows.max(1)).nth(row)?;
             let best = |p: &[f64]| {
                 let i = (1..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best });
-                (i, p.get(i).copied().unwrap_or(f64::NAN))
+                match p.iter().find(|p| p.is_nan()) {
+                    Some(nan) => (None, *nan),
+                    None => (Some(i), p.get(i).copied().unwrap_or(f64::NAN)),
+                }
             };
             Some(mine.chunks(*n).map(best).collect())
         }
         Belief::Chances(p) => {
             let mine = p.chunks(p.len() / rows.max(1)).nth(row)?;
-            Some(mine.iter().map(|&p| if p >= 0.5 { (1, p) } else { (0, 1.0 - p) }).collect())
+            let class = |p: f64| match p {
+                p if p.is_nan() => (None, p),
+                p if p >= 0.5 => (Some(1), p),
+                p => (Some(0), 1.0 - p),
+            };
+            Some(mine.iter().map(|&p| class(p)).collect())
         }
     }
 }
@@ -170,6 +204,8 @@ pub(super) struct Row<'a> {
     names: Vec<&'a str>,
     /// Their values.
     pub values: Vec<&'a [f64]>,
+    /// The element types of the results.
+    dtypes: Vec<DType>,
     /// What the loss takes them for.
     pub classes: Classes,
 }
@@ -178,6 +214,12 @@ impl Row<'_> {
     /// Rows count from 1, as in messages.
     pub fn number(&self) -> u64 {
         u64::from(self.index) + 1
+    }
+
+    /// Is anything that is said of it no number?
+    fn is_nan(&self) -> bool {
+        let classes = self.classes.iter().flatten().map(|c| &c.1);
+        self.values.iter().copied().flatten().chain(classes).any(|x| x.is_nan())
     }
 
     /// The names of all columns of a table.
@@ -193,10 +235,16 @@ impl Row<'_> {
 
     fn event(&self) -> Value {
         let mut event = json!({ "event": "predict", "index": self.index, "row": self.number() });
-        if let [values] = self.values[..] {
-            event["output"] = json!(values);
+        // Integers as integers: readers of JSON tell them from floats.
+        let list = |values: &[f64], d: &DType| match d.is_float() {
+            true => json!(values),
+            false => values.iter().map(|x| *x as i64).collect(),
+        };
+        if let ([values], [dtype]) = (&self.values[..], &self.dtypes[..]) {
+            event["output"] = list(values, dtype);
         } else {
-            event["outputs"] = self.names.iter().zip(&self.values).map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
+            let all = self.names.iter().zip(&self.values).zip(&self.dtypes);
+            event["outputs"] = all.map(|((n, v), d)| ((*n).to_owned(), list(v, d))).collect();
         }
         if let Some(classes) = &self.classes {
             let (class, probability) = match classes[..] {
@@ -216,10 +264,12 @@ impl Row<'_> {
         let heads = numbered("class", classes.len()).into_iter().zip(numbered("probability", classes.len()));
         for ((class, probability), (c, p)) in heads.zip(classes) {
             let (a, b) = (class.len().max(5), probability.len().max(11));
-            cells.extend([(class, a, c.to_string()), (probability, b, format!("{p:.4}"))]);
+            let c = c.map_or_else(|| "-".to_owned(), |c| c.to_string());
+            cells.extend([(class, a, c), (probability, b, format!("{p:.4}"))]);
         }
         if classes.is_empty() || self.values.len() > 1 {
-            for (name, values) in self.names.iter().zip(&self.values) {
+            for ((name, values), dtype) in self.names.iter().zip(&self.values).zip(&self.dtypes) {
+                let short = |x| if dtype.is_float() { short(x) } else { number(x, *dtype) };
                 for (head, x) in numbered(name, values.len()).into_iter().zip(*values) {
                     let width = head.chars().count().max(10);
                     cells.push((head, width, short(*x)));
@@ -242,7 +292,8 @@ mod tests {
     #[test]
     fn a_wide_row_goes_on_below_and_every_cell_under_its_head() {
         let values: Vec<f64> = (0..9).map(f64::from).collect();
-        let row = Row { index: 11, names: vec!["output"], values: vec![&values], classes: None };
+        let row =
+            Row { index: 11, names: vec!["output"], values: vec![&values], dtypes: vec![DType::F32], classes: None };
         let shown = row.shown();
         let heads: Vec<String> = shown.iter().map(|(head, w, _)| format!("{head:>w$}")).collect();
         let cells: Vec<String> = shown.iter().map(|(_, w, cell)| format!("{cell:>w$}")).collect();

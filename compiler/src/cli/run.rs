@@ -48,6 +48,13 @@ pub fn train(args: &TrainArgs, ui: &Ui) -> Result<(), Failure> {
             }
             match (log_failed, summary.ended) {
                 (Some(e), _) => Err(e),
+                (None, Ended::Complete | Ended::Patience) if let Some(what) = &summary.unmeasured => {
+                    let message = format_args!("`{what}` was NaN after every epoch, so none of them is the best");
+                    let e = DataError::new(codes::NOT_FINITE, &unit.name, message);
+                    let saved = summary.weights.iter().map(|w| w.display());
+                    let e = saved.fold(e, |e, w| e.note(format!("{w} holds the weights of the last epoch")));
+                    Err(RuntimeError::NotFinite(e).into())
+                }
                 // What was asked for is not done: `nnc train .. && nnc eval ..` stops here.
                 (None, Ended::Interrupted) => Err(Failure::Diagnostics(super::INTERRUPTED)),
                 (None, Ended::Complete | Ended::Patience) => Ok(()),

@@ -1,15 +1,47 @@
 //! `nnc predict --output`: predictions in a file.
 //!
 //! In: rows of answers. Out: a CSV table with a column for every number; an `.npz` archive with an array for every result,
-//! and rows, classes and probabilities; or one `.npy` array of the only result. Values of f64 keep their digits.
+//! and rows, classes and probabilities; or one `.npy` array of the only result. Values keep their digits and element types.
 
 use super::arrays::{self, Array};
 use super::predict::Row;
 use crate::driver::{Answered, Failure};
 use nn_runtime::atomic;
+use nn_runtime::dtype::DType;
 use nn_runtime::error::{DataError, codes};
 use std::fs;
 use std::path::Path;
+
+/// The class of a row that has none, in arrays.
+const NO_CLASS: i64 = -1;
+
+/// A value as text: the shortest that reads back as the same value of its type.
+pub fn number(x: f64, dtype: DType) -> String {
+    match dtype {
+        DType::F64 => x.to_string(),
+        d if d.is_float() => (x as f32).to_string(),
+        _ => (x as i64).to_string(),
+    }
+}
+
+/// Values as NumPy stores them: the name of their type and their bytes.
+fn stored(values: &[f64], dtype: DType) -> (&'static str, Vec<u8>) {
+    fn all<const N: usize>(values: &[f64], bytes: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
+        values.iter().flat_map(|x| bytes(*x)).collect()
+    }
+    match dtype {
+        DType::F64 => ("<f8", all(values, f64::to_le_bytes)),
+        DType::F32 | DType::Bf16 | DType::F16 => ("<f4", all(values, |x| (x as f32).to_le_bytes())),
+        DType::I64 => ("<i8", all(values, |x| (x as i64).to_le_bytes())),
+        DType::I32 => ("<i4", all(values, |x| (x as i32).to_le_bytes())),
+        DType::U32 => ("<u4", all(values, |x| (x as u32).to_le_bytes())),
+        DType::I16 => ("<i2", all(values, |x| (x as i16).to_le_bytes())),
+        DType::U16 => ("<u2", all(values, |x| (x as u16).to_le_bytes())),
+        DType::I8 => ("|i1", all(values, |x| (x as i8).to_le_bytes())),
+        DType::U8 => ("|u1", all(values, |x| (x as u8).to_le_bytes())),
+        DType::Bool => ("|b1", all(values, |x| [u8::from(x != 0.0)])),
+    }
+}
 
 /// A file that takes the predictions.
 pub struct Sink {
@@ -79,13 +111,12 @@ impl Sink {
             if self.rows.is_empty() {
                 self.text = row.names().join(",") + "\n";
             }
-            let number = |x: f64, wide: bool| if wide { x.to_string() } else { (x as f32).to_string() };
             let mut cells = vec![row.number().to_string()];
             let classes = row.classes.as_deref().unwrap_or_default();
-            cells.extend(classes.iter().map(|c| c.0.to_string()));
-            cells.extend(classes.iter().map(|c| number(c.1, false)));
+            cells.extend(classes.iter().map(|c| c.0.map(|c| c.to_string()).unwrap_or_default()));
+            cells.extend(classes.iter().map(|c| number(c.1, DType::F32)));
             for (r, values) in results.iter().zip(&row.values) {
-                cells.extend(values.iter().map(|x| number(*x, r.wide)));
+                cells.extend(values.iter().map(|x| number(*x, r.dtype)));
             }
             self.text += &(cells.join(",") + "\n");
         } else {
@@ -96,7 +127,7 @@ impl Sink {
                 all.values.extend(*values);
             }
             let classes = row.classes.as_deref().unwrap_or_default();
-            self.classes.extend(classes.iter().map(|c| c.0 as i64));
+            self.classes.extend(classes.iter().map(|c| c.0.map_or(NO_CLASS, |c| c as i64)));
             self.chances.extend(classes.iter().map(|c| c.1));
         }
         self.rows.push(row.number() as i64);
@@ -106,17 +137,14 @@ impl Sink {
     pub fn save(self) -> Result<(), DataError> {
         let path = Path::new(&self.path);
         let n = self.rows.len() as u64;
-        let floats = |values: &[f64], wide: bool| -> Vec<u8> {
-            match wide {
-                true => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-                false => values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
+        let result = |r: &Answered| {
+            let (descr, bytes) = stored(&r.values, r.dtype);
+            Array {
+                name: r.name.clone(),
+                descr,
+                shape: std::iter::once(n).chain(r.shape.iter().copied()).collect(),
+                bytes,
             }
-        };
-        let result = |r: &Answered| Array {
-            name: r.name.clone(),
-            descr: if r.wide { "<f8" } else { "<f4" },
-            shape: std::iter::once(n).chain(r.shape.iter().copied()).collect(),
-            bytes: floats(&r.values, r.wide),
         };
         match self.kind {
             Kind::Csv => atomic::save(path, &[self.text.as_bytes()]),
@@ -135,7 +163,8 @@ impl Sink {
                 if !self.classes.is_empty() {
                     let classes = ints("class", &self.classes);
                     let (name, shape) = ("probability".to_owned(), classes.shape.clone());
-                    all.extend([classes, Array { name, descr: "<f4", shape, bytes: floats(&self.chances, false) }]);
+                    let (descr, bytes) = stored(&self.chances, DType::F32);
+                    all.extend([classes, Array { name, descr, shape, bytes }]);
                 }
                 all.extend(self.results.iter().map(result));
                 atomic::save(path, &[&arrays::npz(&self.path, &all)?])

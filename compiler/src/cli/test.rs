@@ -16,16 +16,20 @@ pub fn test(args: &TestArgs, ui: &Ui) -> Result<(), Failure> {
         let (program, diags) = units::Program::load("empty.nn", "", &|path, _| Err(format!("no file `{path}`")));
         ui.diagnostics(&diags, &program.sources);
         for file in 0..program.std_files {
-            run(suite::tests(&program, file), &program, args, ui, &mut done);
+            let mut tests = suite::tests(&program, file);
+            tests.retain(|t| wanted(args, t));
+            run(tests, &program, ui, &mut done);
         }
     }
     for file in &args.files {
         let project = super::open(file, &args.common, ui)?;
-        let tests = suite::tests(&project.program, project.program.main());
+        let mut tests = suite::tests(&project.program, project.program.main());
         if tests.is_empty() {
             ui.note(&format!("{}: there is no `test` item", file.display()));
         }
-        run(tests, &project.program, args, ui, &mut done);
+        tests.retain(|t| wanted(args, t));
+        project.mend_tests(&mut tests);
+        run(tests, &project.program, ui, &mut done);
     }
     if let (Some(text), 0, true) = (&args.filter, done.passed, done.failed.is_empty()) {
         ui.note(&format!("no test has `{text}` in its name"));
@@ -45,11 +49,13 @@ struct Done {
     failed: Vec<u8>,
 }
 
-fn run(tests: Vec<TestUnit>, program: &units::Program, args: &TestArgs, ui: &Ui, done: &mut Done) {
+/// Is a test among those asked for?
+fn wanted(args: &TestArgs, t: &TestUnit) -> bool {
+    args.filter.as_ref().is_none_or(|f| t.name.contains(f.as_str()))
+}
+
+fn run(tests: Vec<TestUnit>, program: &units::Program, ui: &Ui, done: &mut Done) {
     for t in tests {
-        if args.filter.as_ref().is_some_and(|f| !t.name.contains(f.as_str())) {
-            continue;
-        }
         let at = program.sources.locate(t.span);
         let outcome = outcome(&t, program, ui);
         let why = outcome.as_ref().map(|(_, why)| why);

@@ -691,9 +691,10 @@ train m: M on D {
     row(
         "E0419",
         5,
-        "weights are not finite",
+        "weights, or what comes of them, are not finite",
         "A weight file holds NaN or an infinity: it was saved by a run that diverged. Train again, with a smaller learning \
-         rate or with `clip`.",
+         rate or with `clip`. Or the weights are finite and what they give is not: the loss of an evaluation, what is \
+         predicted for some rows, or the metric by which the best epoch was to be found.",
         r#"
 data D {
   train = csv("d.csv", columns: { x: 2, y: 1 })

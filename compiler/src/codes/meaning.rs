@@ -557,7 +557,8 @@ train m: Linear[2, 2] on D {
         0,
         "class numbers take rows of a batch",
         "`p[y]` takes a row of `p` for each number in `y`. Where the rows of `p` are those of `y`, the class numbers would choose \
-         among the examples; `pick(p, y)` takes from each row the element of its class.",
+         among the examples; `pick(p, y)` takes from each row the element of its class. `p[:, y]` has all rows for each of the \
+         numbers: [B, B].",
         r#"
 data D {
   train = table(x: [[0, 0], [0, 1], [1, 0], [1, 1]], y: [0, 1, 1, 0])
@@ -582,6 +583,25 @@ train m: Linear[2, 2] on D {
   batch = 4;  epochs = 1
   loss      = mean(-pick(log_softmax(m(x)), y))
   optimizer = Adam(lr: 1e-3)
+}
+"#,
+    ),
+    row(
+        "W0507",
+        0,
+        "a value is not used",
+        "A line that is an expression and not the last of its block computes a value that nothing takes. Where the next line \
+         begins with `-`, the two were meant as one: a line goes on after an operator at its end, not before one at the \
+         start of the next. In a `test` the word `assert` may be missing.",
+        r#"
+fn excess(x: [B], limit: [B]) -> [B] {
+  x * 2.0
+  - limit
+}
+"#,
+        r#"
+fn excess(x: [B], limit: [B]) -> [B] {
+  x * 2.0 - limit
 }
 "#,
     ),

@@ -136,8 +136,8 @@ pub struct Answered {
     pub values: Vec<f64>,
     /// The shape of one row of them.
     pub shape: Vec<u64>,
-    /// Is it f64?
-    pub wide: bool,
+    /// Their element type: every value of it is an f64.
+    pub dtype: DType,
 }
 
 /// Probabilities of rows, row-major.
@@ -182,12 +182,11 @@ impl Run {
             // One graph of a whole batch may have no axis of rows.
             let of_rows = out.shape.first() == Some(&(batch as u64));
             let shape = out.shape.get(usize::from(of_rows)..).unwrap_or_default().to_vec();
-            let wide = out.dtype == DType::F64;
             results.push(Answered {
                 name: name.to_owned(),
                 values: values(&out.name).unwrap_or_default(),
                 shape,
-                wide,
+                dtype: out.dtype,
             });
         }
         if results.is_empty() {

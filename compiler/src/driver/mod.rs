@@ -132,9 +132,28 @@ impl Project {
         }
     }
 
+    /// Tries the edits of what was found in tests.
+    pub fn mend_tests(&self, tests: &mut [suite::TestUnit]) {
+        let found: Vec<Diagnostic> = tests.iter().filter_map(|t| t.graph.as_ref().err()).flatten().cloned().collect();
+        if found.is_empty() {
+            return;
+        }
+        let mut mended = self.mended(found).into_iter();
+        for d in tests.iter_mut().filter_map(|t| t.graph.as_mut().err()).flatten() {
+            if let Some(m) = mended.next() {
+                *d = m;
+            }
+        }
+    }
+
     /// Tries the edits of what was found.
     fn mend(&mut self) {
-        let Some(file) = self.program.ast.files.get(self.program.main()).map(|f| f.id) else { return };
+        let found = std::mem::take(&mut self.diags);
+        self.diags = self.mended(found);
+    }
+
+    fn mended(&self, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let Some(file) = self.program.ast.files.get(self.program.main()).map(|f| f.id) else { return found };
         let main = self.program.sources.file(file);
         let (name, text) = (main.name.to_string(), main.text.to_string());
         // Files are opened once for all texts.
@@ -159,7 +178,7 @@ impl Project {
             diags
         };
         let mender = Mender { file, text: &text, check: &check, patience: PATIENCE };
-        self.diags = mender.mended(std::mem::take(&mut self.diags));
+        mender.mended(found)
     }
 
     /// The folder of the program's own file.

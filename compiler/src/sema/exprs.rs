@@ -693,7 +693,18 @@ impl Elab<'_> {
                     let i = self.as_int(&v, self.ast.span(*e), "a bound")?;
                     Ok(if i < 0 { i + n } else { i }.clamp(0, n))
                 };
-                let (lo, hi, step) = (bound(lo, 0)?, bound(hi, n)?, bound(step, 1)?.max(1));
+                let (lo, hi) = (bound(lo, 0)?, bound(hi, n)?);
+                let step = match step {
+                    None => 1,
+                    Some(e) => {
+                        let v = self.eval(*e, env)?;
+                        self.as_int(&v, self.ast.span(*e), "the step of a slice")?
+                    }
+                };
+                if step <= 0 {
+                    let d = tensor::index::no_step(span);
+                    return Err(self.error(d.help(format!("to go backwards: `[list[-1 - i] for i in 0..{n}]`"))));
+                }
                 let part = (lo..hi).step_by(step as usize).map(|i| list[i as usize].clone()).collect();
                 self.list(part, span)
             }

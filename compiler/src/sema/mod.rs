@@ -14,6 +14,7 @@ pub mod comprehension;
 mod conditions;
 pub mod cx;
 pub mod data;
+mod discarded;
 pub mod exprs;
 pub mod foreign;
 mod guess;

@@ -18,9 +18,9 @@ pub struct Module<'a> {
     /// The file's name: `mnist.nn`, `std/nn.nn`.
     pub name: Arc<str>,
     /// Its items.
-    pub items: IndexMap<Arc<str>, ItemRef<'a>>,
+    pub items: Rc<IndexMap<Arc<str>, ItemRef<'a>>>,
     /// `vjp` rules by function.
-    pub vjps: IndexMap<Arc<str>, Arc<ast::Fn>>,
+    pub vjps: Rc<IndexMap<Arc<str>, Arc<ast::Fn>>>,
     /// The scope of its items.
     pub env: Env,
 }
@@ -126,7 +126,7 @@ impl<'a> Elab<'a> {
             }
         }
         let env = Scope::new(None, ScopeKind::Module(id));
-        self.st.modules.push(Module { name: name.into(), items, vjps, env });
+        self.st.modules.push(Module { name: name.into(), items: Rc::new(items), vjps: Rc::new(vjps), env });
         id
     }
 

@@ -84,6 +84,22 @@ impl Program {
         diags
     }
 
+    /// E0211 of every override, for a command that evaluates no program: nothing is silently left out.
+    pub fn unset(sets: &[(String, String)], why: &str) -> (Program, Vec<Diagnostic>) {
+        let mut p = Program::default();
+        let mut diags = vec![];
+        for (path, text) in sets {
+            match p.value(path, text) {
+                Ok(o) => {
+                    let message = format!("nothing takes `{}` here: {why}", o.path);
+                    diags.push(Diagnostic::error("E0211", o.span, message));
+                }
+                Err(more) => diags.extend(more),
+            }
+        }
+        (p, diags)
+    }
+
     /// Reads the text of a value.
     fn value(&mut self, path: &str, text: &str) -> Result<Override, Vec<Diagnostic>> {
         let (path, shown, start) = match path {
@@ -331,7 +347,7 @@ impl Elab<'_> {
         let mut names: BTreeSet<String> = asked.paths.clone();
         names.extend(settings::names().map(|s| format!("train.{s}")));
         let root = &self.st.modules[self.st.root];
-        for (name, item) in &root.items {
+        for (name, item) in root.items.iter() {
             match item {
                 super::names::ItemRef::Const(_) | super::names::ItemRef::Dim(..) => {
                     names.insert(name.to_string());

@@ -39,7 +39,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "batch",
         takes: "int or `full`",
         default: "needed",
-        doc: "Rows of a step; `full` is all rows in one step.",
+        doc: "Rows of a step; `full` is all rows in one step. With `full`, the fields of a source of one row without parts have no axis `B`.",
         example: "batch = 32",
         many: false,
     },

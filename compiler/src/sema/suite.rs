@@ -103,9 +103,10 @@ pub fn check(p: &Program) -> Vec<Diagnostic> {
 fn tests_here(p: &Program, file: usize) -> Vec<TestUnit> {
     let Some(items) = p.ast.files.get(file).map(|f| &f.items) else { return vec![] };
     let mut out = vec![];
+    let fresh = Elab::over(p, false);
     for item in items {
         let ItemKind::Test(t) = &item.kind else { continue };
-        let mut el = Elab::over(p, false);
+        let mut el = fresh.anew();
         el.b = crate::graph::build::Builder::new(&t.name);
         el.st.asserts = Some(vec![]);
         let env = el.st.modules[file].env.clone();

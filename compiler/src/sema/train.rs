@@ -160,6 +160,7 @@ fn check_all(p: &Program, o: &Options<'_>) -> (Vec<TrainUnit>, Vec<Diagnostic>) 
     }
     if diags.iter().all(|d| d.severity < Severity::Error) {
         diags.extend(super::unused::check(p, &reached));
+        diags.extend(super::discarded::check(p));
     }
     for item in p.ast.files.get(p.main()).iter().flat_map(|f| &f.items) {
         if let ItemKind::Export(_) = item.kind {
@@ -432,9 +433,7 @@ impl<'t> Unit<'t> {
         let mut u = Unit { train, kind, env, scope, models: vec![], rows: dim };
         unit.data.drawn = plan.drawn;
         el.st.making_fields = kind == Kind::Fields;
-        // One graph or one table is the whole of the training data: its fields have no batch axis. That is a property of
-        // the data, not of the batch at hand: a batch that happens to have one row keeps its axis.
-        let whole = unit.batch == BatchSize::Full && train_rows == 1 && kind != Kind::Fields;
+        let whole = unit.batch == BatchSize::Full && unit.data.is_one() && kind != Kind::Fields;
         el.bind_fields(&plan, &u.rows.clone(), whole, &u.scope)?;
         if kind == Kind::Fields {
             unit.name = train.binds.first().map(|b| b.name.text.to_string()).unwrap_or_default();

@@ -5,7 +5,7 @@
 //! [`TrainUnit`]s. A unit keeps what it needs to build its graphs again for any batch size; building one is a fresh
 //! elaboration, so graphs share nothing and cannot disagree.
 
-use super::cx::{Assertion, Elab};
+use super::cx::{Assertion, Elab, Scope, ScopeKind};
 use super::layers::Layer;
 use super::models::Instance;
 use super::names::{ItemState, Module};
@@ -259,7 +259,7 @@ pub struct State<'a> {
     /// The graph is going to be compiled, not interpreted.
     pub compiled: bool,
     /// The names that derivatives are taken by.
-    pub(super) variables: super::variables::Variables,
+    pub(super) variables: Rc<super::variables::Variables>,
     /// Losses and metrics that are reported as numbers of a batch, whatever they are made of.
     pub plain: &'a [String],
     /// Loops whose bodies are under elaboration, innermost last.
@@ -303,16 +303,39 @@ pub struct State<'a> {
 impl<'a> Elab<'a> {
     /// An elaborator over a program, its modules entered.
     pub fn over(p: &'a Program, training: bool) -> Elab<'a> {
-        let st = State { overrides: &p.overrides, variables: super::variables::of(p), ..State::default() };
+        let st = State { overrides: &p.overrides, variables: Rc::new(super::variables::of(p)), ..State::default() };
         let mut el = Elab::new(&p.ast, &p.sources, st, training);
         el.float = super::precision::shared(p);
+        el.st.prelude = (0..p.std_files).collect();
+        el.st.root = p.main();
         for (i, file) in p.ast.files.iter().enumerate() {
             let name = p.sources.file(file.id).name.clone();
             let id = el.add_module(&name, file, &|path| p.uses[i].get(path).copied());
             debug_assert_eq!(id, i);
         }
-        el.st.prelude = (0..p.std_files).collect();
-        el.st.root = p.main();
+        el
+    }
+
+    /// Another elaborator over the program of one that nothing was elaborated in yet. The tables of names, whose size is
+    /// that of the program, are shared: a check makes an elaborator or more for each item.
+    pub fn anew(&self) -> Elab<'a> {
+        let shared = |m: &Module<'a>, id| Module {
+            name: m.name.clone(),
+            items: m.items.clone(),
+            vjps: m.vjps.clone(),
+            env: Scope::new(None, ScopeKind::Module(id)),
+        };
+        let st = State {
+            overrides: self.st.overrides,
+            variables: self.st.variables.clone(),
+            modules: self.st.modules.iter().enumerate().map(|(id, m)| shared(m, id)).collect(),
+            later: self.st.later.clone(),
+            prelude: self.st.prelude.clone(),
+            root: self.st.root,
+            ..State::default()
+        };
+        let mut el = Elab::new(self.ast, self.sources, st, self.training);
+        (el.float, el.diags) = (self.float, self.diags.clone());
         el
     }
 
@@ -468,6 +491,14 @@ pub struct DataInfo {
 }
 
 impl DataInfo {
+    /// Is it one graph or one table: a source of one row, and no parts? Then its fields have no batch axis under
+    /// `batch = full`. This is a property of the sources alone: a part, or a batch, that happens to have one row keeps its
+    /// axis, so no split decides whether a program compiles.
+    pub fn is_one(&self) -> bool {
+        let row = |h: &Header| h.rows == 1;
+        matches!((&self.splits[..], &self.headers[..]), ([_], [h]) if row(h))
+    }
+
     /// Rows of a part; 0 if there is no such part.
     pub fn rows_of(&self, part: &str) -> u64 {
         self.splits.iter().position(|s| s.name == part).map_or(0, |i| self.rows[i])

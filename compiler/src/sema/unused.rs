@@ -59,6 +59,7 @@ const SIZES: &[&str] =
 /// Checks every model and function whose name is not among those reached.
 pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
     let mut out = vec![];
+    let fresh = Elab::over(p, true);
     for (module, file) in p.ast.files.iter().enumerate().skip(p.std_files) {
         for item in &file.items {
             let name = match &item.kind {
@@ -71,7 +72,7 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
             }
             let mut found: Option<Vec<Diagnostic>> = None;
             for t in TRIES.iter().chain([&ONES]) {
-                let mut el = Elab::over(p, true);
+                let mut el = fresh.anew();
                 let mut made = MadeUp::new(&mut el, t, &[]);
                 made.item(module, &item.kind);
                 let (places, free) = (made.places, made.free);
@@ -106,17 +107,17 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
                 }
             }
             let found = found.unwrap_or_default();
-            out.extend(if found.is_empty() { never_fits(p, module, &item.kind) } else { found });
+            out.extend(if found.is_empty() { never_fits(&fresh, module, &item.kind) } else { found });
         }
     }
     out
 }
 
 /// An error of shapes that no sizes mend: `[D]` where `[D + 1]` is asked for.
-fn never_fits(p: &Program, module: usize, item: &ItemKind) -> Vec<Diagnostic> {
+fn never_fits(fresh: &Elab<'_>, module: usize, item: &ItemKind) -> Vec<Diagnostic> {
     let mut found: Vec<(Diagnostic, Option<(u64, u64)>)> = vec![];
     for t in TRIES {
-        let Some(misfit) = unsolved(p, module, item, t) else { return vec![] };
+        let Some(misfit) = unsolved(fresh, module, item, t) else { return vec![] };
         found.push(misfit);
     }
     let Some((first, met)) = found.first() else { return vec![] };
@@ -138,10 +139,15 @@ fn never_fits(p: &Program, module: usize, item: &ItemKind) -> Vec<Diagnostic> {
 
 /// Gives sizes that must be equal the same size, as often as there are sizes to choose; the error that is left, and its
 /// sizes (none if it is the numbers of axes that differ).
-fn unsolved(p: &Program, module: usize, item: &ItemKind, t: &'static Try) -> Option<(Diagnostic, Option<(u64, u64)>)> {
+fn unsolved(
+    fresh: &Elab<'_>,
+    module: usize,
+    item: &ItemKind,
+    t: &'static Try,
+) -> Option<(Diagnostic, Option<(u64, u64)>)> {
     let mut fixed: Vec<(usize, u64)> = vec![];
     loop {
-        let mut el = Elab::over(p, true);
+        let mut el = fresh.anew();
         let mut made = MadeUp::new(&mut el, t, &fixed);
         made.item(module, item);
         let (made, free) = (made.made, made.free);
@@ -164,7 +170,7 @@ fn unsolved(p: &Program, module: usize, item: &ItemKind, t: &'static Try) -> Opt
                     format!("nothing uses this yet, so sizes are made up: {}; others fail alike", sizes.join(", "));
                 let mut d = first.clone();
                 // An edit with a size that was made up is no edit of this program.
-                let text = d.labels.first().map_or("", |l| &p.sources.file(l.span.file).text);
+                let text = d.labels.first().map_or("", |l| &fresh.sources.file(l.span.file).text);
                 let shown = |h: &Help, n: u64| h.message.contains(&n.to_string()) && !text.contains(&n.to_string());
                 let met = el.st.guesses.met;
                 d.help.retain(|h| met.is_none_or(|(a, b)| !shown(h, a) && !shown(h, b)));

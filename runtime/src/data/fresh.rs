@@ -131,8 +131,7 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
         return Err(input.error(codes::EMPTY, "there are no rows to predict"));
     }
     let width = record.len();
-    // A first line with words in it names the columns.
-    let words = record.iter().any(|c| !c.is_empty() && csv::parse(c, true).is_err()) && !is_row(&record, need);
+    let words = is_header(&record, need);
     let names: Option<Vec<String>> =
         words.then(|| record.iter().map(|c| identifier(&String::from_utf8_lossy(c))).collect());
     let places = places(input, need, width, names.as_deref())?;
@@ -163,6 +162,8 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
                     };
                     let at = format_args!("line {number}, cell {} (column `{}`)", i + 1, c.group.name);
                     let e = input.error(codes::NOT_A_NUMBER, format_args!("{at} {why}{shown}"));
+                    let first = rows == 0 && !words;
+                    let e = if first { e.help("a first line that names the columns has no numbers in it") } else { e };
                     e.at(Some(number), Some(c.group.name.clone()))
                 })?;
             }
@@ -171,6 +172,36 @@ fn text(input: &Input, need: &Need<'_>) -> Result<Vec<Column>, DataError> {
         line = lines.next(&mut record)?;
     }
     cells.into_iter().zip(need.wanted).map(|(c, w)| shaped(input, c.group.column(rows), w)).collect()
+}
+
+/// Does a first line name the columns? A program that knows its columns by name takes it for names as in training, unless all
+/// of it is numbers. Else it is a row, good or bad, if a number is in it or it looks like nothing but numbers, some of them
+/// missing or mistyped: a bad cell is to be told with its line, as in training, and not to take its row with it unseen.
+fn is_header(record: &::csv::ByteRecord, need: &Need<'_>) -> bool {
+    if need.named {
+        return record.iter().any(|c| !c.is_empty() && csv::parse(c, true).is_err());
+    }
+    names_columns(record, need)
+        || record.iter().all(|c| csv::parse(c, true).is_err()) && !record.iter().all(like_number)
+}
+
+/// Is a column of the program, or a cell of one, named in a line?
+fn names_columns(record: &::csv::ByteRecord, need: &Need<'_>) -> bool {
+    let names = |c: &[u8]| {
+        let name = identifier(&String::from_utf8_lossy(c));
+        let cell = name.rsplit_once('_').filter(|(_, k)| k.bytes().all(|d| d.is_ascii_digit())).map(|(of, _)| of);
+        need.all.iter().chain(need.wanted).any(|w| w.name == name || cell == Some(&*w.name))
+    };
+    record.iter().any(|c| csv::parse(c, true).is_err() && names(c))
+}
+
+/// Does a cell stand where a number belongs: one, one that is missing, or one that was mistyped?
+fn like_number(cell: &[u8]) -> bool {
+    const MISSING: &[&str] = &["", "na", "n/a", "nan", "null", "none", "nil", "inf", "infinity", "?", "-", "."];
+    let text = String::from_utf8_lossy(cell).to_ascii_lowercase();
+    let body = text.trim_start_matches(['+', '-']);
+    let digits = body.strip_prefix('.').unwrap_or(body);
+    MISSING.contains(&&*text) || MISSING.contains(&body) || digits.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Is a line with words in it a row all the same? So it is where the cells that are needed, by their place, are numbers.
@@ -187,7 +218,8 @@ fn is_row(record: &::csv::ByteRecord, need: &Need<'_>) -> bool {
     })
 }
 
-/// Could a line be the first that counts: one with the names of what is needed, or a row?
+/// Could a line be the first that counts: one with the names of what is needed, or a row, with missing or mistyped numbers
+/// maybe?
 fn begins(record: &::csv::ByteRecord, need: &Need<'_>) -> bool {
     let names: Vec<String> = record.iter().map(|c| identifier(&String::from_utf8_lossy(c))).collect();
     if need.wanted.iter().all(|w| names.contains(&w.name)) {
@@ -195,7 +227,8 @@ fn begins(record: &::csv::ByteRecord, need: &Need<'_>) -> bool {
     }
     let width = |specs: &[ColumnSpec]| specs.iter().map(size).sum::<usize>();
     let fits = record.len() == width(need.wanted) || record.len() == width(need.all);
-    !need.named && fits && (is_row(record, need) || record.iter().all(|c| csv::parse(c, true).is_ok()))
+    let numbers = || record.iter().any(|c| csv::parse(c, true).is_ok()) && record.iter().all(like_number);
+    !need.named && fits && (is_row(record, need) || numbers())
 }
 
 /// The cells of each wanted column: by name where the first line has names that fit, else by place.

@@ -293,4 +293,7 @@ pub struct Summary {
     pub weights: Option<PathBuf>,
     /// Why it ended.
     pub ended: Ended,
+    /// The value by which weights were to be saved, or the run stopped, where it was NaN after every epoch: no epoch is the
+    /// best, and the weights are those of the last.
+    pub unmeasured: Option<String>,
 }

@@ -352,6 +352,7 @@ impl<'a> Run<'a> {
             self.state.finished = true;
             self.flush(true)?;
         }
+        let unmeasured = if interrupted { None } else { self.unmeasured() };
         // The values are of the weights that are kept; where none are, of those that the run ends with.
         let row = match &plan.save {
             Some(_) => self.state.kept.take(),
@@ -388,7 +389,26 @@ impl<'a> Run<'a> {
             test: row.test,
             weights: plan.save.as_ref().filter(|_| self.keep.is_some()).map(|s| s.path().to_owned()),
             ended,
+            unmeasured,
         })
+    }
+
+    /// The value that a monitor looks at, if it never was a number.
+    fn unmeasured(&self) -> Option<String> {
+        let plan = self.plan;
+        let best = match &plan.save {
+            Some(Save::Best(_, m)) => Some((m, self.state.best)),
+            _ => None,
+        };
+        let stop = plan.stop.as_ref().map(|(_, m)| (m, self.state.stop_best));
+        let (m, _) = best.into_iter().chain(stop).find(|(_, best)| best.is_none() && self.state.epoch > 0)?;
+        let name = if m.train { &plan.train_names } else { &plan.eval_names }.get(m.metric)?;
+        let part = match (m.train, &plan.val, &plan.test) {
+            (false, Some(_), _) => "val",
+            (false, None, Some(_)) => "test",
+            _ => "train",
+        };
+        Some(format!("{part}.{name}"))
     }
 
     /// Takes a copy of the weights as those to save, with the epoch that they are of.

@@ -476,10 +476,17 @@ pub fn unary(el: &mut Elab<'_>, f: UnFn, a: &Opd) -> Val {
             let one = b.splat_like(x, 1.0);
             b.ew(Ew::Div, &[one, s])
         }
-        // max(x, -x): the tie at 0 splits, so the derivative there is 0; NaN passes through.
+        // max(x, -x): the tie at 0 splits, so the derivative there is 0; NaN passes through. Of two zeros that tie `max` gives
+        // the first, whatever its sign; 0 added makes it positive.
         UnFn::Abs => {
             let n = b.ew(Ew::Neg, &[x]);
-            b.ew(Ew::Max, &[x, n])
+            let m = b.ew(Ew::Max, &[x, n]);
+            if is_float {
+                let zero = b.zeros_like(x);
+                b.ew(Ew::Add, &[m, zero])
+            } else {
+                m
+            }
         }
         UnFn::Sign => {
             let zero = b.zeros_like(x);

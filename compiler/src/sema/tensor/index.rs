@@ -121,14 +121,18 @@ pub fn index(el: &mut Elab<'_>, base: &Tensor, items: &[Ix], span: Span, env: &E
     Ok(t)
 }
 
-/// The text before the brackets of an index.
+/// The text before the brackets of an index that has one entry beside axes that stay whole.
 fn base_text<'t>(items: &[Ix], span: Span, el: &Elab<'t>) -> Option<&'t str> {
-    let [one] = items else { return None };
-    let before = ix_span(el, one).start.checked_sub(span.start)? as usize;
+    let whole = |i: &&Ix| matches!(i, Ix::Row(None, _) | Ix::Slice { lo: None, hi: None, step: None, .. });
+    if items.iter().filter(|i| !whole(i)).count() != 1 {
+        return None;
+    }
+    let before = ix_span(el, items.first()?).start.checked_sub(span.start)? as usize;
     el.text(span).get(..before)?.trim_end().strip_suffix('[')
 }
 
-/// W0506: class numbers that take whole rows of a batch of scores, where the score of each row's class is meant.
+/// W0506: class numbers that take whole rows or columns of a batch of scores, where the score of each row's class is meant.
+/// `p[:, y]` has a column for each of the class numbers, so one for each row, beside the rows themselves.
 fn rows_by_class(
     el: &Elab<'_>,
     t: &Tensor,
@@ -137,15 +141,23 @@ fn rows_by_class(
     (base, ids, whole): (Option<&str>, Span, Span),
 ) -> Option<Diagnostic> {
     let (Elem::Idx(n), Some((last, lead))) = (&idx.elem, t.dims.split_last()) else { return None };
-    let rows = super::axes::carried(idx, t.dims.get(axis)?);
-    let own = t.dims[axis].id == n.id || t.dims[axis].name.is_some() && t.dims[axis].name == n.name;
-    if el.is_std(whole) || axis != 0 || rows != [0] || own || last.size != n.size || sizes(lead) != sizes(&idx.dims) {
+    if el.is_std(whole) || lead.is_empty() || last.size != n.size || sizes(lead) != sizes(&idx.dims) {
+        return None;
+    }
+    let first = &t.dims[0];
+    let same = |a: &Dim, b: &Dim| a.id == b.id || a.name.is_some() && a.name == b.name;
+    let what = match axis {
+        0 if !same(first, n) => "rows",
+        _ if axis == lead.len() && !same(last, first) => "columns",
+        _ => return None,
+    };
+    if super::axes::carried(idx, first) != [0] {
         return None;
     }
     let shape = show_dims(&t.dims);
-    let d =
-        Diagnostic::warning("W0506", whole, format!("class numbers take rows of {shape}, not the element of each row"))
-            .note(format!("the axis {} has a row for each of the class numbers", t.dims[axis].show()));
+    let message = format!("class numbers take {what} of {shape}, not the element of each row");
+    let d = Diagnostic::warning("W0506", whole, message)
+        .note(format!("the axis {} has a row for each of the class numbers", first.show()));
     let text = format!("pick({}, {})", base?, el.text(ids));
     Some(d.fix(format!("the element of each row's class: `{}`", shown(&text)), [Edit::replace(whole, text)]))
 }
@@ -205,9 +217,7 @@ fn take_range(
 ) -> R<()> {
     let n = t.dims[axis].size as i64;
     if step <= 0 {
-        let d = Diagnostic::error("E0116", span, "the step of a slice must be at least 1")
-            .help("to go backwards, reverse first: `rev(x, axis)`");
-        return Err(el.error(d));
+        return Err(el.error(no_step(span).help("to go backwards, reverse first: `rev(x, axis)`")));
     }
     if start < 0 || stop > n || start > stop {
         let dim = t.dims[axis].show();
@@ -226,6 +236,11 @@ fn take_range(
         }
     };
     Ok(())
+}
+
+/// E0116 of a slice that goes nowhere or backwards.
+pub fn no_step(span: Span) -> Diagnostic {
+    Diagnostic::error("E0116", span, "the step of a slice must be at least 1")
 }
 
 fn window(el: &mut Elab<'_>, t: &mut Tensor, axis: usize, start: ExprId, len: ExprId, env: &Env) -> R<()> {

@@ -144,14 +144,17 @@ fn spread(el: &mut Elab<'_>, r: ValueId, like: ValueId, axes: &[u32]) -> ValueId
     el.b.broadcast(r, &shape, &kept)
 }
 
-/// `m + log(sum(exp(x - m)))` with `m` the maximum, held out of the gradient; -inf throughout gives -inf.
+/// `m + log(sum(exp(x - m)))` with `m` the maximum, held out of the gradient, or 0 where that is infinite: `inf - inf` is no
+/// number, while the exponentials of infinities and the logarithms of their sums are right as they are.
 fn log_sum_exp(el: &mut Elab<'_>, x: ValueId, axes: &[u32]) -> ValueId {
     let m = el.b.reduce(ReduceKind::Max, x, axes);
     let m = el.b.stop(m);
-    let low = el.b.splat_like(m, f64::NEG_INFINITY);
     let zero = el.b.zeros_like(m);
-    let empty = el.b.ew(Ew::Eq, &[m, low]);
-    let m = el.b.ew(Ew::Select, &[empty, zero, m]);
+    let minus = el.b.ew(Ew::Neg, &[m]);
+    let away = el.b.ew(Ew::Max, &[m, minus]);
+    let most = el.b.splat_like(m, f64::INFINITY);
+    let infinite = el.b.ew(Ew::Eq, &[away, most]);
+    let m = el.b.ew(Ew::Select, &[infinite, zero, m]);
     let wide = spread(el, m, x, axes);
     let z = el.b.sub(x, wide);
     let e = el.b.ew(Ew::Exp, &[z]);
