@@ -58,3 +58,12 @@ fn mnist_mlp_learns_images_of_its_shape() {
     assert_eq!(number(&d, "test", "acc"), 1.0, "{d}");
     assert_eq!(d["steps"], 40, "three batches of 64 and one of 8 an epoch");
 }
+
+#[test]
+fn mnist_cnn_learns_images_of_its_shape() {
+    let data = folder();
+    tiny_mnist(data.path(), 128, 50);
+    let data = data.path().to_string_lossy().into_owned();
+    let d = done("mnist_cnn", &["--data", &data, "--set", "train.epochs=5", "--set", "train.optimizer.lr.warmup=0"]);
+    assert_eq!(number(&d, "test", "acc"), 1.0, "{d}");
+}

@@ -32,6 +32,7 @@ pub const MUTANTS: &[Mutant] = &[
     bug("sema.two_sizes", "compiler/src/sema/comprehension/ranges.rs", "an index over axes of two sizes runs over the smaller"),
     bug("sema.unused_variable", "compiler/src/sema/comprehension/contract.rs", "a reducer variable that no factor has does not count its copies"),
     bug("sema.unused_variables", "compiler/src/sema/comprehension/contract.rs", "the same where all factors are outside of the sum"),
+    bug("sema.pad_between", "compiler/src/sema/tensor/shape.rs", "padding between elements is left out"),
     bug("sema.window_range", "compiler/src/sema/comprehension/ranges.rs", "the range that a window leaves is one too short"),
     bug("draw.bernoulli", "compiler/src/sema/builtins/dist.rs", "a draw is true with probability 1 - p"),
     bug("grad.accumulate", "compiler/src/grad/mod.rs", "what flows together is not added: the last contribution wins"),
@@ -117,6 +118,9 @@ pub const MUTANTS: &[Mutant] = &[
     bug("update.clip_each", "compiler/src/sema/update.rs", "the norm is that of the last parameter alone"),
     bug("update.clip_small", "compiler/src/sema/update.rs", "small gradients are scaled up to the limit"),
     bug("std.adam_start", "compiler/src/sema/stdlib.rs", "Adam does not correct its first moment"),
+    bug("std.conv_turned", "compiler/src/sema/stdlib.rs", "a transposed convolution of images does not turn its windows around"),
     bug("std.dropout", "compiler/src/sema/stdlib.rs", "dropout scales by 1 - p"),
+    bug("std.pool_border", "compiler/src/sema/stdlib.rs", "what pads an image before a maximum is 0"),
+    bug("std.running_momentum", "compiler/src/sema/stdlib.rs", "an instance norm's running variance keeps what it should take"),
     bug("std.weighted_mean", "compiler/src/sema/stdlib.rs", "cross-entropy divides by rows, not by weights"),
 ];

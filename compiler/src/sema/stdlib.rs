@@ -25,6 +25,15 @@ pub fn read(text: &'static str) -> Cow<'static, str> {
     if mutant!("std.weighted_mean") {
         return change("mean(nll, weight: weight[y] * mask)", "mean(nll * weight[y] * mask)");
     }
+    if mutant!("std.conv_turned") {
+        return change("K - 1 - u, KW - 1 - v", "u, v");
+    }
+    if mutant!("std.pool_border") {
+        return change(", value: -inf", "");
+    }
+    if mutant!("std.running_momentum") {
+        return change("(1 - momentum) * running_var + momentum * v", "momentum * running_var + (1 - momentum) * v");
+    }
     Cow::Borrowed(text)
 }
 

@@ -77,6 +77,10 @@ pub(super) fn check(p: &Program, reached: &BTreeSet<Span>) -> Vec<Diagnostic> {
                 made.item(module, &item.kind);
                 let (places, free) = (made.places, made.free);
                 let chosen = free && el.st.decided;
+                // Sizes that make tensors too large show nothing.
+                if el.diags.iter().any(|d| d.code == "E0902") {
+                    continue;
+                }
                 // A condition that what is made up here does not fulfill says nothing of what others give.
                 let unmet =
                     |d: &Diagnostic| d.code == "E0115" && d.labels.first().is_some_and(|l| places.contains(&l.span));

@@ -159,7 +159,7 @@ fn lower(el: &mut Elab<'_>, t: &Tensor, ats: Vec<At>, span: Span) -> R<Tensor> {
     for (axis, at) in ats.iter().enumerate() {
         if let (At::Affine(form, _), true) = (at, simple[axis]) {
             let dim = dims[axis].clone();
-            let (walked, vars) = walk_axis(el, id, axis, form, &dim);
+            let (walked, vars) = walk_axis(el, id, axis, form, &dim, span)?;
             id = walked;
             let mut vars = vars.into_iter();
             dims[axis] = vars.next().unwrap_or(dim);
@@ -211,19 +211,26 @@ fn walks(el: &Elab<'_>, form: &Affine) -> bool {
 
 /// One axis by `c*v + d*w + k`: a slice for the first variable of the iteration space, at its place; a window for each
 /// other one, its axis behind all axes; reversed where a factor is negative. By a constant: a slice of one.
-fn walk_axis(el: &mut Elab<'_>, id: ValueId, axis: usize, form: &Affine, dim: &Dim) -> (ValueId, Vec<Dim>) {
+fn walk_axis(
+    el: &mut Elab<'_>,
+    id: ValueId,
+    axis: usize,
+    form: &Affine,
+    dim: &Dim,
+    span: Span,
+) -> R<(ValueId, Vec<Dim>)> {
     let vars = union(el, &[form.terms.keys().copied().collect()]);
     let Some((&first, others)) = vars.split_first() else {
         let k = if form.constant < 0 { form.constant + dim.size as i64 } else { form.constant } as u64;
         let one = Dim { size: 1, ..dim.clone() };
-        return (shape::slice_axis(el, id, axis, k, k + 1, 1), vec![one]);
+        return Ok((shape::slice_axis(el, id, axis, k, k + 1, 1), vec![one]));
     };
     let dims: Vec<Dim> = match &el.comp {
         Some(f) => vars.iter().map(|&v| f.vars[v].dim.clone()).collect(),
         None => vec![dim.clone(); vars.len()],
     };
     if dims[0].size == 0 {
-        return (shape::slice_axis(el, id, axis, 0, 0, 1), dims);
+        return Ok((shape::slice_axis(el, id, axis, 0, 0, 1), dims));
     }
     let (low, high) = reach(el, form);
     let step = form.terms[&first].unsigned_abs();
@@ -231,6 +238,12 @@ fn walk_axis(el: &mut Elab<'_>, id: ValueId, axis: usize, form: &Affine, dim: &D
     let mut id = shape::slice_axis(el, id, axis, low as u64, high as u64 + 1, by);
     for (i, v) in others.iter().enumerate() {
         let step = if i + 1 == others.len() { step } else { 1 };
+        // Of several variables the first ones come in steps of one: more frames than are left in the end.
+        let mut whole: Vec<Dim> = el.b.shape(id).iter().map(|&n| el.nameless(n)).collect();
+        let reach = form.terms[v].unsigned_abs() * (dims[i + 1].size - 1);
+        whole[axis] = el.nameless(((whole[axis].size - 1 - reach) / step) + 1);
+        whole.push(el.nameless(dims[i + 1].size));
+        el.check_shape(&whole, span)?;
         id = el.b.window(id, axis, dims[i + 1].size, step, form.terms[v].unsigned_abs());
     }
     let rank = el.b.shape(id).len();
@@ -239,7 +252,7 @@ fn walk_axis(el: &mut Elab<'_>, id: ValueId, axis: usize, form: &Affine, dim: &D
         .filter(|&i| form.terms[&vars[i]] < 0 && !nn_runtime::mutant!("sema.access_reverse"))
         .map(place)
         .collect();
-    (el.b.reverse(id, &back), dims)
+    Ok((el.b.reverse(id, &back), dims))
 }
 
 /// Positions in the joined complex axes, over the variables they use.

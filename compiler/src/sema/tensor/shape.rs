@@ -274,7 +274,11 @@ pub struct Around {
 /// `lo` and `hi` elements of a value around each axis.
 pub fn pad(el: &mut Elab<'_>, t: &Tensor, around: &[Around], fill: f64, span: Span) -> TR<Tensor> {
     let mut dims = vec![];
-    for (d, a) in t.dims.iter().zip(around) {
+    let mut around = around.to_vec();
+    if nn_runtime::mutant!("sema.pad_between") {
+        around.iter_mut().for_each(|a| a.between = 0);
+    }
+    for (d, a) in t.dims.iter().zip(&around) {
         let gaps = a.between.checked_mul(d.size.saturating_sub(1));
         let size = gaps.and_then(|g| d.size.checked_add(g)?.checked_add(a.before)?.checked_add(a.after));
         let Some(size) = size else {
