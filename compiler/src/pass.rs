@@ -5,6 +5,7 @@
 //! pass and is a bug of the compiler, never of the user's program.
 
 use crate::graph::graph::Graph;
+use crate::graph::ops::Op;
 use crate::graph::{print, verify};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -113,6 +114,17 @@ pub struct Ran {
     pub notes: Vec<String>,
 }
 
+/// Runs a pass on a graph, then on the bodies of its loops.
+fn run_deep(pass: &Pass, g: &Graph, cx: &mut PassCx) -> Graph {
+    let mut next = (pass.run)(g, cx);
+    for node in &mut next.nodes {
+        if let Op::Scan(s) = &mut node.op {
+            s.body = run_deep(pass, &s.body, cx).into();
+        }
+    }
+    next
+}
+
 /// Runs passes in order.
 pub fn run_passes(graph: Graph, passes: &[&Pass], options: &PassOptions) -> Result<Ran, Bug> {
     let mut cx = PassCx::new(options.fuel.unwrap_or(u64::MAX));
@@ -120,7 +132,7 @@ pub fn run_passes(graph: Graph, passes: &[&Pass], options: &PassOptions) -> Resu
     for pass in passes {
         let start = Instant::now();
         cx.rewrites = 0;
-        let next = (pass.run)(&ran.graph, &mut cx);
+        let next = run_deep(pass, &ran.graph, &mut cx);
         let nodes = (ran.graph.nodes.len(), next.nodes.len());
         let (time, rules) = (start.elapsed(), std::mem::take(&mut cx.rules));
         ran.rows.push(PassRow { name: pass.name, time, rewrites: cx.rewrites, nodes, rules });

@@ -11,7 +11,7 @@
 //! It stands before fusion, so a fused kernel never needs a derivative of its own, and before elaboration, which calls it
 //! for `grad(y, x)` and for training.
 
-mod region;
+pub(crate) mod region;
 #[cfg(test)]
 mod tests;
 

@@ -7,10 +7,11 @@
 
 use super::vjp;
 use crate::graph::build::Builder;
-use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
+use crate::graph::graph::{Slot, SlotKind, ValueId};
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::region::{Role, Scan};
 use crate::graph::ops::{Axes, DotDims, Op, ReduceKind};
+use crate::graph::region::{self, Leaf, Plan};
 use crate::graph::ty::TensorTy;
 use std::collections::BTreeMap;
 
@@ -259,7 +260,7 @@ fn after(step: &Step, v: ValueId) -> Option<(Sum, Axes)> {
     }
 }
 
-/// The backward loop and its operands: slots that are read, in the order that a scan has them.
+/// The backward loop and its operands.
 fn close(
     step: &Step,
     taken: &BTreeMap<ValueId, ValueId>,
@@ -268,59 +269,27 @@ fn close(
     forward: &Scan,
 ) -> (Scan, Vec<ValueId>) {
     let g = step.b.graph();
-    let roots: Vec<ValueId> = next.iter().map(|n| n.0).chain(stacks.iter().copied()).collect();
-    let through = |v: ValueId| taken.get(&v).copied().unwrap_or(v);
-    let mut live = vec![false; g.nodes.len()];
-    roots.iter().for_each(|&v| live[through(v).idx()] = true);
-    for v in g.values().rev() {
-        if live[v.idx()] {
-            g.inputs(v).iter().for_each(|&x| live[through(x).idx()] = true);
-        }
-    }
-    let read = |slot: usize| {
-        g.values().any(|v| live[v.idx()] && matches!(g.op(v), Op::Input { slot: s } if *s as usize == slot))
+    let leaf = |v: ValueId| {
+        step.source(v).map(|f| match f {
+            From::Stack(v) => Leaf::Slice(v),
+            From::Whole(v) => Leaf::Whole(v),
+            From::Carried(k) => Leaf::Carry(next[k].1),
+        })
     };
-    let slots = 0..g.slots.len();
-    let carried = |k: usize| slots.clone().find(|&i| matches!(step.from[i], From::Carried(c) if c == k));
-    let of = |scanned: bool| {
-        let fits = move |f: &From| matches!((f, scanned), (From::Stack(_), true) | (From::Whole(_), false));
-        (0..step.from.len()).filter(move |&i| fits(&step.from[i]) && read(i))
-    };
-    let (scanned, whole): (Vec<usize>, Vec<usize>) = (of(true).collect(), of(false).collect());
-    let mut b = Builder::new("");
-    let mut number: BTreeMap<usize, u32> = BTreeMap::new();
-    for i in (0..next.len()).filter_map(carried).chain(scanned.iter().copied()).chain(whole.iter().copied()) {
-        number.insert(i, b.slot(g.slots[i].clone()));
-    }
-    let mut new: BTreeMap<ValueId, ValueId> = BTreeMap::new();
-    for v in g.values().filter(|v| live[v.idx()]) {
-        let n = g.node(v);
-        (b.span, b.scope) = (n.span, n.scope.clone());
-        let op = match &n.op {
-            Op::Input { slot } => Op::Input { slot: number[&(*slot as usize)] },
-            op => op.clone(),
-        };
-        let inputs: Vec<ValueId> = n.inputs.iter().map(|&x| new[&through(x)]).collect();
-        new.insert(v, b.op(op, &inputs));
-    }
-    for (i, &v) in roots.iter().enumerate() {
-        b.output(&format!("d{i}"), new[&through(v)]);
-    }
-    let outer = |i: &usize| match step.from[*i] {
-        From::Stack(v) | From::Whole(v) => v,
-        From::Carried(k) => next[k].1,
-    };
-    let operands = next.iter().map(|n| n.1).chain(scanned.iter().chain(&whole).map(outer)).collect();
-    let body: Graph = b.finish();
-    let scan = Scan {
-        body: body.into(),
+    let found = |k: usize| g.values().find(|&v| matches!(step.source(v), Some(From::Carried(c)) if c == k));
+    let carried: Vec<(ValueId, ValueId)> =
+        next.iter().enumerate().filter_map(|(k, n)| Some((found(k)?, n.0))).collect();
+    let stacks: Vec<(String, ValueId)> = stacks.iter().enumerate().map(|(i, &v)| (format!("d{i}"), v)).collect();
+    region::cut(&Plan {
+        graph: g,
+        leaf: &leaf,
+        alias: &|v| taken.get(&v).copied().unwrap_or(v),
+        carried: &carried,
+        stacks: &stacks,
         length: forward.length,
-        carries: next.len() as u32,
-        scanned: scanned.len() as u32,
         reverse: !forward.reverse,
-    };
-    (scan, operands)
+    })
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

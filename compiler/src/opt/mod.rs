@@ -5,6 +5,7 @@ pub mod rules;
 pub mod simplify;
 pub mod fold;
 pub mod dce;
+pub mod loops;
 
 #[cfg(test)]
 pub(crate) mod instances;
@@ -15,6 +16,6 @@ mod tests;
 
 use crate::pass::Pass;
 
-/// The passes in the order they run. `simplify` uncovers constants for `fold`, whose results are simplified again;
+/// The passes in the order they run, in bodies of loops as well. `simplify` uncovers constants for `fold`, whose results are simplified again;
 /// `dce` comes last, so that nothing dead reaches fusion. Equal values are shared whenever a pass builds its new graph.
-pub const PASSES: &[&Pass] = &[&simplify::PASS, &fold::PASS, &simplify::PASS, &dce::PASS];
+pub const PASSES: &[&Pass] = &[&simplify::PASS, &fold::PASS, &loops::PASS, &simplify::PASS, &dce::PASS];

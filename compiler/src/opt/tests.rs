@@ -54,7 +54,9 @@ fn no_pass_changes_a_random_graph() {
         }
     }
     for pass in PASSES {
-        assert!(fired[pass.name] > 50, "{} fired on {} graphs only", pass.name, fired[pass.name]);
+        // Loops have examples of their own, in `loops.rs`.
+        let elsewhere = pass.name == "loops";
+        assert!(elsewhere || fired[pass.name] > 50, "{} fired on {} graphs only", pass.name, fired[pass.name]);
     }
 }
 
@@ -89,7 +91,7 @@ fn fuel_stops_rewriting() {
 #[test]
 fn no_chain_of_moves_changes() {
     let mut fired: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..1500 {
+    for seed in 0..2000 {
         let g = in_f64(&random_where(seed, |op| op.class() == Class::Movement));
         let mut cx = PassCx::new(u64::MAX);
         let next = (super::simplify::PASS.run)(&g, &mut cx);

@@ -1,21 +1,16 @@
-//! Batching: a graph written for one example, replayed for a whole batch.
+//! Data fields, lifted over the batch.
 //!
-//! In: the graph of a data field (its slots are columns of one row) and a batch size. Out: the same computation in
-//! another graph, with a leading batch axis wherever a column or a draw is involved. Every op has one rule.
+//! In: the graph of a data field (its slots are columns of one row) and a batch size. Out: the same computation in the
+//! step's graph, with a leading batch axis; see [`crate::graph::batch`].
 
+use crate::graph::batch::{self, Lifted};
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
-use crate::graph::ops::{Axes, DotDims, Op};
-use crate::graph::ty::{MAX_NUMEL, MAX_RANK, Shape, TensorTy};
+use crate::graph::ty::TensorTy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A value in the batched graph; `batched` if it has the leading axis.
-#[derive(Clone, Copy)]
-struct Lifted {
-    id: ValueId,
-    batched: bool,
-}
+pub use crate::graph::batch::Unbatchable;
 
 /// How to replay.
 pub struct Batch<'m> {
@@ -25,130 +20,14 @@ pub struct Batch<'m> {
     pub columns: &'m mut BTreeMap<Arc<str>, ValueId>,
 }
 
-/// Why a graph cannot be replayed for a batch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Unbatchable {
-    /// An op that has no rule for this.
-    Op(&'static str),
-    /// A value of this type, times the rows, is beyond the limits.
-    TooLarge(TensorTy),
-}
-
 /// Replays what `root` needs; the result always has the leading axis.
 pub fn replay(b: &mut Builder, g: &Graph, root: ValueId, mut batch: Batch<'_>) -> Result<ValueId, Unbatchable> {
-    let needed = g.live([root]);
-    let mut map: Vec<Option<Lifted>> = vec![None; g.nodes.len()];
-    for v in g.values().filter(|v| needed[v.idx()]) {
-        let node = g.node(v);
-        let numel = node.ty.numel().checked_mul(batch.size);
-        if numel.is_none_or(|n| n > MAX_NUMEL) || node.ty.rank() >= MAX_RANK {
-            return Err(Unbatchable::TooLarge(node.ty.clone()));
-        }
-        let xs: Vec<Lifted> = node.inputs.iter().filter_map(|i| map[i.idx()]).collect();
-        b.span = node.span;
-        let lifted = op(b, g, v, &xs, &mut batch).map_err(Unbatchable::Op)?;
-        if let Some(name) = &node.name
-            && !matches!(node.op, Op::Input { .. })
-        {
-            b.name(lifted.id, name);
-        }
-        map[v.idx()] = Some(lifted);
-    }
-    match map[root.idx()] {
-        Some(x) => Ok(lift(b, x, batch.size)),
-        None => Err(Unbatchable::Op("an empty expression")),
-    }
-}
-
-/// With the leading axis, repeated if it does not have it.
-fn lift(b: &mut Builder, x: Lifted, batch: u64) -> ValueId {
-    if x.batched {
-        return x.id;
-    }
-    let shape = b.shape(x.id);
-    let axes: Vec<u32> = (1..=shape.len() as u32).collect();
-    let full: Shape = std::iter::once(batch).chain(shape).collect();
-    b.op(Op::Broadcast { shape: full, axes: axes.as_slice().into() }, &[x.id])
-}
-
-fn op(b: &mut Builder, g: &Graph, v: ValueId, xs: &[Lifted], batch: &mut Batch<'_>) -> Result<Lifted, &'static str> {
-    let node = g.node(v);
-    let n = batch.size;
-    match &node.op {
-        Op::Input { slot } => {
-            let slot = &g.slots[*slot as usize];
-            let id = column(b, batch, &slot.name, &slot.ty);
-            return Ok(Lifted { id, batched: true });
-        }
-        Op::Rng { site, shape } => {
-            let id = b.op(Op::Rng { site: *site, shape: with(n, shape) }, &[]);
-            return Ok(Lifted { id, batched: true });
-        }
-        _ => {}
-    }
-    if xs.iter().all(|x| !x.batched) {
-        let ids: Vec<ValueId> = xs.iter().map(|x| x.id).collect();
-        return Ok(Lifted { id: b.op(node.op.clone(), &ids), batched: false });
-    }
-    let all = |b: &mut Builder| -> Vec<ValueId> { xs.iter().map(|x| lift(b, *x, n)).collect() };
-    let plus = |axes: &Axes| -> Axes { axes.iter().map(|a| a + 1).collect() };
-    let (op, ids) = match &node.op {
-        Op::Ew(_) | Op::Cast(_) | Op::Tag(_) => (node.op.clone(), all(b)),
-        Op::Reduce { kind, axes } => (Op::Reduce { kind: *kind, axes: plus(axes) }, all(b)),
-        Op::ArgReduce { kind, axis } => (Op::ArgReduce { kind: *kind, axis: axis + 1 }, all(b)),
-        Op::Dot(d) => {
-            let first = |axes: &Axes| -> Axes { std::iter::once(0).chain(plus(axes)).collect() };
-            let d = DotDims {
-                lhs_batch: first(&d.lhs_batch),
-                rhs_batch: first(&d.rhs_batch),
-                lhs_contract: plus(&d.lhs_contract),
-                rhs_contract: plus(&d.rhs_contract),
-            };
-            (Op::Dot(d), all(b))
-        }
-        Op::Reshape(shape) => (Op::Reshape(with(n, shape)), all(b)),
-        Op::Permute(perm) => (Op::Permute(std::iter::once(0).chain(plus(perm)).collect()), all(b)),
-        Op::Broadcast { shape, axes } => {
-            let axes = std::iter::once(0).chain(plus(axes)).collect();
-            (Op::Broadcast { shape: with(n, shape), axes }, all(b))
-        }
-        Op::Slice { start, stop, step } => {
-            (Op::Slice { start: with(0, start), stop: with(n, stop), step: with(1, step) }, all(b))
-        }
-        Op::Pad { lo, hi, interior } => {
-            if xs[1].batched {
-                return Err("`pad` with a value that differs from example to example");
-            }
-            let op = Op::Pad { lo: with(0, lo), hi: with(0, hi), interior: with(0, interior) };
-            (op, vec![lift(b, xs[0], n), xs[1].id])
-        }
-        Op::Concat { axis } => (Op::Concat { axis: axis + 1 }, all(b)),
-        Op::Reverse(axes) => (Op::Reverse(plus(axes)), all(b)),
-        &Op::Window { axis, size, step, dilation } => (Op::Window { axis: axis + 1, size, step, dilation }, all(b)),
-        &Op::Fold { axis, len, step, dilation } => (Op::Fold { axis: axis + 1, len, step, dilation }, all(b)),
-        Op::Cumulate { kind, axis } => (Op::Cumulate { kind: *kind, axis: axis + 1 }, all(b)),
-        Op::Gather { axis } => match (xs[0].batched, xs[1].batched) {
-            (true, false) => (Op::Gather { axis: axis + 1 }, vec![xs[0].id, xs[1].id]),
-            (false, true) => {
-                let id = b.gather(xs[0].id, xs[1].id, *axis);
-                // The batch axis came in where the indexed axis was.
-                let rank = b.shape(id).len() as u32;
-                let perm: Vec<u32> = std::iter::once(*axis).chain((0..rank).filter(|a| a != axis)).collect();
-                return Ok(Lifted { id: b.permute(id, &perm), batched: true });
-            }
-            _ => return Err("a lookup whose table and index both differ from example to example"),
-        },
-        Op::DynSlice { .. } => return Err("a slice whose place is computed, in a data field"),
-        Op::DynUpdate => return Err("an update whose place is computed, in a data field"),
-        Op::Scatter { .. } => return Err("`scatter` in a data field"),
-        Op::Scan(_) | Op::Result { .. } => return Err("a loop in a data field"),
-        Op::Const(_) | Op::Iota { .. } | Op::Input { .. } | Op::Rng { .. } => (node.op.clone(), all(b)),
+    let size = batch.size;
+    let mut input = |b: &mut Builder, slot: u32| {
+        let slot = &g.slots[slot as usize];
+        Lifted { id: column(b, &mut batch, &slot.name, &slot.ty), batched: true }
     };
-    Ok(Lifted { id: b.op(op, &ids), batched: true })
-}
-
-fn with(first: u64, rest: &Shape) -> Shape {
-    std::iter::once(first).chain(rest.iter().copied()).collect()
+    batch::replay(b, g, root, size, &mut input, &BTreeMap::new())
 }
 
 /// Reads a column of the batch, declared once.
@@ -156,7 +35,7 @@ pub fn column(b: &mut Builder, batch: &mut Batch<'_>, name: &Arc<str>, ty: &Tens
     if let Some(&v) = batch.columns.get(name) {
         return v;
     }
-    let ty = TensorTy { dtype: ty.dtype, shape: with(batch.size, &ty.shape) };
+    let ty = TensorTy { dtype: ty.dtype, shape: std::iter::once(batch.size).chain(ty.shape.iter().copied()).collect() };
     let v = b.input(Slot { name: name.clone(), kind: SlotKind::Data, ty });
     batch.columns.insert(name.clone(), v);
     v

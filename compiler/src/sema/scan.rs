@@ -9,10 +9,10 @@ use super::cx::{Elab, Env, R, Scope};
 use super::tensor::axes;
 use super::value::{Dim, Elem, Tensor, Value};
 use crate::diag::Diagnostic;
-use crate::graph::build::Builder;
-use crate::graph::graph::{Graph, Slot, SlotKind, ValueId};
+use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::region::Scan;
 use crate::graph::ops::{Literal, Op, Tag};
+use crate::graph::region::{self, Leaf, Plan};
 use crate::graph::ty::TensorTy;
 use crate::source::Span;
 use crate::syntax::ast::{Block, ExprId, ExprKind, Pat, SetOp, StmtKind};
@@ -46,7 +46,7 @@ impl Elab<'_> {
     pub fn scan(
         &mut self,
         (pat, iter, along): (&Pat, ExprId, Option<ExprId>),
-        body: &Block,
+        block: &Block,
         span: Span,
         env: &Env,
     ) -> R<Value> {
@@ -58,7 +58,7 @@ impl Elab<'_> {
         let around = self.b.scope.clone();
         self.st.loops.push(Loop { length: steps.size, slices: vec![], emitted: vec![] });
         let scope = Scope::inside(env);
-        let made = self.step(pat, &over, body, &scope, env);
+        let made = self.step(pat, &over, block, &scope, env);
         let frame = self.st.loops.pop();
         self.b.scope = around;
         let carries = made?;
@@ -82,7 +82,7 @@ impl Elab<'_> {
         for &i in &checks {
             roots.extend([self.st.checks[i].value.id, self.st.checks[i].inside()]);
         }
-        let (scan, operands) = cut(graph, &varies, &carries, &frame, &roots);
+        let (scan, operands) = body(graph, &varies, &carries, &frame, &roots);
         self.span_nodes(span);
         let results = self.b.scan(&scan, &operands);
         let mut results = results.into_iter();
@@ -389,64 +389,29 @@ fn placeholders(carries: &[Carry]) -> Vec<ValueId> {
 }
 
 /// The loop as a graph of its own: the values that differ from step to step, as far as the roots need them.
-fn cut(g: &Graph, varies: &[bool], carries: &[Carry], frame: &Loop, roots: &[ValueId]) -> (Scan, Vec<ValueId>) {
-    let mut b = Builder::new("");
-    let mut new: BTreeMap<ValueId, ValueId> = BTreeMap::new();
-    let mut operands = vec![];
-    let slot = |b: &mut Builder, name: String, ty: &TensorTy| {
-        b.input(Slot { name: name.as_str().into(), kind: SlotKind::Data, ty: ty.clone() })
-    };
+fn body(g: &Graph, varies: &[bool], carries: &[Carry], frame: &Loop, roots: &[ValueId]) -> (Scan, Vec<ValueId>) {
     let inits = carries.iter().flat_map(|c| &c.init).map(|t| t.id);
-    for (i, (inside, init)) in placeholders(carries).into_iter().zip(inits).enumerate() {
-        new.insert(inside, slot(&mut b, format!("c{i}"), g.ty(init)));
-        operands.push(init);
-    }
-    let count = operands.len();
-    for (i, &(inside, over)) in frame.slices.iter().enumerate() {
-        new.insert(inside, slot(&mut b, format!("x{i}"), g.ty(inside)));
-        operands.push(over);
-    }
-    let mut needed = vec![false; g.nodes.len()];
-    roots.iter().for_each(|v| needed[v.idx()] = true);
-    for v in g.values().rev().filter(|v| varies[v.idx()]) {
-        if needed[v.idx()] && !new.contains_key(&v) {
-            g.inputs(v).iter().for_each(|x| needed[x.idx()] = true);
-        }
-    }
-    for v in g.values().filter(|v| needed[v.idx()]) {
-        if new.contains_key(&v) {
-            continue;
-        }
-        let n = g.node(v);
-        (b.span, b.scope) = (n.span, n.scope.clone());
-        // Constants and counts are made where they are used.
-        let made = matches!(n.op, Op::Const(Literal::Scalar(..)) | Op::Iota { .. })
-            || matches!(n.op, Op::Broadcast { .. }) && matches!(g.op(n.inputs[0]), Op::Const(Literal::Scalar(..)));
-        let id = if varies[v.idx()] {
-            let x: Vec<ValueId> = n.inputs.iter().map(|x| new[x]).collect();
-            b.op(n.op.clone(), &x)
-        } else if made {
-            let x: Vec<ValueId> = n.inputs.iter().map(|x| b.op(g.op(*x).clone(), &[])).collect();
-            b.op(n.op.clone(), &x)
-        } else {
-            let id = slot(&mut b, format!("w{}", operands.len()), &n.ty);
-            operands.push(v);
-            id
-        };
-        if let Some(name) = &n.name {
-            b.name(id, name);
-        }
-        new.insert(v, id);
-    }
-    for (i, v) in roots.iter().enumerate() {
-        b.output(&format!("y{i}"), new[v]);
-    }
-    let scan = Scan {
-        body: b.finish().into(),
-        length: frame.length,
-        carries: count as u32,
-        scanned: frame.slices.len() as u32,
-        reverse: false,
+    let mut leaves: BTreeMap<ValueId, Leaf> = frame.slices.iter().map(|&(v, of)| (v, Leaf::Slice(of))).collect();
+    let inside = placeholders(carries);
+    leaves.extend(inside.iter().copied().zip(inits.map(Leaf::Carry)));
+    // Constants and counts are made where they are used.
+    let number = |v: ValueId| matches!(g.op(v), Op::Const(Literal::Scalar(..)) | Op::Iota { .. });
+    let made = |v: ValueId| number(v) || matches!(g.op(v), Op::Broadcast { .. }) && number(g.inputs(v)[0]);
+    let leaf = |v: ValueId| match leaves.get(&v) {
+        Some(l) => Some(*l),
+        None if varies[v.idx()] || made(v) => None,
+        None => Some(Leaf::Whole(v)),
     };
-    (scan, operands)
+    let (next, stacks) = roots.split_at(inside.len());
+    let carried: Vec<(ValueId, ValueId)> = inside.iter().copied().zip(next.iter().copied()).collect();
+    let stacks: Vec<(String, ValueId)> = stacks.iter().enumerate().map(|(i, &v)| (format!("y{i}"), v)).collect();
+    region::cut(&Plan {
+        graph: g,
+        leaf: &leaf,
+        alias: &|v| v,
+        carried: &carried,
+        stacks: &stacks,
+        length: frame.length,
+        reverse: false,
+    })
 }

@@ -97,8 +97,15 @@ fn loss(b: &mut Builder, xs: &[ValueId], length: u64, reverse: bool, unroll: boo
     b.ew(Ew::Add, &[sum, s])
 }
 
-/// Loss, its derivatives, and those of a mix of them.
 fn all(length: u64, reverse: bool, unroll: bool) -> (Graph, Vec<Vec<f64>>) {
+    let (g, feeds) = example(length, reverse, unroll, true);
+    let want: Vec<ValueId> = g.outputs.iter().map(|o| o.value).collect();
+    let values = run_values(&g, &feeds, &want).unwrap_or_else(|e| panic!("{e}"));
+    (g, values.into_iter().map(|t| t.data).collect())
+}
+
+/// A loss over a loop, or written out, its derivatives, and those of a mix of them.
+pub(crate) fn example(length: u64, reverse: bool, unroll: bool, second: bool) -> (Graph, Feeds) {
     let mut b = Builder::new("loop");
     let mut r = Rand::new(7);
     let mut feeds = Feeds::default();
@@ -121,14 +128,13 @@ fn all(length: u64, reverse: bool, unroll: bool) -> (Graph, Vec<Vec<f64>>) {
         let t = total(&mut b, t);
         mix = b.ew(Ew::Add, &[mix, t]);
     }
-    let second = grad(&mut b, mix, &xs);
-    want.extend(second.iter().flatten());
+    if second {
+        want.extend(grad(&mut b, mix, &xs).iter().flatten());
+    }
     for (i, &v) in want.iter().enumerate() {
         b.output(&format!("o{i}"), v);
     }
-    let g = b.finish();
-    let values = run_values(&g, &feeds, &want).unwrap_or_else(|e| panic!("{e}"));
-    (g, values.into_iter().map(|t| t.data).collect())
+    (b.finish(), feeds)
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn given<'a>(args: &[&'a str], order: &[&'static str]) -> Option<Given<'a>> {
 }
 
 /// One number for each of `n` axes.
-fn per_axis<'a>(text: &'a str, n: usize) -> Option<Vec<&'a str>> {
+fn per_axis(text: &str, n: usize) -> Option<Vec<&str>> {
     let all = listed(&[text]);
     match all.len() {
         1 => Some(vec![all[0]; n]),
