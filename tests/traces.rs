@@ -1,4 +1,4 @@
-//! Ten-step loss traces of five models against PyTorch on the same initial weights and data, and the layers of `std/conv.nn`
+//! Ten-step loss traces of six models against PyTorch on the same initial weights and data, and the layers of `std/conv.nn`
 //! against PyTorch's one by one.
 //!
 //! `tests/traces/make.py` made the weights, the data and the losses; the `.nn` files beside it say the same models.
@@ -108,6 +108,13 @@ fn convolutions_pools_and_norms_of_images() {
     let out = check_within("cnn", 1e-5);
     let states = ["1.running_mean", "1.running_var", "8.running_mean", "8.running_var", "4.weight", "10.weight"];
     check_afterwards("cnn", &out, &states);
+}
+
+/// Convolutions of three axes and of one, and longer signals.
+#[test]
+fn convolutions_of_volumes_and_signals() {
+    let out = check_within("signals", 1e-5);
+    check_afterwards("signals", &out, &["4.running_mean", "4.running_var", "3.weight", "5.weight", "13.weight"]);
 }
 
 /// Each layer with odd sizes, strides, paddings, dilations and groups: values, first and second derivatives, in f64.

@@ -89,3 +89,19 @@ d = dict(x=x, y=(x.mean((1, 2, 3)).argsort().argsort() * 5 // 24).int())
 sgd = torch.optim.SGD(m.parameters(), lr=1.0, momentum=0.9)
 trace("cnn", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long()), sgd)
 afterwards("cnn", m, d)
+
+# Volumes and signals: grouped, transposed and strided convolutions of three axes and of one, pools, and a longer signal.
+torch.manual_seed(5)
+m = nn.Sequential(
+    nn.Conv3d(2, 4, 3, padding=1), nn.SiLU(), nn.MaxPool3d(2), nn.Conv3d(4, 4, 2, padding=1, groups=4), nn.BatchNorm3d(4),
+    nn.ConvTranspose3d(4, 4, 2, stride=2), nn.SiLU(), nn.Conv3d(4, 6, (1, 3, 3), stride=(1, 2, 2), groups=2), nn.AvgPool3d(2),
+    nn.Flatten(2), nn.Conv1d(6, 6, 5, stride=2, padding=2, groups=3), nn.SiLU(), nn.Upsample(scale_factor=3, mode="linear"),
+    nn.ConvTranspose1d(6, 4, 3, stride=2, padding=1), nn.MaxPool1d(3, 2, 1), nn.Upsample(scale_factor=2), nn.GroupNorm(2, 4),
+    nn.SiLU(), nn.Flatten(), nn.LazyLinear(5),
+)
+x = torch.randn(12, 2, 5, 6, 7) * 2
+d = dict(x=x, y=(x[:, 0].mean((1, 2, 3)).argsort().argsort() * 5 // 12).int())
+m(d["x"])
+m[4].reset_running_stats()
+trace("signals", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long()), torch.optim.SGD(m.parameters(), lr=0.1))
+afterwards("signals", m, d)
