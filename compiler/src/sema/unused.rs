@@ -421,3 +421,31 @@ impl<'e, 'a> MadeUp<'e, 'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sema::train;
+    use crate::sema::units::{Options, Program};
+    use std::time::{Duration, Instant};
+
+    /// The time of a check of so many functions, the best of a few.
+    fn time(n: usize) -> Duration {
+        let text: String = (0..n).map(|i| format!("fn f{i}(x: f32[B]) -> f32[B] = x * {i}.0\n")).collect();
+        let (p, found) = Program::load("main.nn", &text, &|path, _| Err(format!("no file `{path}`")));
+        assert!(found.is_empty());
+        let o = Options { seed: None, header: &|_| unreachable!("there are no data") };
+        let check = |_| {
+            let start = Instant::now();
+            assert!(train::check(&p, &o).1.is_empty());
+            start.elapsed()
+        };
+        (0..3).map(check).min().unwrap_or_default()
+    }
+
+    /// Eight times the functions take about eight times as long; what grows with their square would take far more.
+    #[test]
+    fn checks_take_time_in_proportion_to_the_items() {
+        let (few, many) = (time(150), time(1200));
+        assert!(many < 20 * few, "{few:?} for 150 functions, {many:?} for 1200");
+    }
+}
