@@ -16,6 +16,7 @@ use super::value::Value;
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, ExprId, ExprKind, Ix};
+pub use conv::hyper;
 pub use table::{CALLS, LOST, METHODS, NAMES, Ours, PARAMETERS, PARTS, Row, TYPES, listed, stacked};
 
 /// The row of a name; case counts only if two rows differ in nothing else.

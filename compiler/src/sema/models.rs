@@ -341,6 +341,9 @@ impl Elab<'_> {
         let name = &def.name.text;
         let none = HyperArgs::default();
         let args = t.hyper.as_ref().unwrap_or(&none);
+        if let Some(told) = self.windows_as_elsewhere(def, t, args) {
+            return Err(told);
+        }
         if args.pos.len() > def.params.len() {
             let count = super::calls::count(def.params.len(), "hyperparameter");
             let message = format!("`{name}` has {count}, {} given", args.pos.len());

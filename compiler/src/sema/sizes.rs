@@ -4,7 +4,7 @@
 //! that says the same here. It stands beside `models`, which makes layers of what is right.
 
 use super::cx::{Elab, Env, Reported};
-use super::models::ModelTemplate;
+use super::models::{HyperArgs, ModelTemplate};
 use super::value::Value;
 use crate::diag::{Diagnostic, Edit, shown};
 use crate::source::Span;
@@ -124,6 +124,32 @@ impl Elab<'_> {
         args.extend(hyper.named.iter().map(|(n, _, s)| format!("{}: {}", n.text, self.text(*s))));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         super::foreign::model(name, &args)
+    }
+
+    /// A window with several numbers in one, or with a word for its padding: `MaxPool((2, 2))`, `Conv2d[3, 8](3, pad: "same")`.
+    pub(super) fn windows_as_elsewhere(
+        &mut self,
+        def: &ast::Model,
+        t: &ModelTemplate,
+        args: &HyperArgs,
+    ) -> Option<Reported> {
+        let several = |v: &Value| matches!(v, Value::Tuple(_) | Value::Str(_));
+        let all = args.pos.iter().map(|(v, s)| (v, *s)).chain(args.named.iter().map(|(_, v, s)| (v, *s)));
+        let (v, at) = all.into_iter().find(|(v, _)| several(v))?;
+        if !self.is_std(def.name.span) || self.is_std(at) || self.is_std(t.span) {
+            return None;
+        }
+        let mut texts: Vec<String> = args.pos.iter().map(|(_, s)| self.text(*s).to_owned()).collect();
+        texts.extend(args.named.iter().map(|(n, _, s)| format!("{}: {}", n.text, self.text(*s))));
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let text = super::foreign::hyper(&def.name.text, &texts)?;
+        let written = |(_, s): &(Value, Span)| *s;
+        let first = args.pos.first().map(written).or(args.named.first().map(|(n, ..)| n.span))?;
+        let last = args.named.last().map(|(.., s)| *s).into_iter().chain(args.pos.last().map(written));
+        let last = last.max_by_key(|s| s.end)?;
+        let message = format!("a window of `{}` has a number for each axis by a name of its own", def.name.text);
+        let d = Diagnostic::error("E0207", at, message).here(format!("this is {}", v.show()));
+        Some(self.error(d.fix(format!("write `({text})`"), [Edit::replace(first.to(last), text)])))
     }
 
     /// `relu()` or `leaky_relu(0.1)` as an entry of `seq`, where the function is meant and not its result. It takes the

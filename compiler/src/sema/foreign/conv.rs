@@ -139,6 +139,23 @@ fn convolution(layer: &str, n: usize, given: &Given<'_>, sizes: [&str; 2]) -> Op
     Some(format!("{layer}[{}, {}]({})", sizes[0], sizes[1], all.join(", ")))
 }
 
+/// The hyperparameters of a layer of ours that slides windows, where some are given as elsewhere, `((3, 5), padding: "same")`.
+pub fn hyper(layer: &str, args: &[&str]) -> Option<String> {
+    const ORDER: &[&str] = &["k", "stride", "pad", "dilation", "groups", "use_bias"];
+    let pool = matches!(layer, "MaxPool" | "AvgPool");
+    let given = given(args, ORDER)?;
+    // A pool takes images where nothing says otherwise.
+    let axes = || given.values().map(|v| listed(&[v]).len()).max().filter(|n| *n > 1).unwrap_or(2);
+    let n = match layer.strip_prefix("ConvT").or(layer.strip_prefix("Conv")) {
+        Some(n) => n.strip_suffix('d')?.parse().ok().filter(|n| (1..=3).contains(n))?,
+        None if pool => axes(),
+        None => return None,
+    };
+    let mut all = only(&given, ORDER).then(|| window(&given, n, pool))??;
+    all.extend(["groups", "use_bias"].iter().filter_map(|name| Some(format!("{name}: {}", given.get(name)?))));
+    Some(all.join(", "))
+}
+
 /// A convolution of PyTorch's, which has both sizes; `layer` is ours, over `n` axes.
 pub fn torch(layer: &str, n: usize, args: &[&str]) -> Option<String> {
     const ORDER: &[&str] = &["in_channels", "out_channels", "k", "stride", "pad", "dilation", "groups", "use_bias"];
@@ -263,6 +280,9 @@ mod tests {
             (norm("InstanceNorm", &["8", "affine: true"]), "InstanceNorm[8](affine: true)"),
             (group_norm(&["4", "32"]), "GroupNorm[32](4)"),
             (function("conv2d", 2, &["x", "w", "b", "padding: 1"]), "add_bias(conv2d(x, w, pad: 1), b)"),
+            (hyper("Conv2d", &["(3, 5)", "padding: \"same\"", "groups: 2"]), "3, kw: 5, pad: 1, pad_w: 2, groups: 2"),
+            (hyper("MaxPool", &["(2, 2)"]), "2"),
+            (hyper("ConvT3d", &["2", "strides: (1, 2, 2)"]), "2, stride: 1, stride_h: 2, stride_w: 2"),
             (zeros(&["(1, 2, 3, 4)"]), "|x| pad(x, (3, 4), (1, 2))"),
         ] {
             assert_eq!(got.as_deref(), Some(want));
