@@ -69,6 +69,14 @@ impl Elab<'_> {
 
     /// The initial value of a parameter or state.
     pub fn initial_value(&mut self, ty: &TensorType, init: &ast::Init, env: &Env, name: &str) -> R<Tensor> {
+        // It is made once, wherever it is first asked for: no loop around is one around it.
+        let loops = std::mem::take(&mut self.st.loops);
+        let v = self.made_once(ty, init, env, name);
+        self.st.loops = loops;
+        v
+    }
+
+    fn made_once(&mut self, ty: &TensorType, init: &ast::Init, env: &Env, name: &str) -> R<Tensor> {
         let at = self.ast.span(init.value);
         if init.draw {
             let dist = self.eval(init.value, env)?;
