@@ -3,7 +3,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nn_compiler::codegen::{self, emit};
-use nn_compiler::kernel::ir::{Arena, Buffer, BufferId, Kernel, KernelProgram, Launch, Segment};
+use nn_compiler::kernel::ir::{Arena, Buffer, BufferId, Kernel, KernelProgram, Launch, Segment, Stmt, View};
 use nn_compiler::kernel::parse;
 use nn_runtime::exec::Session;
 use std::collections::BTreeMap;
@@ -69,13 +69,13 @@ fn session(k: Kernel) -> Session {
         p.buffers.push(Buffer { name: format!("b{i}"), arena: Arena::State, dtype, len, offset });
         offset += (len * dtype.bytes() as u64).next_multiple_of(64) + 192;
     }
-    let buffers = (0..k.args.len() as u32).map(BufferId).collect();
-    p.launches.push(Launch {
+    let views = k.args.iter().enumerate().map(|(i, a)| View::whole(BufferId(i as u32), a.len)).collect();
+    p.body.push(Stmt::Launch(Launch {
         name: k.name.clone(),
         kernel: 0,
-        segments: vec![Segment { buffers, cols: k.cols }],
+        segments: vec![Segment { views, cols: k.cols }],
         barrier: false,
-    });
+    }));
     p.kernels.push(k);
     let shapes = BTreeMap::new();
     let state = emit::specs(&p, Arena::State, &shapes);

@@ -8,7 +8,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use nn_runtime::dtype::DType;
 use nn_runtime::exec::Session;
 use nn_runtime::peak;
-use nn_runtime::program::{Anchor, Arena, BufRef, Entry, Gemm, GemmBatch, GemmK, Launch, Program, Segment, Split};
+use nn_runtime::program::{
+    Anchor, Arena, BufRef, Entry, Gemm, GemmBatch, GemmK, Launch, Program, Segment, Split, Stmt,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -140,7 +142,7 @@ fn session(gemm: &Gemm, threads: usize) -> Session {
         checks: vec![],
         scratch_bytes: 0,
         flops,
-        launches: vec![launch],
+        body: vec![Stmt::Launch(launch)],
     };
     let program = Program {
         name: "product".into(),

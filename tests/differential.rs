@@ -1,4 +1,4 @@
-//! Random graphs, fused, scheduled, compiled and run by the runtime, against the interpreter of the kernel IR: the same
+//! Random graphs, some with loops, fused, scheduled, compiled and run by the runtime, against the interpreter of the kernel IR: the same
 //! bits in every parameter, state and output, on one, two and three threads, for extreme inputs too. The interpreter is held
 //! against the graph's meaning, and against itself running as threads that are as far apart as barriers allow.
 //!
@@ -112,7 +112,11 @@ fn quarter(n: u64) {
     let mut compared = 0;
     for seed in (first..first + 4 * iters).filter(|s| s % 4 == n) {
         let hard = seed / 4 % 2 == 1;
-        let g = if hard { random::hard(seed / 8) } else { random::random(seed) };
+        let g = match hard {
+            _ if seed / 8 % 4 == 3 => random::loops(seed),
+            true => random::hard(seed / 8),
+            false => random::random(seed),
+        };
         let fail = |why: String, p: &KernelProgram| -> ! {
             panic!("seed {seed}: {why}\n{}\n{}", to_text(&g), print::program(p))
         };

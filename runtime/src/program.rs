@@ -93,10 +93,69 @@ pub struct Entry {
     pub scratch_bytes: u64,
     /// Floating point operations of one run, as the graph counts them.
     pub flops: u64,
-    /// Launches in order.
-    pub launches: Vec<Launch>,
+    /// What it does, in order.
+    pub body: Vec<Stmt>,
     /// What its outputs say about class numbers: looked at after every run.
     pub checks: Vec<IndexCheck>,
+}
+
+impl Entry {
+    /// Every launch of the text, in order, and how often a run makes it.
+    pub fn launches(&self) -> Vec<(&Launch, u64)> {
+        fn walk<'a>(body: &'a [Stmt], times: u64, out: &mut Vec<(&'a Launch, u64)>) {
+            for s in body {
+                match s {
+                    Stmt::Launch(l) => out.push((l, times)),
+                    Stmt::Seq(s) => walk(&s.body, times.saturating_mul(s.n), out),
+                }
+            }
+        }
+        let mut out = vec![];
+        walk(&self.body, 1, &mut out);
+        out
+    }
+}
+
+/// A statement.
+pub enum Stmt {
+    /// A kernel call.
+    Launch(Launch),
+    /// A sequence in time.
+    Seq(Seq),
+}
+
+impl Stmt {
+    /// A barrier stands before it.
+    pub fn barrier(&self) -> bool {
+        match self {
+            Stmt::Launch(l) => l.barrier,
+            Stmt::Seq(s) => s.barrier,
+        }
+    }
+}
+
+/// Statements that run several times, one step after another. Each thread goes through the steps on its own; where threads
+/// must meet in a step, a barrier of the body says so.
+pub struct Seq {
+    /// Steps.
+    pub n: u64,
+    /// A barrier stands before the first step.
+    pub barrier: bool,
+    /// What a step does.
+    pub body: Vec<Stmt>,
+    /// Buffers that are somewhere else in each step.
+    pub moves: Vec<Move>,
+}
+
+/// How a buffer of a launch moves from step to step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The launch, by its place among all of the entry.
+    pub launch: usize,
+    /// The buffer, by its place among those of the launch's segments.
+    pub buf: usize,
+    /// Bytes per step.
+    pub by: i64,
 }
 
 /// Class numbers that an entry checks as it runs.
@@ -132,12 +191,12 @@ pub enum Arena {
     Output,
 }
 
-/// A buffer: bytes at an offset of an arena.
+/// A buffer: bytes at an offset of an arena, in the first step of the sequences around its launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufRef {
     /// Which arena.
     pub arena: Arena,
-    /// Byte offset, a multiple of 64.
+    /// Byte offset.
     pub offset: u64,
     /// Bytes.
     pub bytes: u64,

@@ -19,12 +19,12 @@ pub struct Trace {
     pub launches: Vec<LaunchTime>,
 }
 
-/// Times of a launch, summed over runs, as thread 0 sees them.
+/// Times of a launch, summed over runs and the steps of sequences, as thread 0 sees them.
 #[derive(Clone, Debug, Default)]
 pub struct LaunchTime {
     /// The launch's name.
     pub name: String,
-    /// Its estimated cost, as the program gives it.
+    /// Its estimated cost in a run, as the program gives it.
     pub cost: u64,
     /// In the launch.
     pub busy: Duration,
@@ -36,9 +36,13 @@ impl Trace {
     /// Nothing measured yet.
     pub fn new(entry: &Entry) -> Trace {
         let launches = entry
-            .launches
-            .iter()
-            .map(|l| LaunchTime { name: l.name.clone(), cost: l.cost, ..LaunchTime::default() })
+            .launches()
+            .into_iter()
+            .map(|(l, times)| LaunchTime {
+                name: l.name.clone(),
+                cost: l.cost.saturating_mul(times),
+                ..LaunchTime::default()
+            })
             .collect();
         Trace { launches, ..Trace::default() }
     }

@@ -3,7 +3,7 @@
 use nn_runtime::dtype::DType;
 use nn_runtime::exec::{Column, Gather, Session};
 use nn_runtime::program::{
-    Anchor, Arena, BufRef, Entry, Gemm, GemmK, Launch, Program, Segment, Split, TensorSpec, TileArgs,
+    Anchor, Arena, BufRef, Entry, Gemm, GemmK, Launch, Move, Program, Segment, Seq, Split, Stmt, TensorSpec, TileArgs,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -96,11 +96,27 @@ fn a_step_allocates_nothing() {
             checks: vec![],
             scratch_bytes: 64,
             flops: 0,
-            launches: vec![
+            body: [
                 launch(Anchor::Contract(nt.clone()), Some(copy), 80, vec![x, w, y], 100, Split::Rows),
                 launch(Anchor::Rng { site: 1 }, Some(copy), 1, vec![b(Arena::Temp, 8000)], 8000, Split::Cols),
                 launch(Anchor::Contract(nt), None, 80, vec![x, w, y], 100, Split::Cols),
-            ],
+            ]
+            .map(Stmt::Launch)
+            .into_iter()
+            .chain([Stmt::Seq(Seq {
+                n: 8,
+                barrier: true,
+                body: vec![Stmt::Launch(launch(
+                    Anchor::Rng { site: 2 },
+                    Some(copy),
+                    1,
+                    vec![b(Arena::Temp, 1000)],
+                    1000,
+                    Split::Cols,
+                ))],
+                moves: vec![Move { launch: 3, buf: 0, by: 4000 }],
+            })])
+            .collect(),
         }],
         code: vec![],
     });

@@ -32,7 +32,7 @@ pub fn summary(args: &FileArgs, ui: &Ui) -> Result<(), Failure> {
         "tensors": unit.params.iter().map(|p| json!({ "name": &*p.name, "type": p.ty.to_string() })).collect::<Vec<_>>(),
         "param_bytes": program.param_bytes, "state_bytes": program.state_bytes, "temp_bytes": temp,
         "entries": program.entries.iter().map(|e| json!({
-            "name": e.name, "batch": e.batch, "launches": e.launches.len(), "flops": e.flops, "temp_bytes": e.temp_bytes,
+            "name": e.name, "batch": e.batch, "launches": e.launches().len(), "flops": e.flops, "temp_bytes": e.temp_bytes,
         })).collect::<Vec<_>>(),
     }));
     let batch = compiled.batches.train;
@@ -49,7 +49,7 @@ pub fn summary(args: &FileArgs, ui: &Ui) -> Result<(), Failure> {
         .iter()
         .map(|e| {
             let name = if e.batch > 0 { format!("{} (batch {})", e.name, e.batch) } else { e.name.clone() };
-            vec![name, e.launches.len().to_string(), large(e.flops), bytes(e.temp_bytes), bytes(e.data_bytes)]
+            vec![name, e.launches().len().to_string(), large(e.flops), bytes(e.temp_bytes), bytes(e.data_bytes)]
         })
         .collect();
     ui.text(&ui.table(&["step", "launches", "FLOPs", "temporaries", "batch"], &entries, &[4, 1, 3]));

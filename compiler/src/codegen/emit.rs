@@ -6,7 +6,8 @@
 use super::{Error, Lowering, compile_for};
 use crate::kernel::ir::{self, Access, Inst, Kernel, KernelProgram};
 use nn_runtime::program::{
-    Anchor, Arena, BufRef, Code, Entry, Gemm, GemmBatch, GemmK, IndexCheck, Launch, Program, Segment, Split, TensorSpec,
+    Anchor, Arena, BodyFn, BufRef, Code, Entry, Gemm, GemmBatch, GemmK, IndexCheck, Launch, Move, Program, Segment,
+    Seq, Split, Stmt, TensorSpec,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub fn emit_by(
     let mut count = 0;
     for s in sources {
         first.push(count);
-        for l in s.program.launches.iter().filter(|l| l.segments.len() > 1) {
+        for l in s.program.launches().into_iter().filter(|l| l.segments.len() > 1) {
             if let Some(flag) = several.get_mut(count + l.kernel as usize) {
                 *flag = true;
             }
@@ -75,9 +76,11 @@ pub fn emit_by(
             }
         }
         let mut e = entry(s)?;
-        for l in &s.program.launches {
+        let bodies = compiled.bodies.get(first..).unwrap_or_default();
+        let mut w = Writer { p: s.program, bodies, around: vec![], count: 0 };
+        e.body = w.statements(&s.program.body)?;
+        for l in s.program.launches() {
             let i = first + l.kernel as usize;
-            e.launches.push(launch(s.program, l, compiled.bodies.get(i).copied().flatten())?);
             e.scratch_bytes = e.scratch_bytes.max(compiled.scratch_bytes.get(i).copied().unwrap_or(0));
         }
         entries.push(e);
@@ -110,7 +113,7 @@ fn spec(b: &ir::Buffer, shape: Option<&Vec<u64>>) -> TensorSpec {
     TensorSpec { name: b.name.clone(), dtype: b.dtype, shape, offset: b.offset }
 }
 
-/// The entry without its launches.
+/// The entry without its statements.
 fn entry(s: &Source<'_>) -> Result<Entry, Error> {
     let p = s.program;
     let mut outputs = vec![];
@@ -142,7 +145,7 @@ fn entry(s: &Source<'_>) -> Result<Entry, Error> {
         consts,
         scratch_bytes: 0,
         flops: s.flops,
-        launches: vec![],
+        body: vec![],
         checks: s.checks.to_vec(),
     })
 }
@@ -161,17 +164,65 @@ fn end_of_specs(specs: &[TensorSpec]) -> u64 {
     specs.iter().map(|t| t.offset + t.bytes()).max().unwrap_or(0).next_multiple_of(64)
 }
 
-fn launch(p: &KernelProgram, l: &ir::Launch, body: Option<nn_runtime::program::BodyFn>) -> Result<Launch, Error> {
-    let k = p.kernels.get(l.kernel as usize).ok_or_else(|| Error::Bug(format!("no kernel {}", l.kernel)))?;
-    let mut segments = vec![];
-    for s in &l.segments {
-        let mut bufs = vec![];
-        for &id in &s.buffers {
-            let b = buffer(p, id)?;
-            bufs.push(BufRef { arena: arena(b.arena), offset: b.offset, bytes: b.len * b.dtype.bytes() as u64 });
+/// Statements of an entry.
+struct Writer<'a> {
+    p: &'a KernelProgram,
+    /// By kernel.
+    bodies: &'a [Option<BodyFn>],
+    /// The sequences around, and what moves with each.
+    around: Vec<(&'a ir::Seq, Vec<Move>)>,
+    /// Launches so far.
+    count: usize,
+}
+
+impl<'a> Writer<'a> {
+    fn statements(&mut self, body: &'a [ir::Stmt]) -> Result<Vec<Stmt>, Error> {
+        let mut out = vec![];
+        for s in body {
+            out.push(match s {
+                ir::Stmt::Launch(l) => {
+                    let segments = l.segments.iter().map(|s| self.segment(l, s)).collect::<Result<_, _>>()?;
+                    self.count += 1;
+                    let body = self.bodies.get(l.kernel as usize).copied().flatten();
+                    Stmt::Launch(launch(self.p, l, segments, body)?)
+                }
+                ir::Stmt::Seq(s) => {
+                    self.around.push((s, vec![]));
+                    let body = self.statements(&s.body)?;
+                    let moves = self.around.pop().map_or(vec![], |a| a.1);
+                    Stmt::Seq(Seq { n: s.n, barrier: s.barrier, body, moves })
+                }
+            });
         }
-        segments.push(Segment { bufs, cols: s.cols });
+        Ok(out)
     }
+
+    /// The buffers of a segment where the first steps find them.
+    fn segment(&mut self, l: &ir::Launch, s: &ir::Segment) -> Result<Segment, Error> {
+        let before = l.segments.iter().take_while(|t| !std::ptr::eq(*t, s)).map(|t| t.views.len()).sum::<usize>();
+        let mut bufs = vec![];
+        for (i, v) in s.views.iter().enumerate() {
+            let b = buffer(self.p, v.buf)?;
+            let size = b.dtype.bytes() as i64;
+            let first: Vec<u64> = self.around.iter().map(|(s, _)| s.number(0)).collect();
+            let Ok(offset) = u64::try_from(b.offset as i64 + v.first(&first) * size) else {
+                return Err(Error::Bug(format!("a view of %{} before its first element", b.name)));
+            };
+            for &(depth, stride) in &v.by {
+                let Some((s, moves)) = self.around.get_mut(depth as usize) else {
+                    return Err(Error::Bug(format!("a view of %{} moves with no sequence", b.name)));
+                };
+                let by = if s.reverse { -stride } else { stride } * size;
+                moves.push(Move { launch: self.count, buf: before + i, by });
+            }
+            bufs.push(BufRef { arena: arena(b.arena), offset, bytes: v.len * size as u64 });
+        }
+        Ok(Segment { bufs, cols: s.cols })
+    }
+}
+
+fn launch(p: &KernelProgram, l: &ir::Launch, segments: Vec<Segment>, body: Option<BodyFn>) -> Result<Launch, Error> {
+    let k = p.kernels.get(l.kernel as usize).ok_or_else(|| Error::Bug(format!("no kernel {}", l.kernel)))?;
     let anchor = match &k.anchor {
         None => Anchor::None,
         Some(ir::Anchor::Rng { site }) => Anchor::Rng { site: *site },

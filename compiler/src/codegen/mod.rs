@@ -76,7 +76,7 @@ fn compile_for(kernels: &[Kernel], several: &[bool], lowering: Lowering) -> Resu
     let isa = host()?;
     // Kernels whose bodies would be the same share one.
     let mut distinct: Vec<(Kernel, Plan)> = vec![];
-    let mut index: HashMap<Kernel, usize> = HashMap::new();
+    let mut index: HashMap<(Kernel, bool), usize> = HashMap::new();
     let mut body_of = vec![None; kernels.len()];
     let mut scratch_bytes = vec![0; kernels.len()];
     for (i, (k, &several)) in kernels.iter().zip(several).enumerate() {
@@ -88,7 +88,8 @@ fn compile_for(kernels: &[Kernel], several: &[bool], lowering: Lowering) -> Resu
         let plan = Plan::new(&essence, several);
         scratch_bytes[i] = plan.scratch_bytes(k);
         let mut named = essence.clone();
-        body_of[i] = Some(*index.entry(essence).or_insert_with(|| {
+        // A body of any number of columns is not the one of a strip, though both stand for as many.
+        body_of[i] = Some(*index.entry((essence, plan.flat)).or_insert_with(|| {
             named.name.clone_from(&k.name);
             distinct.push((named, plan));
             distinct.len() - 1

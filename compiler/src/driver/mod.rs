@@ -417,7 +417,7 @@ fn compile_entries(
     let stage = |i: usize| all.iter().map(|s| s.ms[i]).sum::<f64>();
     let info = Info {
         ms: project.start.elapsed().as_secs_f64() * 1e3,
-        kernels: first.map_or(0, |e| e.launches.len()),
+        kernels: first.map_or(0, |e| e.launches().len()),
         params: unit.params.iter().map(|p| p.ty.numel()).sum(),
         flops: first.map_or(0, |e| e.flops),
         arena_bytes: program.arena_bytes(),

@@ -36,6 +36,8 @@ pub enum Anchor {
     Order(ValueId),
     /// Writes at computed places.
     Scatter(ValueId),
+    /// A region: statements of its own, no kernel.
+    Scan(ValueId),
 }
 
 /// A kernel to be: members over one iteration space.
@@ -92,7 +94,11 @@ pub fn group<'g>(g: &'g Graph, forced: &[ValueId]) -> Plan<'g> {
     let nodes = Nodes::new(g, forced);
     let mut group_of = vec![None; g.nodes.len()];
     let (mut groups, mut deps) = (vec![], vec![]);
-    for v in g.values().filter(|v| nodes.role[v.idx()] == Role::Compute) {
+    for v in g.values() {
+        if nodes.role[v.idx()] != Role::Compute {
+            group_of[v.idx()] = region(&nodes, v).and_then(|s| group_of[s.idx()]);
+            continue;
+        }
         group_of[v.idx()] = Some(groups.len() as u32);
         groups.push(Some(single(&nodes, v)));
         deps.push(nodes.deps[v.idx()].iter().filter_map(|d| group_of[d.idx()]).collect());
@@ -103,6 +109,11 @@ pub fn group<'g>(g: &'g Graph, forced: &[ValueId]) -> Plan<'g> {
     f.chains();
     f.side_by_side();
     f.finish()
+}
+
+/// The region of a value that one leaves.
+fn region(nodes: &Nodes, v: ValueId) -> Option<ValueId> {
+    (nodes.role[v.idx()] == Role::Memory && matches!(nodes.g.op(v), Op::Result { .. })).then(|| nodes.g.inputs(v)[0])
 }
 
 /// A value on its own: one variable per axis that is longer than one.
@@ -135,6 +146,7 @@ fn single(nodes: &Nodes, v: ValueId) -> Group {
                 if is { red.push(l) } else { map.push(l) }
             }
         }
+        Op::Scan(_) => g.anchor = Some(Anchor::Scan(v)),
         op => {
             map = ty.shape.iter().map(|&n| axis(&mut g, n, false)).collect();
             g.anchor = match op {
@@ -264,6 +276,7 @@ impl<'g> Fuser<'g> {
     fn worth(&self, a: u32, b: u32) -> bool {
         let (ga, gb) = (self.get(a), self.get(b));
         match (ga.anchor, gb.anchor) {
+            (Some(Anchor::Scan(_)), _) | (_, Some(Anchor::Scan(_))) => false,
             // Consumers of contractions had their turn; anything else would put reductions into tiles.
             (Some(Anchor::Dot(_)), _) => false,
             // A producer moves into an epilogue only if nothing else needs it: else it would have to be stored there too.
@@ -313,6 +326,11 @@ impl<'g> Fuser<'g> {
         let mut group_of = vec![None; nodes.g.nodes.len()];
         for (i, g) in groups.iter().enumerate() {
             g.members.keys().for_each(|v| group_of[v.idx()] = Some(i as u32));
+        }
+        for v in nodes.g.values() {
+            if let Some(s) = region(&nodes, v) {
+                group_of[v.idx()] = group_of[s.idx()];
+            }
         }
         let mut plan = Plan { stored: vec![], nodes, groups, group_of };
         plan.store();

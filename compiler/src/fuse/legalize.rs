@@ -77,7 +77,7 @@ fn rewritten(
 struct Stored {
     /// Results.
     output: Vec<bool>,
-    /// Operands of contractions that no strides describe.
+    /// Operands of contractions that no strides describe, and of regions.
     forced: Vec<bool>,
 }
 
@@ -85,6 +85,10 @@ impl Stored {
     fn of(g: &Graph) -> Stored {
         let mut s = Stored { output: vec![false; g.nodes.len()], forced: vec![false; g.nodes.len()] };
         g.outputs.iter().for_each(|o| s.output[o.value.idx()] = true);
+        let regions = g.values().filter(|&v| matches!(g.op(v), Op::Scan(_)));
+        for &x in regions.flat_map(|v| g.inputs(v)) {
+            s.forced[x.idx()] = !s.output[x.idx()] && (is_view(g.op(x)) || made_in_place(g.op(x)));
+        }
         // Views of what is stored have other addresses then, which may be none.
         loop {
             let operands = g.values().filter(|&v| matches!(g.op(v), Op::Dot(_))).flat_map(|v| g.inputs(v));

@@ -18,7 +18,7 @@ pub enum Role {
     Free,
     /// Another value at other indices.
     View,
-    /// In memory from the start: an input or a constant table.
+    /// In memory without a group: an input, a constant table, a result of a region.
     Memory,
     /// Computed by a group.
     Compute,
@@ -33,7 +33,7 @@ pub struct Demand {
     pub leaf: ValueId,
     /// At which element.
     pub at: Map,
-    /// The value must be in memory, whatever the map: an operand of a contraction or scatter.
+    /// The value must be in memory, whatever the map: an operand of a contraction, scatter or region.
     pub hard: bool,
 }
 
@@ -68,7 +68,8 @@ impl<'g> Nodes<'g> {
             g.inputs(v).iter().for_each(|&x| live[x.idx()] = true);
             let stored = output[v.idx()] || forced.contains(&v);
             role[v.idx()] = match g.op(v) {
-                Op::Input { .. } | Op::Const(Literal::Dense(..)) => Role::Memory,
+                // What a region leaves is in memory to all that follows it.
+                Op::Input { .. } | Op::Const(Literal::Dense(..)) | Op::Result { .. } => Role::Memory,
                 Op::Const(Literal::Scalar(..)) | Op::Iota { .. } if !stored => Role::Free,
                 op if is_view(op) && !stored => Role::View,
                 _ => Role::Compute,
@@ -96,6 +97,12 @@ impl<'g> Nodes<'g> {
             deps.dedup();
             for d in &deps {
                 self.users[d.idx()].push(v);
+                if let Op::Result { .. } = self.g.op(*d) {
+                    let region = &mut self.users[self.g.inputs(*d)[0].idx()];
+                    if region.last() != Some(&v) {
+                        region.push(v);
+                    }
+                }
             }
             self.deps[v.idx()] = deps;
         }
@@ -154,7 +161,9 @@ impl<'g> Nodes<'g> {
         match &node.op {
             Op::Reduce { axes, .. } => vec![(node.inputs[0], with_axes(&at, axes, &m.red), false)],
             Op::ArgReduce { axis, .. } => vec![(node.inputs[0], with_axes(&at, &[*axis], &m.red), false)],
-            Op::Dot(_) | Op::Scatter { .. } => node.inputs.iter().map(|&x| (x, computed(x), true)).collect(),
+            Op::Dot(_) | Op::Scatter { .. } | Op::Scan(_) => {
+                node.inputs.iter().map(|&x| (x, computed(x), true)).collect()
+            }
             Op::Gather { axis } => {
                 let a = *axis as usize;
                 let idx = node.inputs[1];

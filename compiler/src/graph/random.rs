@@ -8,11 +8,13 @@
 use super::build::Builder;
 use super::graph::{Graph, Slot, SlotKind, ValueId};
 use super::ops::elementwise::{Ew, TyRule};
+use super::ops::region::{Scan, stacked};
 use super::ops::{ArgKind, DotDims, Op, ReduceKind, ScatterKind, Tag};
 use super::sampler::Rand;
 use super::tensor::range;
 use super::ty::TensorTy;
 use nn_runtime::dtype::DType;
+use std::sync::Arc;
 
 /// Dtypes that occur besides floats.
 const OTHERS: [DType; 4] = [DType::I32, DType::U32, DType::Bool, DType::U8];
@@ -29,7 +31,7 @@ pub fn random(seed: u64) -> Graph {
 /// A random graph of allowed ops. Elementwise ops, constants, `broadcast`, `reshape` and `cast` are used besides, to make
 /// operands fit.
 pub fn random_where(seed: u64, allow: fn(&Op) -> bool) -> Graph {
-    make(seed, allow, None)
+    make(seed, allow, None, 0)
 }
 
 /// A random graph that is hard on fusion, scheduling and memory reuse: few sizes, so that many values have one shape and
@@ -38,13 +40,25 @@ pub fn random_where(seed: u64, allow: fn(&Op) -> bool) -> Graph {
 /// own transposed.
 pub fn hard(seed: u64) -> Graph {
     const SIZES: [&[u64]; 8] = [&[3], &[4], &[2, 5], &[1, 4], &[0, 1, 3], &[7, 1], &[16, 3], &[20]];
-    make(seed, |_| true, Some(SIZES[seed as usize % SIZES.len()]))
+    make(seed, |_| true, Some(SIZES[seed as usize % SIZES.len()]), 0)
 }
 
-/// With `sizes`, a hard one of axes of these sizes.
-fn make(seed: u64, allow: fn(&Op) -> bool, sizes: Option<&'static [u64]>) -> Graph {
+/// A random graph of allowed ops with loops in it, some inside each other, over no step, one or a few, either way.
+pub fn loops_where(seed: u64, allow: fn(&Op) -> bool) -> Graph {
+    const SIZES: [Option<&[u64]>; 4] = [None, Some(&[3, 5]), Some(&[1, 9, 2]), Some(&[0, 4])];
+    make(seed, allow, SIZES[seed as usize % SIZES.len()], 2)
+}
+
+/// A random graph over all ops with loops in it.
+pub fn loops(seed: u64) -> Graph {
+    loops_where(seed, |_| true)
+}
+
+/// With `sizes`, a hard one of axes of these sizes; with loops inside each other at most that deep.
+fn make(seed: u64, allow: fn(&Op) -> bool, sizes: Option<&'static [u64]>, loops: u32) -> Graph {
     let b = Builder::new(&format!("random.{seed}"));
-    let mut m = Maker { r: Rand::new(seed), b, known: vec![], allow, sizes, floats: floats(seed) };
+    let floats = floats(seed);
+    let mut m = Maker { r: Rand::new(seed), b, known: vec![], allow, sizes, floats, loops, inside: false };
     for i in 0..2 + m.r.below(3) {
         let dtype = if i == 0 || m.r.one_in(2) { m.float() } else { m.dtype() };
         let kind = *m.r.pick(&[SlotKind::Data, SlotKind::Data, SlotKind::Param, SlotKind::State]);
@@ -54,15 +68,7 @@ fn make(seed: u64, allow: fn(&Op) -> bool, sizes: Option<&'static [u64]>) -> Gra
         m.learn(v, Known { bound: if dtype.is_float() { 2.0 } else { 9.0 }, exact: true });
     }
     let n = 4 + m.r.below(16);
-    let mut made = 0;
-    for _ in 0..n * 4 {
-        let before = m.b.graph().nodes.len();
-        m.step();
-        made += usize::from(m.b.graph().nodes.len() > before);
-        if made >= n {
-            break;
-        }
-    }
+    m.steps(n);
     m.outputs();
     m.b.finish()
 }
@@ -94,6 +100,10 @@ struct Maker {
     /// Sizes of axes of a hard graph.
     sizes: Option<&'static [u64]>,
     floats: &'static [DType],
+    /// How deep loops may be inside each other.
+    loops: u32,
+    /// This is the body of a loop.
+    inside: bool,
 }
 
 impl Maker {
@@ -162,7 +172,8 @@ impl Maker {
 
     /// Applies an op if it is allowed, and remembers what is known.
     fn emit(&mut self, op: Op, x: &[ValueId], known: Known) {
-        if !(self.allow)(&op) || !(known.bound < LIMIT || known.exact) {
+        let draws = self.inside && matches!(op, Op::Rng { .. });
+        if draws || !(self.allow)(&op) || !(known.bound < LIMIT || known.exact) {
             return;
         }
         let tys: Vec<&TensorTy> = x.iter().map(|&v| self.b.ty(v)).collect();
@@ -175,7 +186,23 @@ impl Maker {
         }
     }
 
+    /// Some `n` values more.
+    fn steps(&mut self, n: usize) {
+        let mut made = 0;
+        for _ in 0..n * 4 {
+            let before = self.b.graph().nodes.len();
+            self.step();
+            made += usize::from(self.b.graph().nodes.len() > before);
+            if made >= n {
+                break;
+            }
+        }
+    }
+
     fn step(&mut self) {
+        if self.loops > 0 && self.r.one_in(4) {
+            return self.scan();
+        }
         if self.sizes.is_some() && self.r.one_in(3) {
             return self.twist();
         }
@@ -600,6 +627,85 @@ impl Maker {
         self.emit(Op::Cumulate { kind, axis: axis as u32 }, &[v], known);
     }
 
+    /// A loop: floats that it carries stay between -1 and 1, so that any number of steps does.
+    fn scan(&mut self) {
+        let length = *self.r.pick(&[0, 1, 2, 3, 5]);
+        let carried = |k: Known, float: bool| if float { Known { bound: 1.0, exact: false } } else { k };
+        let (mut operands, mut slots): (Vec<ValueId>, Vec<Known>) = (vec![], vec![]);
+        let mut body = Builder::new("");
+        let slot = |b: &mut Builder, ty: TensorTy| {
+            let name = format!("s{}", b.graph().slots.len());
+            b.input(Slot { name: name.as_str().into(), kind: SlotKind::Data, ty })
+        };
+        let (carries, scanned, whole) = (self.r.below(3), self.r.below(3), self.r.below(3));
+        for _ in 0..carries {
+            let Some((v, _)) = self.find(|_, _| true) else { return };
+            let ty = self.b.ty(v).clone();
+            let float = ty.dtype.is_float();
+            operands.push(if float { self.b.ew(Ew::Tanh, &[v]) } else { v });
+            let (_, hi) = range(ty.dtype);
+            slots.push(carried(Known { bound: hi, exact: true }, float));
+            slot(&mut body, ty);
+        }
+        for _ in 0..scanned {
+            let ty = TensorTy { dtype: self.dtype(), shape: self.shape() };
+            let (v, k) = self.of_type(&stacked(length, &ty), false);
+            operands.push(v);
+            slots.push(k);
+            slot(&mut body, ty);
+        }
+        for _ in 0..whole {
+            let Some((v, k)) = self.find(|_, _| true) else { return };
+            operands.push(v);
+            slots.push(k);
+            slot(&mut body, self.b.ty(v).clone());
+        }
+        if operands.iter().any(|&v| self.b.ty(v).numel() > MAX_ELEMENTS) || slots.is_empty() {
+            return;
+        }
+        let inputs: Vec<ValueId> = body.graph().values().collect();
+        let mut m = Maker {
+            r: Rand::new(self.r.bits().into()),
+            b: body,
+            known: inputs.iter().copied().zip(slots.iter().copied()).collect(),
+            allow: self.allow,
+            sizes: self.sizes,
+            floats: self.floats,
+            loops: self.loops - 1,
+            inside: true,
+        };
+        let n = 1 + m.r.below(8);
+        m.steps(n);
+        let mut results = vec![];
+        for i in 0..carries {
+            let ty = m.b.ty(inputs[i]).clone();
+            let (mut v, _) = m.of_type(&ty, false);
+            if ty.dtype.is_float() && !inputs.contains(&v) {
+                v = m.b.ew(Ew::Tanh, &[v]);
+            }
+            // Floats of another slot are not known to stay where they are.
+            let stays = !ty.dtype.is_float() || !inputs[carries..].contains(&v);
+            m.b.output(&format!("c{i}"), if stays { v } else { inputs[i] });
+            results.push(slots[i]);
+        }
+        for i in 0..1 + m.r.below(3) {
+            let Some((v, k)) = m.find(|t, _| t.numel() * length <= MAX_ELEMENTS && t.rank() < 5) else { break };
+            m.b.output(&format!("y{i}"), v);
+            results.push(k);
+        }
+        let reverse = self.r.one_in(2);
+        let scan =
+            Scan { body: Arc::new(m.b.finish()), length, carries: carries as u32, scanned: scanned as u32, reverse };
+        let op = Op::Scan(scan.remembering());
+        let tys: Vec<&TensorTy> = operands.iter().map(|&v| self.b.ty(v)).collect();
+        if !(self.allow)(&op) || op.infer(&tys, &[]).is_err() {
+            return;
+        }
+        for (v, k) in self.b.scan(&scan, &operands).into_iter().zip(results) {
+            self.learn(v, k);
+        }
+    }
+
     fn source(&mut self) {
         let shape = self.shape();
         if shape.is_empty() || self.r.one_in(2) {
@@ -668,5 +774,22 @@ mod tests {
         for row in Op::ROWS.iter().filter(|r| r.class != Class::Region) {
             assert!(seen.contains_key(row.name), "{} does not occur", row.name);
         }
+    }
+
+    #[test]
+    fn loops_of_all_kinds_occur() {
+        let mut seen: BTreeMap<(u64, bool, bool), usize> = BTreeMap::new();
+        for seed in 0..300 {
+            let g = loops(seed);
+            assert_eq!(g, loops(seed));
+            run_all(&g, &feeds(&g, seed)).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            for n in &g.nodes {
+                if let Op::Scan(s) = &n.op {
+                    let nested = s.body.nodes.iter().any(|n| matches!(n.op, Op::Scan(_)));
+                    *seen.entry((s.length, s.reverse, nested)).or_default() += 1;
+                }
+            }
+        }
+        assert_eq!(seen.len(), 20, "{seen:?}");
     }
 }

@@ -96,40 +96,76 @@ fn slot(a: Arena) -> usize {
     }
 }
 
-/// Runs every launch of the program once, in order.
+/// A launch and what the sequences around it count.
+type Turn<'a> = (&'a Launch, Vec<u64>);
+
+/// Runs the program once.
 pub fn run(p: &KernelProgram, arenas: &mut Arenas, seed: u64, step: u64) -> Result<(), Error> {
-    for l in &p.launches {
-        run_launch(p, l, arenas, seed, step)?;
+    for (l, at) in turns(p).into_iter().flatten() {
+        run_part(p, (l, &at), arenas, (seed, step), (0, 1))?;
     }
     Ok(())
+}
+
+/// Every launch that a run makes, in order and from barrier to barrier.
+fn turns(p: &KernelProgram) -> Vec<Vec<Turn<'_>>> {
+    fn walk<'a>(body: &'a [Stmt], at: &mut Vec<u64>, out: &mut Vec<Vec<Turn<'a>>>) {
+        for s in body {
+            let (Stmt::Launch(Launch { barrier, .. }) | Stmt::Seq(Seq { barrier, .. })) = s;
+            if *barrier || out.is_empty() {
+                out.push(vec![]);
+            }
+            match s {
+                Stmt::Launch(l) => out.last_mut().into_iter().for_each(|o| o.push((l, at.clone()))),
+                Stmt::Seq(s) => {
+                    for i in 0..s.n {
+                        at.push(s.number(i));
+                        walk(&s.body, at, out);
+                        at.pop();
+                    }
+                }
+            }
+        }
+    }
+    let mut out = vec![];
+    walk(&p.body, &mut vec![], &mut out);
+    out
 }
 
 /// Runs the program once as `order.len()` threads would that are as far apart as barriers allow: from barrier to barrier
 /// one thread after the other, in the given order, does its part of every launch. The result is that of [`run`] unless a
 /// barrier is missing.
 pub fn run_threads(p: &KernelProgram, arenas: &mut Arenas, seed: u64, step: u64, order: &[usize]) -> Result<(), Error> {
-    let mut rest = &p.launches[..];
-    while let Some((_, later)) = rest.split_first() {
-        let n = 1 + later.iter().take_while(|l| !l.barrier).count();
+    for round in turns(p) {
         for &thread in order {
-            for l in &rest[..n] {
-                run_part(p, l, arenas, (seed, step), (thread, order.len()))?;
+            for (l, at) in &round {
+                run_part(p, (l, at), arenas, (seed, step), (thread, order.len()))?;
             }
         }
-        rest = &rest[n..];
     }
     Ok(())
 }
 
-/// Runs one launch.
+/// Runs one launch, where every sequence around it counts 0.
 pub fn run_launch(p: &KernelProgram, l: &Launch, arenas: &mut Arenas, seed: u64, step: u64) -> Result<(), Error> {
-    run_part(p, l, arenas, (seed, step), (0, 1))
+    run_part(p, (l, &[]), arenas, (seed, step), (0, 1))
+}
+
+/// The part of a buffer that a view is, as a buffer.
+fn part_of(p: &KernelProgram, v: &View, at: &[u64]) -> Result<Buffer, String> {
+    let b = p.buffers.get(v.buf.0 as usize).ok_or_else(|| format!("no buffer {}", v.buf.0))?;
+    let first = v.first(at);
+    if first < 0 || first as u64 + v.len > b.len {
+        return Err(format!("elements {first} to {} of buffer %{} with {}", first as u64 + v.len, b.name, b.len));
+    }
+    let offset = b.offset + first as u64 * b.dtype.bytes() as u64;
+    Ok(Buffer { name: b.name.clone(), arena: b.arena, dtype: b.dtype, len: v.len, offset })
 }
 
 /// Runs what thread `t` of `n` does of a launch. Rows are cut by their number alone, columns by those of all segments.
 fn run_part(
     p: &KernelProgram,
-    l: &Launch,
+    (l, at): (&Launch, &[u64]),
     arenas: &mut Arenas,
     (seed, step): (u64, u64),
     (t, n): (usize, usize),
@@ -158,10 +194,13 @@ fn run_part(
         };
         let part = if kernel.split == Split::Cols { cut(t)..cut(t + 1) } else { 0..strips };
         before += seg.cols;
-        if seg.buffers.len() != kernel.args.len() {
-            return fail(format!("{} buffers for {} args", seg.buffers.len(), kernel.args.len()));
+        if seg.views.len() != kernel.args.len() {
+            return fail(format!("{} views for {} args", seg.views.len(), kernel.args.len()));
         }
-        let buffers: Vec<&Buffer> = seg.buffers.iter().map(|b| &p.buffers[b.0 as usize]).collect();
+        let buffers = match seg.views.iter().map(|v| part_of(p, v, at)).collect::<Result<Vec<Buffer>, String>>() {
+            Ok(buffers) => buffers,
+            Err(message) => return fail(message),
+        };
         for (b, a) in buffers.iter().zip(&kernel.args) {
             if b.dtype != a.dtype {
                 return fail(format!("buffer %{} is {}, the arg is {}", b.name, b.dtype, a.dtype));
@@ -200,7 +239,8 @@ pub fn anchor_tile(
     if kernel.anchor.is_none() {
         return Ok(tile);
     }
-    let buffers = seg.buffers.iter().map(|b| &p.buffers[b.0 as usize]).collect();
+    let buffers = seg.views.iter().map(|v| part_of(p, v, &[])).collect::<Result<_, _>>();
+    let buffers = buffers.map_err(|message| Error { kernel: kernel.name.clone(), message })?;
     let strips = seg.cols.div_ceil(LANES as u64) as usize;
     let row = vec![0; kernel.rows.len()];
     let (rows, part) = (0..kernel.n_rows(), 0..strips);
@@ -263,7 +303,7 @@ struct Run<'a> {
     /// The rows and strips to run.
     rows: Range<u64>,
     part: Range<usize>,
-    buffers: Vec<&'a Buffer>,
+    buffers: Vec<Buffer>,
     arenas: &'a mut Arenas,
     seed: u64,
     step: u64,
@@ -424,12 +464,12 @@ impl Run<'_> {
     }
 
     fn read(&self, arg: ArgId, e: usize) -> Bits {
-        let b = self.buffers[arg.0 as usize];
+        let b = &self.buffers[arg.0 as usize];
         load(b.dtype, self.arenas.bytes(b), e)
     }
 
     fn write(&mut self, arg: ArgId, e: usize, v: Bits) {
-        let b = self.buffers[arg.0 as usize];
+        let b = &self.buffers[arg.0 as usize];
         store(b.dtype, self.arenas.bytes_mut(b), e, v);
     }
 
@@ -451,7 +491,7 @@ impl Run<'_> {
         for (s, r) in at.rows.iter().zip(&self.row) {
             e += s * *r as i64;
         }
-        let b = self.buffers[arg.0 as usize];
+        let b = &self.buffers[arg.0 as usize];
         if e < 0 || e as u64 >= b.len {
             return Err(format!("element {e} of buffer %{} with {} elements", b.name, b.len));
         }

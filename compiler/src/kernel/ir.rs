@@ -30,6 +30,20 @@
 //! - Any other value used in a later phase than its own is kept for the row (per-thread scratch of one row).
 //!
 //! Every bit of a result follows from this and the lane ops; the thread count and the machine's vector width do not enter.
+//!
+//! What a program runs is a tree of statements. A launch is a leaf; a sequence in time runs its statements once for each
+//! number that it counts. Kernels know nothing of it: what a launch binds to an argument is a view of a buffer, whose place
+//! may move with the numbers of the sequences around it.
+//!
+//! ```text
+//!   step {
+//!     launch @first(%h0, %h[0; 32])
+//!     barrier
+//!     seq 16 {
+//!       launch @cell(%x[64*t0; 64], %w, %h[32*t0; 32], %h[32 + 32*t0; 32])
+//!     }
+//!   }
+//! ```
 
 use crate::graph::ops::ReduceKind;
 use crate::lanes::{LaneId, LaneOp, LaneTy};
@@ -252,19 +266,77 @@ pub struct Launch {
     pub name: String,
     /// Index into [`KernelProgram::kernels`].
     pub kernel: u32,
-    /// Buffers for the kernel's args and the segment's columns.
+    /// Views for the kernel's args and the segment's columns.
     pub segments: Vec<Segment>,
     /// All threads must have finished every earlier launch before this one starts.
     pub barrier: bool,
 }
 
-/// Actual buffers of a launch.
+/// What a launch binds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
     /// One per formal buffer.
-    pub buffers: Vec<BufferId>,
+    pub views: Vec<View>,
     /// Columns of this segment.
     pub cols: u64,
+}
+
+/// Neighboring elements of a buffer, at a place that may move with the sequences around a launch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct View {
+    /// The buffer.
+    pub buf: BufferId,
+    /// The first element where every sequence counts 0.
+    pub offset: i64,
+    /// Elements.
+    pub len: u64,
+    /// How many elements it moves with a sequence's number: the sequence's depth, the outermost is 0, and the stride.
+    /// Ascending, strides are not 0.
+    pub by: SmallVec<[(u32, i64); 2]>,
+}
+
+impl View {
+    /// All of a buffer.
+    pub fn whole(buf: BufferId, len: u64) -> View {
+        View { buf, offset: 0, len, by: SmallVec::new() }
+    }
+    /// Its first element, where the sequences count `at`.
+    pub fn first(&self, at: &[u64]) -> i64 {
+        self.by.iter().map(|&(d, s)| s * at.get(d as usize).map_or(0, |&t| t as i64)).sum::<i64>() + self.offset
+    }
+    /// Its stride by the number of the sequence of that depth.
+    pub fn stride(&self, depth: u32) -> i64 {
+        self.by.iter().find(|b| b.0 == depth).map_or(0, |b| b.1)
+    }
+}
+
+/// A statement of a program.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stmt {
+    /// A kernel call.
+    Launch(Launch),
+    /// A sequence in time.
+    Seq(Seq),
+}
+
+/// Statements that run once for each number from 0 to `n - 1`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seq {
+    /// Steps; at least one.
+    pub n: u64,
+    /// From the last number to the first.
+    pub reverse: bool,
+    /// All threads must have finished what comes before, before the first step starts.
+    pub barrier: bool,
+    /// What a step does.
+    pub body: Vec<Stmt>,
+}
+
+impl Seq {
+    /// The number of step `i`.
+    pub fn number(&self, i: u64) -> u64 {
+        if self.reverse { self.n - 1 - i } else { i }
+    }
 }
 
 /// A whole step: buffers, kernels and the order of launches.
@@ -276,14 +348,36 @@ pub struct KernelProgram {
     pub buffers: Vec<Buffer>,
     /// Distinct kernels.
     pub kernels: Vec<Kernel>,
-    /// Launches in order.
-    pub launches: Vec<Launch>,
+    /// What it does, in order.
+    pub body: Vec<Stmt>,
     /// Constant tables: the buffer and its bytes.
     pub consts: Vec<(BufferId, Vec<u8>)>,
     /// Bytes of the temp arena.
     pub temp_bytes: u64,
     /// Graph outputs that are not assignments: name and buffer.
     pub outputs: Vec<(String, BufferId)>,
+}
+
+impl KernelProgram {
+    /// Every launch of the text, in order, whatever runs it how often.
+    pub fn launches(&self) -> Vec<&Launch> {
+        launches(&self.body)
+    }
+}
+
+/// Every launch of some statements, in order.
+pub fn launches(body: &[Stmt]) -> Vec<&Launch> {
+    fn walk<'a>(body: &'a [Stmt], out: &mut Vec<&'a Launch>) {
+        for s in body {
+            match s {
+                Stmt::Launch(l) => out.push(l),
+                Stmt::Seq(s) => walk(&s.body, out),
+            }
+        }
+    }
+    let mut out = vec![];
+    walk(body, &mut out);
+    out
 }
 
 impl Kernel {

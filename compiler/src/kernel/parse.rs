@@ -46,6 +46,15 @@ enum Tok {
     Sym(char),
 }
 
+/// Most sequences inside each other: what reads programs recurs over them.
+const MAX_DEPTH: u32 = 64;
+
+/// What statements refer to.
+struct Names<'a> {
+    buffers: &'a HashMap<String, u32>,
+    kernels: &'a HashMap<String, u32>,
+}
+
 struct Parser {
     toks: Vec<(Tok, usize)>,
     at: usize,
@@ -234,41 +243,8 @@ impl Parser {
                 }
                 p.kernels.push(k);
             } else if self.eat_word("step") {
-                self.sym('{')?;
-                while !self.eat('}') {
-                    let barrier = self.eat_word("barrier");
-                    self.word("launch")?;
-                    let mut name = None;
-                    if !self.eat('@') {
-                        name = Some(self.name()?.0);
-                        self.sym('=')?;
-                        self.sym('@')?;
-                    }
-                    let (_, reference) = self.name()?;
-                    let Some(&kernel) = kernels.get(&reference) else {
-                        return self.err(format!("no kernel @{reference} above"));
-                    };
-                    let name = name.unwrap_or_else(|| p.kernels[kernel as usize].name.clone());
-                    let mut segments = vec![];
-                    loop {
-                        self.sym('(')?;
-                        let mut bufs = vec![];
-                        while !self.eat(')') {
-                            bufs.push(self.buffer(&buffers)?);
-                            self.eat(',');
-                        }
-                        let cols = if self.eat_word("cols") {
-                            self.number("columns")?
-                        } else {
-                            p.kernels[kernel as usize].cols
-                        };
-                        segments.push(Segment { buffers: bufs, cols });
-                        if !self.eat(',') {
-                            break;
-                        }
-                    }
-                    p.launches.push(Launch { name, kernel, segments, barrier });
-                }
+                let names = Names { buffers: &buffers, kernels: &kernels };
+                p.body = self.stmts(&p, &names, 0)?;
             } else if self.eat_word("output") {
                 let (name, _) = self.name()?;
                 self.sym('=')?;
@@ -279,6 +255,80 @@ impl Parser {
             }
         }
         Ok(p)
+    }
+
+    /// `{ .. }` inside `depth` sequences.
+    fn stmts(&mut self, p: &KernelProgram, names: &Names<'_>, depth: u32) -> Res<Vec<Stmt>> {
+        let mut body = vec![];
+        self.sym('{')?;
+        while !self.eat('}') {
+            let barrier = self.eat_word("barrier");
+            if self.eat_word("seq") {
+                if depth == MAX_DEPTH {
+                    return self.err(format!("more than {MAX_DEPTH} sequences inside each other"));
+                }
+                let n = self.number("steps")?;
+                let reverse = self.eat_word("reverse");
+                let inner = self.stmts(p, names, depth + 1)?;
+                body.push(Stmt::Seq(Seq { n, reverse, barrier, body: inner }));
+            } else {
+                body.push(Stmt::Launch(self.launch(p, names, depth, barrier)?));
+            }
+        }
+        Ok(body)
+    }
+
+    fn launch(&mut self, p: &KernelProgram, names: &Names<'_>, depth: u32, barrier: bool) -> Res<Launch> {
+        self.word("launch")?;
+        let mut name = None;
+        if !self.eat('@') {
+            name = Some(self.name()?.0);
+            self.sym('=')?;
+            self.sym('@')?;
+        }
+        let (_, reference) = self.name()?;
+        let Some(&kernel) = names.kernels.get(&reference) else {
+            return self.err(format!("no kernel @{reference} above"));
+        };
+        let name = name.unwrap_or_else(|| p.kernels[kernel as usize].name.clone());
+        let mut segments = vec![];
+        loop {
+            self.sym('(')?;
+            let mut views = vec![];
+            while !self.eat(')') {
+                views.push(self.view(p, names, depth)?);
+                self.eat(',');
+            }
+            let cols = if self.eat_word("cols") { self.number("columns")? } else { p.kernels[kernel as usize].cols };
+            segments.push(Segment { views, cols });
+            if !self.eat(',') {
+                break;
+            }
+        }
+        Ok(Launch { name, kernel, segments, barrier })
+    }
+
+    /// `%h`, or `%h[32 + 32*t0; 32]`.
+    fn view(&mut self, p: &KernelProgram, names: &Names<'_>, depth: u32) -> Res<View> {
+        let buf = self.buffer(names.buffers)?;
+        let mut v = View::whole(buf, p.buffers[buf.0 as usize].len);
+        if self.eat('[') {
+            let mut by: Vec<i64> = vec![0; depth as usize];
+            let offset = &mut v.offset;
+            self.sum(|index, s| {
+                let place = match index {
+                    "" => &mut *offset,
+                    i => by.get_mut(i.strip_prefix('t')?.parse::<usize>().ok()?)?,
+                };
+                *place += s;
+                Some(())
+            })?;
+            self.sym(';')?;
+            v.len = self.number("elements")?;
+            self.sym(']')?;
+            v.by = (0..).zip(by).filter(|b| b.1 != 0).collect();
+        }
+        Ok(v)
     }
 
     fn buffer(&mut self, buffers: &HashMap<String, u32>) -> Res<BufferId> {
@@ -392,6 +442,27 @@ impl Parser {
         let mut at = Access { rows: SmallVec::from_elem(0, rows), ..Default::default() };
         let mut k = SmallVec::from_elem(0, axes);
         self.sym('[')?;
+        self.sum(|index, s| {
+            let place = match index {
+                "" => Some(&mut at.offset),
+                "c" => Some(&mut at.col),
+                "s" => Some(&mut at.seq),
+                "k" if axes == 1 => k.first_mut(),
+                i => match (i.strip_prefix('r'), i.strip_prefix('k').filter(|_| axes > 1)) {
+                    (Some(i), _) => i.parse::<usize>().ok().and_then(|i| at.rows.get_mut(i)),
+                    (_, Some(i)) => i.parse::<usize>().ok().and_then(|i| k.get_mut(i)),
+                    _ => None,
+                },
+            };
+            *place? += s;
+            Some(())
+        })?;
+        self.sym(']')?;
+        Ok((arg, at, k))
+    }
+
+    /// Terms of an address: each is added to what its index names, the constant to what no name does.
+    fn sum(&mut self, mut add: impl FnMut(&str, i64) -> Option<()>) -> Res<()> {
         let mut minus = self.eat('-');
         loop {
             let line = self.line();
@@ -404,31 +475,17 @@ impl Parser {
             if minus {
                 s = -s;
             }
-            let slot = match index.as_str() {
-                "" => Some(&mut at.offset),
-                "c" => Some(&mut at.col),
-                "s" => Some(&mut at.seq),
-                "k" if axes == 1 => k.first_mut(),
-                i => match (i.strip_prefix('r'), i.strip_prefix('k').filter(|_| axes > 1)) {
-                    (Some(i), _) => i.parse::<usize>().ok().and_then(|i| at.rows.get_mut(i)),
-                    (_, Some(i)) => i.parse::<usize>().ok().and_then(|i| k.get_mut(i)),
-                    _ => None,
-                },
-            };
-            match slot {
-                Some(x) => *x += s,
-                None => return Err(bad(line, format!("no index `{index}` here"))),
+            if add(&index, s).is_none() {
+                return Err(bad(line, format!("no index `{index}` here")));
             }
             if self.eat('+') {
                 minus = false;
             } else if self.eat('-') {
                 minus = true;
             } else {
-                break;
+                return Ok(());
             }
         }
-        self.sym(']')?;
-        Ok((arg, at, k))
     }
 
     fn value(&mut self, values: &HashMap<String, LaneId>) -> Res<LaneId> {

@@ -61,29 +61,70 @@ fn write_program(s: &mut String, p: &KernelProgram) -> fmt::Result {
         write_kernel(s, k, name, "  ")?;
     }
     writeln!(s, "  step {{")?;
-    for l in &p.launches {
-        if l.barrier {
-            writeln!(s, "    barrier")?;
-        }
-        let own = if l.name == p.kernels[l.kernel as usize].name { String::new() } else { plain(&l.name) + " = " };
-        write!(s, "    launch {own}@{}", kernels[l.kernel as usize])?;
-        for (i, seg) in l.segments.iter().enumerate() {
-            s.push_str(if i > 0 { ",\n      (" } else { "(" });
-            for (j, b) in seg.buffers.iter().enumerate() {
-                write!(s, "{}%{}", if j > 0 { ", " } else { "" }, buffers[b.0 as usize])?;
-            }
-            s.push(')');
-            if l.segments.len() > 1 || seg.cols != p.kernels[l.kernel as usize].cols {
-                write!(s, " cols {}", seg.cols)?;
-            }
-        }
-        s.push('\n');
-    }
+    write_stmts(s, p, &p.body, (&buffers, &kernels), "    ")?;
     writeln!(s, "  }}")?;
     for (name, b) in &p.outputs {
         writeln!(s, "  output {name:?} = %{}", buffers[b.0 as usize])?;
     }
     writeln!(s, "}}")
+}
+
+fn write_stmts(
+    s: &mut String,
+    p: &KernelProgram,
+    body: &[Stmt],
+    names: (&[String], &[String]),
+    pad: &str,
+) -> fmt::Result {
+    let (buffers, kernels) = names;
+    for stmt in body {
+        let l = match stmt {
+            Stmt::Launch(l) => l,
+            Stmt::Seq(q) => {
+                if q.barrier {
+                    writeln!(s, "{pad}barrier")?;
+                }
+                writeln!(s, "{pad}seq {}{} {{", q.n, if q.reverse { " reverse" } else { "" })?;
+                write_stmts(s, p, &q.body, names, &format!("{pad}  "))?;
+                writeln!(s, "{pad}}}")?;
+                continue;
+            }
+        };
+        if l.barrier {
+            writeln!(s, "{pad}barrier")?;
+        }
+        let k = &p.kernels[l.kernel as usize];
+        let own = if l.name == k.name { String::new() } else { plain(&l.name) + " = " };
+        write!(s, "{pad}launch {own}@{}", kernels[l.kernel as usize])?;
+        for (i, seg) in l.segments.iter().enumerate() {
+            if i > 0 {
+                write!(s, ",\n{pad}  ")?;
+            }
+            s.push('(');
+            for (j, v) in seg.views.iter().enumerate() {
+                write!(s, "{}%{}", if j > 0 { ", " } else { "" }, buffers[v.buf.0 as usize])?;
+                if *v != View::whole(v.buf, p.buffers[v.buf.0 as usize].len) {
+                    write!(s, "[{}; {}]", Place(v), v.len)?;
+                }
+            }
+            s.push(')');
+            if l.segments.len() > 1 || seg.cols != k.cols {
+                write!(s, " cols {}", seg.cols)?;
+            }
+        }
+        s.push('\n');
+    }
+    Ok(())
+}
+
+/// Where a view is.
+struct Place<'a>(&'a View);
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = self.0.by.iter().map(|&(d, s)| (s, format!("t{d}")));
+        write_sum(f, by.chain([(self.0.offset, String::new())]).collect())
+    }
 }
 
 fn write_kernel(s: &mut String, k: &Kernel, name: &str, pad: &str) -> fmt::Result {
@@ -158,25 +199,30 @@ impl Display for At<'_> {
             terms.push((s, if self.1.len() == 1 { "k".into() } else { format!("k{i}") }));
         }
         terms.push((self.0.offset, String::new()));
-        terms.retain(|t| t.0 != 0);
-        if terms.is_empty() {
-            return f.write_str("0");
-        }
-        for (i, (s, n)) in terms.iter().enumerate() {
-            match (i, *s < 0) {
-                (0, true) => f.write_str("-")?,
-                (0, false) => {}
-                (_, true) => f.write_str(" - ")?,
-                (_, false) => f.write_str(" + ")?,
-            }
-            match (s.unsigned_abs(), n.is_empty()) {
-                (a, true) => write!(f, "{a}")?,
-                (1, false) => f.write_str(n)?,
-                (a, false) => write!(f, "{a}*{n}")?,
-            }
-        }
-        Ok(())
+        write_sum(f, terms)
     }
+}
+
+/// Indices times strides, and a constant without a name.
+fn write_sum(f: &mut fmt::Formatter<'_>, mut terms: Vec<(i64, String)>) -> fmt::Result {
+    terms.retain(|t| t.0 != 0);
+    if terms.is_empty() {
+        return f.write_str("0");
+    }
+    for (i, (s, n)) in terms.iter().enumerate() {
+        match (i, *s < 0) {
+            (0, true) => f.write_str("-")?,
+            (0, false) => {}
+            (_, true) => f.write_str(" - ")?,
+            (_, false) => f.write_str(" + ")?,
+        }
+        match (s.unsigned_abs(), n.is_empty()) {
+            (a, true) => write!(f, "{a}")?,
+            (1, false) => f.write_str(n)?,
+            (a, false) => write!(f, "{a}*{n}")?,
+        }
+    }
+    Ok(())
 }
 
 /// An instruction without its result.

@@ -254,7 +254,7 @@ fn the_verifier_finds_each_violation() {
         ("launch @k(%x, %a) barrier launch @k(%a, %c)", "that %a and %c share"),
         ("launch @k(%x, %a) launch @k(%x, %c)", "no barrier"),
         ("launch @k(%x, %a) cols 7", "7 columns of 8"),
-        ("launch @k(%x)", "1 buffers for 2"),
+        ("launch @k(%x)", "1 views for 2"),
         ("launch @k(%x, %a), (%x, %b)", "not flat"),
     ];
     for (s, want) in steps {
@@ -268,4 +268,99 @@ fn the_verifier_finds_each_violation() {
     );
     let errors = verify(&program(&text(&other, "launch @k(%x, %a) launch @t(%a, %b)")));
     assert!(errors.iter().any(|e| e.contains("no barrier")), "{errors:?}");
+}
+
+/// A running maximum over time: steps read what the one before left.
+#[test]
+fn sequences_in_time_move_their_views() {
+    let text = |order: &str, from: u64, to: u64, last: u64| {
+        format!(
+            r#"program @p {{
+              temp 64
+              buffer %x: f32[12] data @0   buffer %h: f32[16] temp @0   buffer %y: f32[4] output @0
+              kernel @zero {{ args %0: f32[4] out cols 4 split cols phase {{ %z = f32 0.0 store %0[c], %z }} }}
+              kernel @max {{
+                args %0: f32[4] in, %1: f32[4] in, %2: f32[4] out
+                cols 4 split cols
+                phase {{ %a = load %0[c] %b = load %1[c] %m = fmax %a, %b store %2[c], %m }}
+              }}
+              kernel @copy {{ args %0: f32[4] in, %1: f32[4] out cols 4 split cols phase {{ %a = load %0[c] store %1[c], %a }} }}
+              step {{
+                launch @zero(%h[{first}; 4])
+                seq 3 {order} {{ launch @max(%h[{from} + 4*t0; 4], %x[4*t0; 4], %h[{to} + 4*t0; 4]) }}
+                launch @copy(%h[{last}; 4], %y)
+              }}
+              output "y" = %y
+            }}"#,
+            first = 12 - last,
+        )
+    };
+    for (order, from, to, last) in [("", 0, 4, 12), ("reverse", 4, 0, 0)] {
+        let p = program(&text(order, from, to, last));
+        assert_eq!(super::verify_plan::program(&p), Vec::<String>::new());
+        let mut m = Arenas::new(&p);
+        m.write_f32(buffer(&p, "x"), &[1., -2., 3., 0., 5., -1., 2., -3., 4., -7., 6., -1.]);
+        run(&p, &mut m, 0, 0).unwrap();
+        assert_eq!(m.read_f32(buffer(&p, "y")), [5., 0., 6., 0.]);
+    }
+}
+
+/// Loops that break an invariant in some step, and the verifier says so.
+#[test]
+fn the_verifier_follows_every_step() {
+    let text = |step: &str| {
+        format!(
+            "program @p {{ temp 1024 buffer %x: f32[64] data @0 buffer %h: f32[96] temp @0 buffer %a: f32[32] temp @384
+             buffer %b: f32[32] temp @512 buffer %far: f32[32] temp @256
+             kernel @k {{ args %0: f32[32] in, %1: f32[32] out rows 4 cols 8 split rows
+                          phase {{ %a = load %0[8*r0 + c] store %1[8*r0 + c], %a }} }}
+             kernel @t {{ args %0: f32[32] in, %1: f32[32] out rows 4 cols 8 split rows
+                          phase {{ %a = load %0[r0 + 4*c] store %1[8*r0 + c], %a }} }}
+             step {{ {step} }} }}"
+        )
+    };
+    let verify = |step: &str| super::verify_plan::program(&program(&text(step)));
+    let sound = [
+        "launch @k(%x[0; 32], %h[0; 32]) seq 2 { launch @k(%h[32*t0; 32], %h[32*t0 + 32; 32]) }",
+        "launch @k(%x[0; 32], %h[64; 32]) seq 2 reverse { launch @k(%h[32*t0 + 32; 32], %h[32*t0; 32]) }",
+        "launch @k(%x[0; 32], %h[0; 32]) seq 2 { barrier launch @t(%h[32*t0; 32], %h[32*t0 + 32; 32]) }",
+        "seq 2 { launch @k(%x[32*t0; 32], %a) launch @k(%a, %b) }",
+        "seq 2 { barrier launch @k(%x[32*t0; 32], %a) barrier launch @t(%a, %b) }",
+        "seq 2 { seq 2 { launch @k(%x[32*t0; 32], %h[32*t0 + 32*t1; 32]) } }",
+    ];
+    for s in sound {
+        assert_eq!(verify(s), Vec::<String>::new(), "{s}");
+    }
+    let broken = [
+        // From step to step, and from the first step to what comes before.
+        (
+            "launch @k(%x[0; 32], %h[0; 32]) barrier seq 2 { launch @t(%h[32*t0; 32], %h[32*t0 + 32; 32]) }",
+            "no barrier",
+        ),
+        ("launch @k(%x[0; 32], %h[0; 32]) seq 1 { launch @t(%h[32*t0; 32], %a) }", "no barrier"),
+        // What this step writes the step before may still read.
+        ("seq 2 { launch @k(%x[32*t0; 32], %a) barrier launch @t(%a, %b) }", "no barrier"),
+        ("seq 2 { launch @k(%x[0; 32], %h[32*t0; 32]) launch @k(%x[0; 32], %h[8*t0 + 32; 32]) }", "no barrier"),
+        ("seq 3 { launch @k(%x[32*t0; 32], %a) }", "a view of elements 0 to 96 of %x"),
+        ("seq 2 { launch @k(%x[32 - 64*t0; 32], %a) }", "a view of elements -32 to 64 of %x"),
+        ("seq 0 { launch @k(%x[0; 32], %a) }", "without steps"),
+        ("seq 2 { launch @k(%x[0; 31], %a) }", "has 31 elements"),
+        // Written by a later step only; or overwritten by another buffer in between.
+        (
+            "launch @k(%x[0; 32], %h[0; 32]) seq 2 reverse { launch @k(%h[32*t0; 32], %h[32*t0 + 32; 32]) }",
+            "where it is not at [1]",
+        ),
+        ("seq 2 { launch @k(%x[0; 32], %a) barrier }", "expected `launch`"),
+        ("seq 2 { launch @k(%x[32*t1; 32], %a) }", "no index `t1`"),
+    ];
+    for (s, want) in broken {
+        let errors = match parse::program(&text(s)) {
+            Ok(p) => super::verify_plan::program(&p),
+            Err(e) => vec![e.to_string()],
+        };
+        assert!(errors.iter().any(|e| e.contains(want)), "{want}: {s}: {errors:?}");
+    }
+    let twice =
+        "launch @k(%x[0; 32], %h[64; 32]) seq 2 { barrier launch @k(%h[64; 32], %a) barrier launch @k(%a, %far) }";
+    assert!(verify(twice).iter().any(|e| e.contains("reads %h where it is not at [1]")), "{:?}", verify(twice));
 }

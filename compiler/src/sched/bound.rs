@@ -8,12 +8,15 @@
 
 use crate::graph::graph::{Graph, SlotKind};
 use crate::graph::interp::{self, Feeds};
+use crate::graph::ops::region::{Role, Scan};
 use crate::graph::ops::{Class, EvalCx, Op, ReduceKind, ScatterKind};
 use crate::graph::tensor::{Tensor, round};
+use crate::graph::ty::TensorTy;
 use crate::kernel::interp::Arenas;
 use crate::kernel::ir::{Arena, Buffer, KernelProgram};
 use crate::lanes_eval::{bits_of, number_of};
 use nn_runtime::dtype::DType;
+use std::collections::BTreeMap;
 
 /// What one rounding to a float dtype may add, of a value of 1.0: half a unit in the last place; in f64 of both sides.
 fn rounding(d: DType) -> f64 {
@@ -59,7 +62,7 @@ fn get(a: &Arenas, b: &Buffer, i: usize) -> f64 {
 /// Are all results in the arenas those of the reference within the bounds? Says what differs.
 pub fn check(g: &Graph, p: &KernelProgram, f: &Feeds, arenas: &Arenas) -> Result<(), String> {
     let values = interp::run_all(g, f)?;
-    let bounds = bounds(g, &EvalCx { feeds: &f.slots, seed: f.seed, step: f.step }, &values);
+    let bounds = bounds(g, &EvalCx { feeds: &f.slots, seed: f.seed, step: f.step }, &values)?;
     for (o, out) in g.outputs.iter().enumerate() {
         let (Some(want), Some(bound)) = (&values[out.value.idx()], &bounds[out.value.idx()]) else {
             return Err("output was not evaluated".into());
@@ -91,19 +94,94 @@ pub fn check(g: &Graph, p: &KernelProgram, f: &Feeds, arenas: &Arenas) -> Result
 }
 
 /// Error bounds, for the values that were evaluated.
-pub fn bounds(g: &Graph, cx: &EvalCx, values: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+///
+/// # Errors
+/// Those of the reference in the body of a region.
+pub fn bounds(g: &Graph, cx: &EvalCx, values: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>, String> {
+    grown(g, cx, values, None)
+}
+
+/// Likewise; `slots` are the errors of what the slots hold, if it has any.
+fn grown(
+    g: &Graph,
+    cx: &EvalCx,
+    values: &[Option<Tensor>],
+    slots: Option<&[Tensor]>,
+) -> Result<Vec<Option<Tensor>>, String> {
     let mut out: Vec<Option<Tensor>> = vec![];
+    // Errors of the results of regions.
+    let mut results: BTreeMap<usize, Vec<Tensor>> = BTreeMap::new();
     for v in g.values() {
+        let node = g.node(v);
+        let of = |all: &[Option<Tensor>]| -> Vec<Tensor> {
+            node.inputs.iter().filter_map(|i| all[i.idx()].clone()).collect()
+        };
+        let known = match &node.op {
+            _ if values[v.idx()].is_none() => None,
+            Op::Scan(s) => {
+                results.insert(v.idx(), region(s, cx, &of(values), &of(&out))?);
+                None
+            }
+            Op::Result { index, .. } => {
+                results.get(&node.inputs[0].idx()).and_then(|r| r.get(*index as usize)).cloned()
+            }
+            Op::Input { slot } => slots.and_then(|s| s.get(*slot as usize)).cloned(),
+            _ => None,
+        };
+        if known.is_some() {
+            out.push(known);
+            continue;
+        }
         let e = values[v.idx()].as_ref().map(|y| {
-            let node = g.node(v);
             let x: Vec<&Tensor> = node.inputs.iter().filter_map(|i| values[i.idx()].as_ref()).collect();
             let e: Vec<&Tensor> = node.inputs.iter().filter_map(|i| out[i.idx()].as_ref()).collect();
-            let data = if node.ty.dtype.is_float() { bound(&node.op, cx, y, &x, &e) } else { vec![0.0; y.data.len()] };
+            let mut data =
+                if node.ty.dtype.is_float() { bound(&node.op, cx, y, &x, &e) } else { vec![0.0; y.data.len()] };
+            // Infinities that cancel say as little as one.
+            data.iter_mut().filter(|e| e.is_nan()).for_each(|e| *e = f64::INFINITY);
             Tensor { ty: y.ty.clone(), data }
         });
         out.push(e);
     }
-    out
+    Ok(out)
+}
+
+/// Errors of the results of a scan, step by step.
+fn region(s: &Scan, cx: &EvalCx, x: &[Tensor], e: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let carries = s.carries as usize;
+    let slice = |t: &Tensor, ty: &TensorTy, at: usize| {
+        let n = ty.numel() as usize;
+        Tensor::new(ty.clone(), t.data[at * n..(at + 1) * n].to_vec())
+    };
+    let (mut slots, mut errors) = (x.to_vec(), e.to_vec());
+    let types = (carries..s.results()).filter_map(|i| s.result(i));
+    let mut stacks: Vec<Tensor> = types.map(|ty| Tensor::splat(ty, 0.0)).collect();
+    for step in 0..s.length {
+        let at = if s.reverse { s.length - 1 - step } else { step } as usize;
+        for (i, slot) in s.body.slots.iter().enumerate().filter(|(i, _)| s.role(*i) == Role::Scanned) {
+            (slots[i], errors[i]) = (slice(&x[i], &slot.ty, at), slice(&e[i], &slot.ty, at));
+        }
+        let feeds = Feeds { slots, seed: cx.seed, step: cx.step };
+        let values = interp::run_all(&s.body, &feeds)?;
+        slots = feeds.slots;
+        let inner = EvalCx { feeds: &slots, seed: cx.seed, step: cx.step };
+        let grown = grown(&s.body, &inner, &values, Some(&errors))?;
+        let of = |all: &[Option<Tensor>], i: usize| {
+            let missing = || format!("`{}` of a body was not evaluated", s.body.outputs[i].name);
+            all[s.body.outputs[i].value.idx()].clone().ok_or_else(missing)
+        };
+        for (i, stack) in stacks.iter_mut().enumerate() {
+            let y = of(&grown, carries + i)?;
+            let n = y.data.len();
+            stack.data[at * n..(at + 1) * n].copy_from_slice(&y.data);
+        }
+        for i in 0..carries {
+            (slots[i], errors[i]) = (of(&values, i)?, of(&grown, i)?);
+        }
+    }
+    errors.truncate(carries);
+    errors.extend(stacks);
+    Ok(errors)
 }
 
 fn bound(op: &Op, cx: &EvalCx, y: &Tensor, x: &[&Tensor], e: &[&Tensor]) -> Vec<f64> {
@@ -125,6 +203,10 @@ fn bound(op: &Op, cx: &EvalCx, y: &Tensor, x: &[&Tensor], e: &[&Tensor]) -> Vec<
             let d = x[usize::from(spec.arity == 3)].ty.dtype;
             (0..y.data.len())
                 .map(|i| {
+                    // Of what may be anything, so may the result.
+                    if e.iter().any(|e| !e.data[i].is_finite()) {
+                        return f64::INFINITY;
+                    }
                     let mut worst: f64 = 0.0;
                     // Ends and middle of every operand's interval.
                     for corner in 0..3usize.pow(spec.arity as u32) {

@@ -5,11 +5,15 @@
 
 use crate::fuse::index::Lin;
 use crate::graph::ops::ReduceKind;
-use crate::kernel::ir::{BufferId, lane_ty};
+use crate::kernel::ir::lane_ty;
 use crate::lanes::{LaneBuilder, LaneId, LaneOp, LaneTy};
 use nn_runtime::dtype::DType;
 use smallvec::SmallVec;
 use std::collections::HashMap;
+
+/// What a draft loads from and stores to: an index into `places.rs`'s list of views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ViewId(pub u32);
 
 /// An instruction with a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,9 +26,9 @@ pub enum DInst {
     /// The anchor's value.
     Anchor(LaneTy),
     /// An affine load.
-    Load { buf: BufferId, dtype: DType, at: Lin },
+    Load { buf: ViewId, dtype: DType, at: Lin },
     /// A load at a computed element.
-    LoadAt { buf: BufferId, dtype: DType, index: LaneId, mask: Option<LaneId> },
+    LoadAt { buf: ViewId, dtype: DType, index: LaneId, mask: Option<LaneId> },
     /// Combines over all reduced variables.
     Red { kind: ReduceKind, value: LaneId },
     /// The running combination over the sequence, this step included.
@@ -66,9 +70,9 @@ impl DInst {
 #[allow(missing_docs, reason = "fields are named for what they hold; the variant says the rest")]
 pub enum DStore {
     /// At an affine element.
-    At { buf: BufferId, at: Lin, value: LaneId },
+    At { buf: ViewId, at: Lin, value: LaneId },
     /// At a computed element.
-    Index { buf: BufferId, index: LaneId, mask: Option<LaneId>, value: LaneId },
+    Index { buf: ViewId, index: LaneId, mask: Option<LaneId>, value: LaneId },
 }
 
 impl DStore {
@@ -81,8 +85,8 @@ impl DStore {
             }
         }
     }
-    /// The buffer.
-    pub fn buf(&self) -> BufferId {
+    /// Where to.
+    pub fn buf(&self) -> ViewId {
         match self {
             DStore::At { buf, .. } | DStore::Index { buf, .. } => *buf,
         }
@@ -118,7 +122,7 @@ pub struct Var {
 #[allow(missing_docs, reason = "fields are named for what they hold; the variant says the rest")]
 pub enum DAnchor {
     /// A contraction.
-    Contract { a: (BufferId, Lin), b: (BufferId, Lin) },
+    Contract { a: (ViewId, Lin), b: (ViewId, Lin) },
     /// Random bits; `at` is the flat element of an iteration, which numbers them.
     Rng { site: u32, at: Lin },
 }

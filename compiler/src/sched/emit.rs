@@ -3,7 +3,7 @@
 //! In: a plan with buffers and one group. Out: a [`Draft`]. Values are made on demand from the stores backward: a member
 //! once, a view by moving the index, a stored value of another group by a load, a cheap inline value again.
 
-use super::draft::{DAnchor, DInst, DStore, Draft, VarKind};
+use super::draft::{DAnchor, DInst, DStore, Draft, VarKind, ViewId};
 use super::places::Places;
 use super::scalar;
 use super::{Bug, ScheduleError};
@@ -14,7 +14,7 @@ use crate::fuse::nodes::{Role, lins_or_none, with_axes};
 use crate::graph::graph::ValueId;
 use crate::graph::ops::lane_help::{convert, narrow};
 use crate::graph::ops::{ArgKind, DotDims, Literal, Op, ReduceKind, ScatterKind};
-use crate::kernel::ir::{BufferId, lane_ty};
+use crate::kernel::ir::lane_ty;
 use crate::lanes::{LaneBin, LaneBuilder, LaneCmp, LaneId, LaneOp, LaneTy, LaneUn};
 use nn_runtime::dtype::DType;
 use smallvec::SmallVec;
@@ -83,22 +83,23 @@ fn unrolls(plan: &Plan, places: &Places, group: &Group) -> bool {
         && !group.members.iter().any(single)
 }
 
-/// A kernel that copies a value into a buffer, row-major.
-pub fn copy(plan: &Plan, places: &Places, v: ValueId, to: BufferId) -> Res<Draft> {
+/// A kernel that copies a value to another place, row-major.
+pub fn copy(plan: &Plan, places: &Places, v: ValueId, to: ViewId) -> Res<Draft> {
     let shape = &plan.nodes.g.ty(v).shape;
     let mut e = Emit::new(plan, places, None);
     let at = e.axes(shape, VarKind::Kept);
     let value = e.value(v, &at)?;
     e.store(to, &at, &strides(shape), value)?;
-    e.d.name = format!("{}.copy", places.buffers[to.0 as usize].name);
+    e.d.name = format!("{}.copy", places.views[to.0 as usize].name);
     Ok(e.d)
 }
 
-/// A kernel that copies a buffer.
-pub fn copy_buffer(places: &Places, from: BufferId, to: BufferId) -> Draft {
-    let b = &places.buffers[from.0 as usize];
-    let mut d = Draft { name: format!("{}.copy", places.buffers[to.0 as usize].name), ..Draft::default() };
-    let at = if b.len == 1 { Lin::default() } else { Lin::var(d.var(b.len, VarKind::Kept)) };
+/// A kernel that copies a view.
+pub fn copy_view(places: &Places, from: ViewId, to: ViewId) -> Draft {
+    let b = &places.views[from.0 as usize];
+    let mut d = Draft { name: format!("{}.copy", places.views[to.0 as usize].name), ..Draft::default() };
+    let n = b.view.len;
+    let at = if n == 1 { Lin::default() } else { Lin::var(d.var(n, VarKind::Kept)) };
     let value = d.inst(DInst::Load { buf: from, dtype: b.dtype, at: at.clone() });
     d.stores.push(DStore::At { buf: to, at, value });
     d
@@ -138,7 +139,7 @@ fn assemble(plan: &Plan, places: &Places, v: ValueId) -> Res<Vec<Draft>> {
             let value = e.value(*x, &if scalar { Map::new() } else { at.clone() })?;
             let place: Map = at.iter().zip(from).zip(step).map(|((ix, &f), &s)| affine(&mut e, ix, s, f)).collect();
             e.store(*buf, &place, stride, value)?;
-            e.d.name = format!("{}.part", places.buffers[buf.0 as usize].name);
+            e.d.name = format!("{}.part", places.views[buf.0 as usize].name);
             drafts.push(e.d);
         }
     }
@@ -179,7 +180,7 @@ fn scatter(plan: &Plan, places: &Places, v: ValueId) -> Res<Vec<Draft>> {
             }
         };
         e.d.stores.push(DStore::Index { buf: to, index, mask: Some(mask), value });
-        e.d.name = format!("{}.scatter", places.buffers[to.0 as usize].name);
+        e.d.name = format!("{}.scatter", places.views[to.0 as usize].name);
         drafts.push(e.d);
     }
     Ok(drafts)
@@ -200,7 +201,7 @@ fn name(plan: &Plan, group: &Group) -> String {
     }
     let ops = if group.update { "update".to_owned() } else { ops.join("_") };
     let anchor = match group.anchor {
-        Some(Anchor::Dot(v) | Anchor::Rng(v) | Anchor::Order(v) | Anchor::Scatter(v)) => Some(v),
+        Some(Anchor::Dot(v) | Anchor::Rng(v) | Anchor::Order(v) | Anchor::Scatter(v) | Anchor::Scan(v)) => Some(v),
         None => None,
     };
     // Updates of all layers become one launch, which is no layer's.
@@ -282,7 +283,7 @@ impl<'a> Emit<'a> {
         }
     }
 
-    fn store(&mut self, buf: BufferId, at: &Map, stride: &[i64], value: LaneId) -> Res<()> {
+    fn store(&mut self, buf: ViewId, at: &Map, stride: &[i64], value: LaneId) -> Res<()> {
         match flat(self, at, stride) {
             Ix::Lin(at) => self.d.stores.push(DStore::At { buf, at, value }),
             _ => return Err(bug("store at a computed place")),
@@ -627,7 +628,7 @@ impl<'a> Emit<'a> {
     }
 
     /// The affine address of a value that is in memory.
-    fn address(&mut self, v: ValueId, at: &Map) -> Res<(BufferId, Lin)> {
+    fn address(&mut self, v: ValueId, at: &Map) -> Res<(ViewId, Lin)> {
         let g = self.plan.nodes.g;
         match self.plan.nodes.role[v.idx()] {
             Role::View => {

@@ -1,15 +1,16 @@
 //! Chooses the loops of a drafted kernel and writes it as kernel IR.
 //!
-//! In: a [`Draft`]. Out: a [`Kernel`] and the buffers for its formal ones. Variables that every access walks in step become
+//! In: a [`Draft`]. Out: a [`Kernel`] and the views for its formal buffers. Variables that every access walks in step become
 //! one; the variable that memory runs along becomes the columns; reductions over it combine lanes, over others they run as
 //! a sequence; then instructions are dealt out to phases by what they wait for. A contraction runs over all contracted
 //! variables that are left; the operand that walks them with one stride is the right one, the other's axes are the rows.
 
-use super::draft::{DAnchor, DInst, DStore, Draft, VarKind};
+use super::draft::{DAnchor, DInst, DStore, Draft, VarKind, ViewId};
+use super::places::Placed;
 use super::{Bug, ScheduleError, phases};
 use crate::fuse::index::Lin;
 use crate::fuse::tangle;
-use crate::kernel::ir::{Access, Anchor, Arg, ArgId, Buffer, BufferId, Contract, Index, KAxis, Kernel, Role, Split};
+use crate::kernel::ir::{Access, Anchor, Arg, ArgId, Contract, Index, KAxis, Kernel, Role, Split, View};
 use crate::lanes::{LaneBin, LaneBuilder, LaneId};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
@@ -32,8 +33,8 @@ const SHARE_ROWS: u64 = 32;
 pub struct Lowered {
     /// The kernel.
     pub kernel: Kernel,
-    /// A buffer for every formal one.
-    pub buffers: Vec<BufferId>,
+    /// A view for every formal buffer.
+    pub views: Vec<View>,
 }
 
 /// What each variable of a draft became.
@@ -53,12 +54,13 @@ pub struct Loops {
     pub reduce_seq: bool,
 }
 
-/// Writes a draft as a kernel.
-pub fn finish(mut d: Draft, buffers: &[Buffer]) -> Result<Lowered, ScheduleError> {
+/// Writes a draft as a kernel. `apart`: in a body whose kernels share that many rows, an axis as long stays one, and is what
+/// threads cut: then each finds what it needs in its own rows, and none waits for another.
+pub fn finish(mut d: Draft, views: &[Placed], apart: Option<u64>) -> Result<Lowered, ScheduleError> {
     drop_dead(&mut d);
-    collapse(&mut d);
+    collapse(&mut d, apart);
     let loops = choose(&mut d)?;
-    let mut w = Writer { d: &d, loops: &loops, buffers, args: vec![], ids: vec![], written: BTreeSet::new() };
+    let mut w = Writer { d: &d, loops: &loops, views, args: vec![], ids: vec![], written: BTreeSet::new() };
     let anchor = w.anchor()?;
     let (insts, ends) = phases::assign(&mut w)?;
     let rows: SmallVec<[u64; 4]> = loops.rows.iter().map(|r| r.map_or(1, |v| d.sizes[v as usize])).collect();
@@ -66,9 +68,10 @@ pub fn finish(mut d: Draft, buffers: &[Buffer]) -> Result<Lowered, ScheduleError
     let seq = loops.seq.map(|v| d.sizes[v as usize]);
     let phases = ends.into_iter().map(|(end, is_seq)| crate::kernel::ir::Phase { seq: seq.filter(|_| is_seq), end });
     let (args, ids) = (w.args, w.ids);
-    let split = split(&d, &loops, &rows, cols);
+    let split = split(&d, &loops, &rows, cols, apart);
     let kernel = Kernel { name: d.name.clone(), args, rows, cols, anchor, insts, phases: phases.collect(), split };
-    Ok(Lowered { kernel, buffers: ids })
+    let views = ids.into_iter().map(|id| views[id.0 as usize].view.clone()).collect();
+    Ok(Lowered { kernel, views })
 }
 
 /// Every affine address of a draft.
@@ -149,10 +152,13 @@ fn live_vars(d: &Draft, kind: VarKind) -> Vec<u32> {
 }
 
 /// Makes one variable of two that every access walks as one, until none are left.
-fn collapse(d: &mut Draft) {
+fn collapse(d: &mut Draft, apart: Option<u64>) {
     loop {
         let n = d.vars.len() as u32;
-        let pair = (0..n).flat_map(|u| (0..n).map(move |v| (u, v))).find(|&(u, v)| u != v && can_collapse(d, u, v));
+        let pair = (0..n).flat_map(|u| (0..n).map(move |v| (u, v))).find(|&(u, v)| {
+            let stays = d.vars[u as usize].kind == VarKind::Kept && apart == Some(d.sizes[u as usize]);
+            u != v && !stays && can_collapse(d, u, v)
+        });
         let Some((u, v)) = pair else { return };
         merge(d, u, v);
     }
@@ -399,7 +405,7 @@ fn nearest(d: &Draft, a: &Lin, vars: impl Iterator<Item = u32>) -> Option<u32> {
 }
 
 /// Which axis threads may cut.
-fn split(d: &Draft, loops: &Loops, rows: &[u64], cols: u64) -> Split {
+fn split(d: &Draft, loops: &Loops, rows: &[u64], cols: u64, apart: Option<u64>) -> Split {
     // Which thread a computed store meets is not known.
     if d.stores.iter().any(|s| matches!(s, DStore::Index { .. })) {
         return Split::None;
@@ -414,6 +420,9 @@ fn split(d: &Draft, loops: &Loops, rows: &[u64], cols: u64) -> Split {
     let row_vars: Vec<u32> = loops.rows.iter().flatten().copied().collect();
     let by_cols = cols >= CUT_COLS && !loops.reduce_cols && loops.col.is_some_and(|c| spread(&[c]));
     let by_rows = n_rows > 1 && spread(&row_vars);
+    if by_rows && apart == Some(n_rows) {
+        return Split::Rows;
+    }
     // Each thread packs the right operand of a contraction on its own, so cutting its columns shares that work too.
     // A small one is packed faster than threads meet at the barriers that cutting columns needs on both sides.
     if matches!(d.anchor, Some(DAnchor::Contract { .. })) && by_cols {
@@ -434,10 +443,10 @@ pub struct Writer<'a> {
     pub d: &'a Draft,
     /// Its loops.
     pub loops: &'a Loops,
-    buffers: &'a [Buffer],
+    views: &'a [Placed],
     args: Vec<Arg>,
-    ids: Vec<BufferId>,
-    written: BTreeSet<BufferId>,
+    ids: Vec<ViewId>,
+    written: BTreeSet<ViewId>,
 }
 
 impl Writer<'_> {
@@ -466,15 +475,15 @@ impl Writer<'_> {
         })
     }
 
-    fn push(&mut self, buf: BufferId, role: Role) -> ArgId {
-        let b = &self.buffers[buf.0 as usize];
-        self.args.push(Arg { dtype: b.dtype, len: b.len, role });
+    fn push(&mut self, buf: ViewId, role: Role) -> ArgId {
+        let b = &self.views[buf.0 as usize];
+        self.args.push(Arg { dtype: b.dtype, len: b.view.len, role });
         self.ids.push(buf);
         ArgId(self.args.len() as u32 - 1)
     }
 
     /// The formal buffer for a read.
-    pub fn read(&mut self, buf: BufferId) -> ArgId {
+    pub fn read(&mut self, buf: ViewId) -> ArgId {
         let Some(i) = self.ids.iter().position(|&b| b == buf) else { return self.push(buf, Role::In) };
         if self.written.contains(&buf) {
             self.args[i].role = Role::InOut;
@@ -483,7 +492,7 @@ impl Writer<'_> {
     }
 
     /// The formal buffer for a write.
-    pub fn write(&mut self, buf: BufferId) -> ArgId {
+    pub fn write(&mut self, buf: ViewId) -> ArgId {
         self.written.insert(buf);
         let Some(i) = self.ids.iter().position(|&b| b == buf) else { return self.push(buf, Role::Out) };
         if self.args[i].role == Role::In {

@@ -1,6 +1,7 @@
 //! Scheduling: groups of graph values to kernels, launches and a memory plan.
 //!
-//! In: a graph and where parameters and state live. Out: a [`KernelProgram`]. Users' errors ended long before: what can go
+//! In: a graph and where parameters and state live. Out: a [`KernelProgram`]. The body of a region is a graph like the one
+//! around it: it is lowered the same way, with slots and results where the region's operands and results are. Users' errors ended long before: what can go
 //! wrong here is a dtype that this back end has no lanes for ([`Limit`]) or a broken invariant ([`Bug`]).
 
 pub mod bound;
@@ -12,16 +13,22 @@ pub mod order;
 pub mod phases;
 pub mod places;
 pub mod scalar;
+pub mod touch;
 #[cfg(test)]
 mod tests;
 
+use crate::fuse::cost::FEW;
 use crate::fuse::nodes::Role;
 use crate::fuse::{group, legalize};
 use crate::graph::graph::{Graph, Slot, SlotKind};
-use crate::kernel::ir::KernelProgram;
+use crate::graph::ops::Op;
+use crate::kernel::ir::{Anchor, KernelProgram};
 use crate::kernel::verify_plan;
 use crate::lanes::has_lanes;
 use crate::source::Span;
+use draft::{DAnchor, Draft};
+use order::Work;
+use places::{Copy, Frame, Places};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -91,29 +98,13 @@ impl Layout {
 
 /// Turns a graph into kernels.
 pub fn schedule(g: &Graph, layout: &Layout) -> Result<KernelProgram, ScheduleError> {
-    let (changed, forced) = legalize::legalize(g);
-    let g = changed.as_ref().unwrap_or(g);
-    let plan = group::group(g, &forced);
-    limits(&plan)?;
-    let places = places::assign(&plan, layout);
-    let mut lowered = vec![];
-    for group in &plan.groups {
-        if group.members.keys().all(|v| places.dests[v.idx()].is_empty()) || empty(&plan, group) {
-            continue;
-        }
-        for d in emit::group(&plan, &places, group)? {
-            lowered.push(finish::finish(d, &places.buffers)?);
-        }
-    }
-    for c in &places.copies {
-        if places.buffers[c.to.0 as usize].len > 0 {
-            lowered.push(finish::finish(emit::copy_buffer(&places, c.from, c.to), &places.buffers)?);
-        }
-    }
-    let places::Places { mut buffers, consts, outputs, .. } = places;
-    let (kernels, launches) = order::order(lowered, &buffers)?;
-    let temp_bytes = memory::plan(&mut buffers, &launches);
-    let p = KernelProgram { name: g.name.clone(), buffers, kernels, launches, consts, temp_bytes, outputs };
+    let mut buffers = places::Buffers::default();
+    let (frame, outputs) = places::frame(g, layout, &mut buffers);
+    let work = lower(g, &frame, &mut buffers)?;
+    let places::Buffers { all: mut buffers, consts, .. } = buffers;
+    let (kernels, body) = order::order(work, &buffers)?;
+    let temp_bytes = memory::plan(&mut buffers, &body);
+    let p = KernelProgram { name: g.name.clone(), buffers, kernels, body, consts, temp_bytes, outputs };
     if cfg!(debug_assertions) {
         let errors = verify_plan::program(&p);
         if !errors.is_empty() {
@@ -121,6 +112,66 @@ pub fn schedule(g: &Graph, layout: &Layout) -> Result<KernelProgram, ScheduleErr
         }
     }
     Ok(p)
+}
+
+/// The kernels and sequences of a graph inside a frame, in the order in which what writes one place must run.
+fn lower(g: &Graph, frame: &Frame, buffers: &mut places::Buffers) -> Result<Vec<Work>, ScheduleError> {
+    let (changed, forced) = legalize::legalize(g);
+    let g = changed.as_ref().unwrap_or(g);
+    let plan = group::group(g, &forced);
+    limits(&plan)?;
+    let places = places::assign(&plan, frame, buffers);
+    let copy = |c: &Copy| {
+        let (Copy::Value { to, .. } | Copy::View { to, .. }) = c;
+        let some = places.views[to.0 as usize].view.len > 0;
+        some.then(|| match *c {
+            Copy::Value { value, to } => emit::copy(&plan, &places, value, to),
+            Copy::View { from, to } => Ok(emit::copy_view(&places, from, to)),
+        })
+    };
+    let mut drafts = vec![];
+    for group in &plan.groups {
+        let unused = group.members.keys().all(|v| places.dests[v.idx()].is_empty());
+        if !unused && !empty(&plan, group) && !matches!(group.anchor, Some(group::Anchor::Scan(_))) {
+            drafts.extend(emit::group(&plan, &places, group)?);
+        }
+    }
+    for c in &places.initial {
+        drafts.extend(copy(c).transpose()?);
+    }
+    let last: Vec<Draft> = places.copies.iter().filter_map(copy).collect::<Result<_, _>>()?;
+    let apart = if frame.depth > 0 { rows_apart(&drafts, &places)? } else { None };
+    let kernel = |d: Draft| finish::finish(d, &places.views, apart).map(Work::Kernel);
+    let mut work: Vec<Work> = drafts.into_iter().map(kernel).collect::<Result<_, _>>()?;
+    for r in &places.regions {
+        let Op::Scan(s) = g.op(r.value) else { continue };
+        if s.length == 0 {
+            continue;
+        }
+        let lost = || Bug("an operand of a region is in no memory".into());
+        let mut inside = places.inside(g, r, frame.depth).ok_or_else(lost)?;
+        // What nobody reads is not computed.
+        let mut body = (*s.body).clone();
+        let mut read = inside.results.iter().map(|r| !r.is_empty());
+        body.outputs.retain(|_| read.next() == Some(true));
+        inside.results.retain(|r| !r.is_empty());
+        work.push(Work::Seq { n: s.length, reverse: s.reverse, body: lower(&body, &inside, buffers)? });
+    }
+    work.extend(last.into_iter().map(kernel).collect::<Result<Vec<_>, _>>()?);
+    Ok(work)
+}
+
+/// The rows that kernels of a step have in common: those of its largest contraction, if they are enough for threads to
+/// share.
+fn rows_apart(drafts: &[Draft], places: &Places) -> Result<Option<u64>, ScheduleError> {
+    let mut most: Option<(u64, u64)> = None;
+    for d in drafts.iter().filter(|d| matches!(d.anchor, Some(DAnchor::Contract { .. }))) {
+        let k = finish::finish(d.clone(), &places.views, None)?.kernel;
+        if let (Some(Anchor::Contract(c)), rows @ FEW..) = (&k.anchor, k.n_rows()) {
+            most = most.max(Some((rows * k.cols * c.length(), rows)));
+        }
+    }
+    Ok(most.map(|m| m.1))
 }
 
 /// A group without elements computes nothing.

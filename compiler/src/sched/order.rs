@@ -1,41 +1,94 @@
-//! The order of launches, and the barriers between them.
+//! The order of statements, and the barriers between them.
 //!
-//! In: kernels with their buffers. Out: launches such that values are written before they are read and slots are read
+//! In: kernels with their views, and bodies of sequences. Out: statements such that values are written before they are read and slots are read
 //! before they are overwritten, in as few rounds as the longest chain allows; a barrier opens a round. Kernels that differ
-//! only in length and buffers become segments of one launch.
+//! only in length and views become segments of one launch. To what is around it a sequence is one statement, which does all that
+//! its body does in any turn; inside, a body is ordered like a program, and its barriers also keep turns apart.
 
 use super::finish::Lowered;
+use super::touch::{Around, Lag, Touch, touches};
 use super::{Bug, ScheduleError};
 use crate::fuse::reach::Reach;
-use crate::kernel::ir::{Access, Anchor, Arena, ArgId, Buffer, BufferId, Inst, Kernel, Launch, Role, Segment, Split};
+use crate::kernel::ir::{Arena, Buffer, BufferId, Inst, Kernel, Launch, Segment, Seq, Split, Stmt};
 use std::collections::{BTreeMap, HashMap};
 
 /// How many launches a step tries to join.
 const NEAR: usize = 64;
 
-/// A launch before it is ordered.
+/// What is to be put in order.
+pub enum Work {
+    /// A kernel.
+    Kernel(Lowered),
+    /// What a sequence does in a step.
+    Seq {
+        /// Steps; at least one.
+        n: u64,
+        /// From the last number to the first.
+        reverse: bool,
+        /// In the order of creation.
+        body: Vec<Work>,
+    },
+}
+
+/// A statement before it is ordered.
 struct Step {
-    /// Where the first segment comes from, and how many come from elsewhere.
-    name: String,
-    others: u32,
-    kernel: Kernel,
-    segments: Vec<Segment>,
+    what: What,
+    /// What it does to buffers, by buffer.
+    touches: Vec<Touch>,
     reads: Vec<BufferId>,
     writes: Vec<BufferId>,
     /// Position in the order of creation; writers of one buffer keep it.
     first: usize,
 }
 
-/// Distinct kernels, and launches in order.
-pub type Ordered = (Vec<Kernel>, Vec<Launch>);
+enum What {
+    /// A launch: where the first segment comes from, and how many come from elsewhere.
+    Launch { name: String, others: u32, kernel: Kernel, segments: Vec<Segment> },
+    /// A sequence, its body in order.
+    Seq(Seq),
+}
 
-/// Orders launches.
-pub fn order(lowered: Vec<Lowered>, buffers: &[Buffer]) -> Result<Ordered, ScheduleError> {
-    let mut steps: Vec<Step> = lowered.into_iter().enumerate().map(|(i, l)| Step::new(i, l)).collect();
+/// Distinct kernels, and statements in order.
+pub type Ordered = (Vec<Kernel>, Vec<Stmt>);
+
+/// Orders statements.
+pub fn order(work: Vec<Work>, buffers: &[Buffer]) -> Result<Ordered, ScheduleError> {
+    let mut pool = Pool::default();
+    let body = list(work, &mut vec![], buffers, &mut pool)?;
+    Ok((pool.kernels, body))
+}
+
+/// Kernels so far, and the names of launches.
+#[derive(Default)]
+struct Pool {
+    names: Names,
+    kernels: Vec<Kernel>,
+    index: HashMap<Kernel, u32>,
+}
+
+/// Orders what stands in one body.
+fn list(
+    work: Vec<Work>,
+    around: &mut Vec<Around>,
+    buffers: &[Buffer],
+    pool: &mut Pool,
+) -> Result<Vec<Stmt>, ScheduleError> {
+    let mut steps = vec![];
+    for (first, w) in work.into_iter().enumerate() {
+        steps.push(match w {
+            Work::Kernel(l) => Step::launch(first, l, around),
+            Work::Seq { n, reverse, body } => {
+                around.push(Around { n, reverse });
+                let body = list(body, around, buffers, pool)?;
+                around.pop();
+                Step::seq(first, Seq { n, reverse, barrier: false, body }, &pool.kernels, around)
+            }
+        });
+    }
     let edges = edges(&steps, buffers);
     let rounds = rounds(&steps, &edges)?;
-    let merged = merge(&mut steps, &edges, &rounds);
-    let (steps, edges, rounds) = if merged {
+    let merged = merge(&mut steps, &edges, &rounds, around);
+    let (mut steps, edges, rounds) = if merged {
         let e = self::edges(&steps, buffers);
         let r = self::rounds(&steps, &e)?;
         (steps, e, r)
@@ -43,86 +96,159 @@ pub fn order(lowered: Vec<Lowered>, buffers: &[Buffer]) -> Result<Ordered, Sched
         (steps, edges, rounds)
     };
     let sequence = sequence(&steps, &edges, &rounds);
-    let mut names = Names::default();
-    let mut kernels: Vec<Kernel> = vec![];
-    let mut index: HashMap<Kernel, u32> = HashMap::new();
-    let mut launches = vec![];
-    // Launches since the last barrier, by the buffers they read and by those they write.
-    let mut open: [HashMap<BufferId, Vec<usize>>; 2] = Default::default();
-    for i in sequence {
-        let s = &steps[i];
-        let name = match s.others {
-            0 => names.unique(&s.name),
-            n => names.unique(&format!("{}+{n}", s.name)),
-        };
-        let key = Kernel { name: String::new(), ..s.kernel.clone() };
-        let kernel = *index.entry(key).or_insert_with(|| {
-            kernels.push(Kernel { name: name.clone(), ..s.kernel.clone() });
-            kernels.len() as u32 - 1
+    let barriers = barriers(&steps, &sequence, around);
+    let mut body = vec![];
+    for (i, barrier) in sequence.into_iter().zip(barriers) {
+        let empty = Seq { n: 0, reverse: false, barrier, body: vec![] };
+        body.push(match std::mem::replace(&mut steps[i].what, What::Seq(empty)) {
+            What::Seq(s) => Stmt::Seq(Seq { barrier, ..s }),
+            What::Launch { name, others, kernel, segments } => {
+                let name = match others {
+                    0 => pool.names.unique(&name),
+                    n => pool.names.unique(&format!("{name}+{n}")),
+                };
+                let key = Kernel { name: String::new(), ..kernel.clone() };
+                let kernel = *pool.index.entry(key).or_insert_with(|| {
+                    pool.kernels.push(Kernel { name: name.clone(), ..kernel });
+                    pool.kernels.len() as u32 - 1
+                });
+                Stmt::Launch(Launch { name, kernel, segments, barrier })
+            }
         });
-        let [readers, writers] = &open;
-        let written = s.writes.iter().filter_map(|b| readers.get(b)).flatten();
-        let touched = s.reads.iter().chain(&s.writes).filter_map(|b| writers.get(b)).flatten();
-        let barrier =
-            written.chain(touched).any(|&o| weight(&steps[o], s) == 1) && !nn_runtime::mutant!("sched.barrier");
-        if barrier {
-            open.iter_mut().for_each(HashMap::clear);
-        }
-        for (sets, of) in [&s.reads, &s.writes].into_iter().zip(&mut open) {
+    }
+    Ok(body)
+}
+
+/// Steps since the last barrier, by the buffers they read and by those they write.
+#[derive(Clone, Default)]
+struct Open([HashMap<BufferId, Vec<usize>>; 2]);
+
+impl Open {
+    fn clear(&mut self) {
+        self.0.iter_mut().for_each(HashMap::clear);
+    }
+
+    fn add(&mut self, steps: &[Step], i: usize) {
+        for (sets, of) in [&steps[i].reads, &steps[i].writes].into_iter().zip(&mut self.0) {
             sets.iter().for_each(|b| of.entry(*b).or_default().push(i));
         }
-        launches.push(Launch { name, kernel, segments: s.segments.clone(), barrier });
     }
-    Ok((kernels, launches))
+
+    /// Must threads meet before step `i`, which runs so many turns of the sequence later?
+    fn clash(&self, steps: &[Step], i: usize, lag: Lag) -> bool {
+        let ([readers, writers], s) = (&self.0, &steps[i]);
+        let written = s.writes.iter().filter_map(|b| readers.get(b)).flatten();
+        let touched = s.reads.iter().chain(&s.writes).filter_map(|b| writers.get(b)).flatten();
+        written.chain(touched).any(|&o| meet(&steps[o], s, lag)) && !nn_runtime::mutant!("sched.barrier")
+    }
+}
+
+/// Whether a barrier stands before each step of a body. In a sequence, what comes before the first one is the turn before:
+/// the one turn that a barrier leaves, or, if there is none, any.
+fn barriers(steps: &[Step], sequence: &[usize], around: &[Around]) -> Vec<bool> {
+    let inside = |i: usize| matches!(&steps[i].what, What::Seq(s) if meets(&s.body));
+    let mut wanted = vec![false; sequence.len()];
+    loop {
+        let mut barriers = wanted.clone();
+        let mut open = Open::default();
+        for (b, &i) in barriers.iter_mut().zip(sequence) {
+            *b = *b || open.clash(steps, i, Lag::NONE);
+            if *b || inside(i) {
+                open.clear();
+            }
+            open.add(steps, i);
+        }
+        let turns = around.last().map_or(1, |s| s.n);
+        let any = barriers.contains(&true) || sequence.iter().any(|&i| inside(i));
+        let lag = Lag { least: 1, most: if any { 1 } else { turns.saturating_sub(1) } };
+        let mut late = None;
+        for (at, &i) in sequence.iter().enumerate().filter(|_| turns > 1) {
+            if barriers[at] || nn_runtime::mutant!("sched.turns") {
+                break;
+            }
+            if open.clash(steps, i, lag) {
+                late = Some(at);
+                break;
+            }
+            if inside(i) {
+                break;
+            }
+        }
+        match late {
+            Some(at) => wanted[at] = true,
+            None => return barriers,
+        }
+    }
+}
+
+fn meets(body: &[Stmt]) -> bool {
+    body.iter().any(|s| match s {
+        Stmt::Launch(l) => l.barrier,
+        Stmt::Seq(s) => s.barrier || meets(&s.body),
+    })
 }
 
 impl Step {
-    fn new(first: usize, l: Lowered) -> Step {
-        let cols = l.kernel.cols;
-        let mut s = Step {
-            name: l.kernel.name.clone(),
-            others: 0,
-            kernel: l.kernel,
-            segments: vec![Segment { buffers: l.buffers, cols }],
-            reads: vec![],
-            writes: vec![],
-            first,
-        };
-        s.sets();
-        s
+    fn launch(first: usize, l: Lowered, around: &[Around]) -> Step {
+        let segments = vec![Segment { views: l.views, cols: l.kernel.cols }];
+        let touches = touches(&l.kernel, &segments, around);
+        let what = What::Launch { name: l.kernel.name.clone(), others: 0, kernel: l.kernel, segments };
+        Step { what, touches, reads: vec![], writes: vec![], first }.with_sets()
     }
 
-    /// The part of a buffer that row `r` touches, as stride and first: `[(first + r) * stride, (first + r + 1) * stride)`.
-    fn windows(&self, buf: BufferId) -> Option<(i64, i64)> {
-        let [seg] = &self.segments[..] else { return None };
-        let mut found: Option<(i64, i64)> = None;
-        for (i, &b) in seg.buffers.iter().enumerate() {
-            if b == buf {
-                let w = window(&self.kernel, ArgId(i as u32))?;
-                if *found.get_or_insert(w) != w {
-                    return None;
+    fn seq(first: usize, s: Seq, kernels: &[Kernel], around: &mut Vec<Around>) -> Step {
+        fn walk(s: &Seq, kernels: &[Kernel], around: &mut Vec<Around>, out: &mut Vec<Touch>) {
+            around.push(Around { n: s.n, reverse: s.reverse });
+            for stmt in &s.body {
+                match stmt {
+                    Stmt::Launch(l) => out.extend(touches(&kernels[l.kernel as usize], &l.segments, around)),
+                    Stmt::Seq(s) => walk(s, kernels, around, out),
                 }
             }
+            around.pop();
         }
-        found
+        let mut touches = vec![];
+        walk(&s, kernels, around, &mut touches);
+        let touches = touches.into_iter().map(|t| t.within(around.len())).collect();
+        Step { what: What::Seq(s), touches, reads: vec![], writes: vec![], first }.with_sets()
+    }
+
+    fn with_sets(mut self) -> Step {
+        self.sets();
+        self
+    }
+
+    /// Takes the segments of another launch of an equal body.
+    fn join(&mut self, s: Step) {
+        let What::Launch { name, others, kernel, segments } = &mut self.what else { return };
+        let What::Launch { name: also, kernel: other, segments: more, .. } = s.what else { return };
+        *others += u32::from(also != *name);
+        kernel.cols = kernel.cols.max(other.cols);
+        for (a, b) in kernel.args.iter_mut().zip(&other.args) {
+            a.len = a.len.max(b.len);
+        }
+        if other.split == Split::Cols {
+            kernel.split = Split::Cols;
+        }
+        segments.extend(more);
+    }
+
+    /// What it does to a buffer.
+    fn of(&self, b: BufferId) -> &[Touch] {
+        let from = self.touches.partition_point(|t| t.view.buf < b);
+        let n = self.touches[from..].partition_point(|t| t.view.buf == b);
+        &self.touches[from..from + n]
     }
 
     fn sets(&mut self) {
-        (self.reads, self.writes) = (vec![], vec![]);
-        for seg in &self.segments {
-            for (a, &b) in self.kernel.args.iter().zip(&seg.buffers) {
-                if a.role != Role::Out {
-                    self.reads.push(b);
-                }
-                if a.role != Role::In {
-                    self.writes.push(b);
-                }
-            }
-        }
-        for x in [&mut self.reads, &mut self.writes] {
-            x.sort_unstable();
-            x.dedup();
-        }
+        self.touches.sort_by_key(|t| t.view.buf);
+        let of = |f: fn(&Touch) -> bool| {
+            let mut all: Vec<BufferId> = self.touches.iter().filter(|t| f(t)).map(|t| t.view.buf).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        (self.reads, self.writes) = (of(|t| t.reads), of(|t| t.writes));
     }
 }
 
@@ -142,12 +268,18 @@ fn edges(steps: &[Step], buffers: &[Buffer]) -> Vec<Vec<usize>> {
         });
         ws.windows(2).for_each(|p| next[p[0]].push(p[1]));
         let rs = readers.get(b).into_iter().flatten().filter(|r| !ws.contains(r));
-        // Persistent buffers are read as they were before the step; others as they were last written.
+        // Persistent buffers are read as they were before the step; others as they were last written there.
         match buffers[b.0 as usize].arena {
             Arena::Param | Arena::State if !nn_runtime::mutant!("sched.read_before") => {
                 rs.for_each(|&r| next[r].push(ws[0]))
             }
-            _ => rs.for_each(|&r| next[ws[ws.len() - 1]].push(r)),
+            _ => {
+                for &r in rs {
+                    if let Some(&w) = ws.iter().rev().find(|&&w| overlap(&steps[w], &steps[r], *b)) {
+                        next[w].push(r);
+                    }
+                }
+            }
         }
     }
     next.iter_mut().for_each(|n| {
@@ -157,30 +289,24 @@ fn edges(steps: &[Step], buffers: &[Buffer]) -> Vec<Vec<usize>> {
     next
 }
 
-/// Buffers that one of two steps writes and the other touches.
-fn shared(a: &Step, b: &Step) -> Vec<BufferId> {
-    let both = |x: &[BufferId], y: &[BufferId]| -> Vec<BufferId> {
-        x.iter().copied().filter(|b| y.binary_search(b).is_ok()).collect()
-    };
-    let mut all = both(&a.writes, &b.reads);
-    all.extend(both(&a.writes, &b.writes));
-    all.extend(both(&a.reads, &b.writes));
-    all
+/// Does one step write elements of a buffer that another reads in the same turn?
+fn overlap(w: &Step, r: &Step, b: BufferId) -> bool {
+    let reads = |x: &Touch| r.of(b).iter().any(|y| y.reads && x.overlaps(y, Lag::NONE));
+    w.of(b).iter().any(|x| x.writes && reads(x))
 }
 
-/// 0 where program order is enough: what two steps share, each thread reaches in both alike.
+/// Must threads meet between two steps, the second so many turns later? Not where program order is enough: what they share,
+/// each thread reaches in both alike.
+fn meet(a: &Step, b: &Step, lag: Lag) -> bool {
+    a.touches.iter().any(|x| {
+        let of = |y: &&Touch| (x.writes || y.writes) && x.overlaps(y, lag) && !x.same_thread(y, lag);
+        b.of(x.view.buf).iter().any(|y| of(&y))
+    })
+}
+
+/// 1 where threads must meet.
 fn weight(a: &Step, b: &Step) -> u32 {
-    let alike = match (a.kernel.split, b.kernel.split) {
-        // The first thread runs both.
-        (Split::None, Split::None) => true,
-        // Rows are cut by their number alone: each must keep to its own part of a shared buffer.
-        (Split::Rows, Split::Rows) if a.kernel.n_rows() == b.kernel.n_rows() => shared(a, b).into_iter().all(|buf| {
-            let (x, y) = (a.windows(buf), b.windows(buf));
-            nn_runtime::mutant!("sched.window") || x.is_some() && x == y
-        }),
-        _ => false,
-    };
-    u32::from(!alike)
+    u32::from(meet(a, b, Lag::NONE))
 }
 
 /// The earliest round of every step.
@@ -235,47 +361,6 @@ fn sequence(steps: &[Step], next: &[Vec<usize>], round: &[u32]) -> Vec<usize> {
     out
 }
 
-/// See [`Step::windows`], for one formal buffer.
-fn window(k: &Kernel, arg: ArgId) -> Option<(i64, i64)> {
-    let mut found: Option<(i64, i64)> = None;
-    let mut one = |at: &Access, steps: &[(u64, i64)]| -> Option<()> {
-        let (mut stride, mut below) = (None, 1);
-        for (&n, &s) in k.rows.iter().zip(&at.rows).rev().filter(|(n, _)| **n > 1) {
-            if s != *stride.get_or_insert(s) * below {
-                return None;
-            }
-            below *= n as i64;
-        }
-        let stride = stride.filter(|&s| s > 0)?;
-        let (mut low, mut high) = (at.offset, at.offset);
-        for &(n, s) in [(k.cols, at.col)].iter().chain(steps) {
-            let span = s * (n.max(1) as i64 - 1);
-            low += span.min(0);
-            high += span.max(0);
-        }
-        let w = (stride, low.div_euclid(stride));
-        (high.div_euclid(stride) == w.1 && *found.get_or_insert(w) == w).then_some(())
-    };
-    for p in 0..k.phases.len() {
-        let seq = k.phases[p].seq.unwrap_or(1);
-        for i in &k.insts[k.phase_range(p)] {
-            match i {
-                Inst::Load { arg: a, at } | Inst::Store { arg: a, at, .. } if *a == arg => one(at, &[(seq, at.seq)])?,
-                Inst::LoadAt { arg: a, .. } | Inst::StoreAt { arg: a, .. } if *a == arg => return None,
-                _ => {}
-            }
-        }
-    }
-    if let Some(Anchor::Contract(c)) = &k.anchor {
-        for ((a, at), steps) in [&c.a, &c.b].into_iter().zip(c.steps()) {
-            if *a == arg {
-                one(at, &steps)?;
-            }
-        }
-    }
-    found
-}
-
 /// The kernel with its length left open, if it may run over segments.
 fn open_length(k: &Kernel) -> Option<Kernel> {
     let plain = |i: &Inst| match i {
@@ -303,11 +388,12 @@ fn open_length(k: &Kernel) -> Option<Kernel> {
 }
 
 /// Joins steps of equal bodies that are in the same round or that nothing waits for.
-fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
+fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32], around: &[Around]) -> bool {
     let mut by_body: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let mut first: HashMap<Kernel, usize> = HashMap::new();
     for (i, s) in steps.iter().enumerate() {
-        if let Some(key) = open_length(&s.kernel) {
+        let What::Launch { kernel, .. } = &s.what else { continue };
+        if let Some(key) = open_length(kernel) {
             by_body.entry(*first.entry(key).or_insert(i)).or_default().push(i);
         }
     }
@@ -349,19 +435,17 @@ fn merge(steps: &mut Vec<Step>, next: &[Vec<usize>], round: &[u32]) -> bool {
             at.insert(i, steps.len());
             steps.push(s);
         } else if let Some(&h) = at.get(&into[i]) {
-            let head = &mut steps[h];
-            head.others += u32::from(s.name != head.name);
-            head.kernel.cols = head.kernel.cols.max(s.kernel.cols);
-            for (a, b) in head.kernel.args.iter_mut().zip(&s.kernel.args) {
-                a.len = a.len.max(b.len);
-            }
-            if s.kernel.split == Split::Cols {
-                head.kernel.split = Split::Cols;
-            }
-            head.segments.extend(s.segments);
+            steps[h].join(s);
         }
     }
-    steps.iter_mut().filter(|s| s.segments.len() > 1).for_each(Step::sets);
+    for s in steps {
+        if let What::Launch { kernel, segments, .. } = &s.what {
+            if segments.len() > 1 {
+                s.touches = touches(kernel, segments, around);
+                s.sets();
+            }
+        }
+    }
     true
 }
 

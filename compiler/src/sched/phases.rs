@@ -4,11 +4,11 @@
 //! on. Where a later phase needs another value again, it is made again if that is cheap (constants, indices, loads, a few
 //! lane ops) or if it belongs to a step of a sequence; else it is kept for the row.
 
-use super::draft::{DInst, DStore};
+use super::draft::{DInst, DStore, ViewId};
 use super::finish::Writer;
 use super::{Bug, ScheduleError};
 use crate::fuse::cost::REMATERIALIZE;
-use crate::kernel::ir::{BufferId, Inst};
+use crate::kernel::ir::Inst;
 use crate::lanes::{LaneBin, LaneId, LaneOp, LaneUn};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -34,7 +34,7 @@ pub type Phased = (Vec<Inst>, Vec<(u32, bool)>);
 pub fn assign(w: &mut Writer) -> Result<Phased, ScheduleError> {
     let d = w.d;
     let seq = w.loops.seq;
-    let written: BTreeSet<BufferId> = d.stores.iter().map(DStore::buf).collect();
+    let written: BTreeSet<ViewId> = d.stores.iter().map(DStore::buf).collect();
     // Where the sequence is not a reduction, every step does everything, in the one phase.
     let one_phase = seq.is_none() || !w.loops.reduce_seq;
     let up = |p: u32, parity: u32| if one_phase || p % 2 == parity { p } else { p + 1 };
@@ -99,7 +99,7 @@ pub fn assign(w: &mut Writer) -> Result<Phased, ScheduleError> {
 }
 
 /// What making an instruction again costs by itself.
-fn own_cost(i: &DInst, written: &BTreeSet<BufferId>) -> u32 {
+fn own_cost(i: &DInst, written: &BTreeSet<ViewId>) -> u32 {
     match i {
         DInst::Index(_) => 0,
         DInst::Lane(op) if op.is_const() => 0,

@@ -7,7 +7,7 @@ use crate::graph::graph::{Graph, SlotKind, ValueId};
 use crate::graph::interp::Feeds;
 use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Op, ReduceKind, ScatterKind};
-use crate::graph::random::{hard, random, random_where};
+use crate::graph::random::{hard, loops, loops_where, random, random_where};
 use crate::graph::sampler::feeds;
 use crate::kernel::interp as kinterp;
 use crate::kernel::ir::{Arena, KernelProgram};
@@ -15,6 +15,7 @@ use crate::kernel::{print, verify_plan};
 use nn_runtime::dtype::DType;
 
 mod deep;
+mod scan;
 mod shapes;
 mod structure;
 
@@ -45,6 +46,12 @@ fn random_graphs_agree_with_the_reference() {
 #[test]
 fn hard_graphs_agree_with_the_reference() {
     agree(hard);
+}
+
+/// The same of loops.
+#[test]
+fn graphs_with_loops_agree_with_the_reference() {
+    agree(loops);
 }
 
 fn agree(random: fn(u64) -> Graph) {
@@ -81,7 +88,7 @@ fn gradients_of_random_graphs_agree_with_the_reference() {
     };
     let mut checked = 0;
     for seed in 0..iterations() / 2 {
-        let g = random_where(seed, smooth);
+        let g = if seed % 4 == 3 { loops_where(seed, smooth) } else { random_where(seed, smooth) };
         let floats = |v: &ValueId| g.ty(*v).dtype.is_float();
         let xs: Vec<ValueId> = g.values().filter(|v| matches!(g.op(*v), Op::Input { .. }) && floats(v)).collect();
         let ys: Vec<ValueId> = g.outputs.iter().map(|o| o.value).filter(floats).collect();

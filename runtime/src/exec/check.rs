@@ -4,7 +4,7 @@
 //! bounded here; what bodies touch is the compiler's verifier's matter.
 
 use crate::dtype::DType;
-use crate::program::{Anchor, Arena, BufRef, Entry, Gemm, GemmBatch, Launch, Program, Split, TensorSpec};
+use crate::program::{Anchor, Arena, BufRef, Entry, Gemm, GemmBatch, Launch, Program, Seq, Split, Stmt, TensorSpec};
 
 /// One past the last byte of a list of tensors.
 pub fn end_of(specs: &[TensorSpec]) -> u64 {
@@ -45,15 +45,51 @@ fn entry(p: &Program, e: &Entry) -> Result<(), String> {
         Arena::Temp => e.temp_bytes,
         Arena::Output => e.output_bytes,
     };
-    for (i, l) in e.launches.iter().enumerate() {
-        launch(l, &size).map_err(|m| format!("launch {i} `{}`: {m}", l.name))?;
+    stmts(&e.body, &mut vec![], &mut 0, &size)
+}
+
+/// Statements inside sequences; `number` counts launches.
+fn stmts<'a>(
+    body: &'a [Stmt],
+    around: &mut Vec<&'a Seq>,
+    number: &mut usize,
+    size: &dyn Fn(Arena) -> u64,
+) -> Result<(), String> {
+    for s in body {
+        match s {
+            Stmt::Launch(l) => {
+                launch(l, *number, around, size).map_err(|m| format!("launch {number} `{}`: {m}", l.name))?;
+                *number += 1;
+            }
+            Stmt::Seq(s) => {
+                let first = *number;
+                around.push(s);
+                stmts(&s.body, around, number, size)?;
+                around.pop();
+                if s.n == 0 || s.moves.iter().any(|m| !(first..*number).contains(&m.launch)) {
+                    return Err(format!("a sequence of {} steps that moves what is not in it", s.n));
+                }
+            }
+        }
     }
     Ok(())
 }
 
-fn launch(l: &Launch, size: &dyn Fn(Arena) -> u64) -> Result<(), String> {
-    for b in l.segments.iter().flat_map(|s| &s.bufs) {
-        if !b.offset.is_multiple_of(64) || b.offset.checked_add(b.bytes).is_none_or(|end| end > size(b.arena)) {
+fn launch(l: &Launch, number: usize, around: &[&Seq], size: &dyn Fn(Arena) -> u64) -> Result<(), String> {
+    let bufs: Vec<&BufRef> = l.segments.iter().flat_map(|s| &s.bufs).collect();
+    let moves = |s: &Seq| s.moves.iter().filter(|m| m.launch == number).copied().collect::<Vec<_>>();
+    if around.iter().flat_map(|s| moves(s)).any(|m| m.buf >= bufs.len()) {
+        return Err("a move of no buffer".to_owned());
+    }
+    for (i, b) in bufs.into_iter().enumerate() {
+        let (mut low, mut high) = (i128::from(b.offset), i128::from(b.offset) + i128::from(b.bytes));
+        for s in around {
+            for m in moves(s).iter().filter(|m| m.buf == i) {
+                let reach = i128::from(m.by) * i128::from(s.n.saturating_sub(1));
+                *if reach < 0 { &mut low } else { &mut high } += reach;
+            }
+        }
+        if low < 0 || high > i128::from(size(b.arena)) {
             return Err(format!("buffer {b:?} leaves its arena of {} bytes", size(b.arena)));
         }
     }

@@ -1,14 +1,15 @@
 //! One thread's way through the launches of an entry.
 //!
-//! In: launches with resolved addresses, a thread's number. Out: the thread's share of each launch, in order, with
-//! barriers where the program asks for them.
+//! In: statements with resolved addresses, a thread's number. Out: the thread's share of each launch, in order, with
+//! barriers where the program asks for them. Every thread has a table of addresses of its own, made when the program is
+//! loaded, which moves on with the steps of a sequence.
 
 use super::gather::Gather;
 use crate::arena::{Memory, OutOfMemory};
 use crate::dtype::DType;
 use crate::gemm::{self, Element, Isa, Offsets, Product, Scratch};
 use crate::philox_simd;
-use crate::program::{Anchor, Arena, BodyFn, Entry, Gemm, Launch, Split, TileArgs};
+use crate::program::{Anchor, Arena, BodyFn, Entry, Gemm, Launch, Move, Seq, Split, Stmt, TileArgs};
 use crate::threads::Barrier;
 use crate::trace::Trace;
 use std::cell::UnsafeCell;
@@ -44,35 +45,49 @@ impl Hand {
     }
 }
 
-/// Addresses of a launch.
+/// What is decided of an entry before it runs.
 pub struct Prepared {
-    /// Buffers of all segments, one segment after another.
-    bufs: Vec<*mut u8>,
+    /// Its launches, in order.
+    launches: Vec<PreparedLaunch>,
+    /// For each sequence, in order, the addresses that move with it, by their place in a table.
+    moves: Vec<Vec<(usize, isize)>>,
+    /// The addresses of all launches as each thread has them: threads may be in different steps of a sequence.
+    tables: Vec<Table>,
+}
+
+struct PreparedLaunch {
+    /// Where the addresses of its buffers begin in a table, one segment after another.
+    bufs: usize,
     /// Where a product without a body is cut.
     split: Split,
     /// Addresses of a product.
     offsets: Option<Offsets>,
 }
 
-// SAFETY: the addresses are of memory that the session owns; who writes when is the launches' order.
-unsafe impl Sync for Prepared {}
+/// Addresses of buffers. Between runs, those of the first steps.
+struct Table(UnsafeCell<Vec<*mut u8>>);
+
+// SAFETY: thread `tid` of a run alone touches table `tid`. The addresses are of memory that the session owns; who writes when
+// is the launches' order.
+unsafe impl Sync for Table {}
 // SAFETY: as above.
-unsafe impl Send for Prepared {}
+unsafe impl Send for Table {}
 
 /// Resolves addresses.
-pub fn prepare(launches: &[Launch], base: impl Fn(Arena) -> *mut u8, isa: Isa, threads: usize) -> Vec<Prepared> {
-    let free = |i: usize| launches.get(i).is_none_or(|l| l.barrier);
-    launches
-        .iter()
-        .enumerate()
-        .map(|(i, l)| Prepared {
-            bufs: (l.segments.iter().flat_map(|s| &s.bufs))
-                .map(|b| base(b.arena).wrapping_add(b.offset as usize))
-                .collect(),
+pub fn prepare(entry: &Entry, base: impl Fn(Arena) -> *mut u8, isa: Isa, threads: usize) -> Prepared {
+    let (mut table, mut launches, mut moves) = (vec![], vec![], vec![]);
+    let mut free = vec![];
+    between_barriers(&entry.body, true, &mut free);
+    for ((l, _), free) in entry.launches().into_iter().zip(free) {
+        let bufs = table.len();
+        let all = l.segments.iter().flat_map(|s| &s.bufs);
+        table.extend(all.map(|b| base(b.arena).wrapping_add(b.offset as usize)));
+        launches.push(PreparedLaunch {
+            bufs,
             // Nobody relies on how a product without a body between barriers is cut.
             split: match (&l.anchor, l.split) {
                 (Anchor::Contract(g), Split::Rows)
-                    if l.body.is_none() && free(i) && free(i + 1) && gemm::cuts_columns(isa, g, threads) =>
+                    if l.body.is_none() && free && gemm::cuts_columns(isa, g, threads) =>
                 {
                     Split::Cols
                 }
@@ -82,20 +97,51 @@ pub fn prepare(launches: &[Launch], base: impl Fn(Arena) -> *mut u8, isa: Isa, t
                 Anchor::Contract(g) => Some(Offsets::new(g)),
                 _ => None,
             },
-        })
-        .collect()
+        });
+    }
+    sequences(&entry.body, &mut |s| {
+        let place = |m: &Move| (launches[m.launch].bufs + m.buf, m.by as isize);
+        moves.push(s.moves.iter().map(place).collect());
+    });
+    let tables = (0..threads).map(|_| Table(UnsafeCell::new(table.clone()))).collect();
+    Prepared { launches, moves, tables }
+}
+
+/// Sequences, outer ones first.
+fn sequences<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Seq)) {
+    for s in body {
+        if let Stmt::Seq(s) = s {
+            f(s);
+            sequences(&s.body, f);
+        }
+    }
+}
+
+/// For every launch, whether it stands between two barriers. `end`: whether one stands after the statements.
+fn between_barriers(body: &[Stmt], end: bool, out: &mut Vec<bool>) {
+    for (i, s) in body.iter().enumerate() {
+        let next = body.get(i + 1).map_or(end, Stmt::barrier);
+        match s {
+            Stmt::Launch(l) => out.push(l.barrier && next),
+            // What follows the last statement is the first one or what comes after the sequence.
+            Stmt::Seq(s) => between_barriers(&s.body, next && s.body.first().is_some_and(Stmt::barrier), out),
+        }
+    }
 }
 
 /// Do several threads finish the launches sooner than one?
-pub fn pays(launches: &[Launch]) -> bool {
+pub fn pays(entry: &Entry) -> bool {
     // Nanoseconds on one thread, roughly: products run at tens of operations a nanosecond, other bodies at a few elements.
     let ns = |l: &Launch| match l.anchor {
         Anchor::Contract(_) => l.cost / 64,
         _ => l.cost / 4,
     };
-    let total: u64 = launches.iter().filter(|l| l.split != Split::None).map(ns).sum();
-    let meetings = launches.iter().filter(|l| l.barrier).count() as u64 + 2;
-    total > meetings * 1000
+    let launches = entry.launches();
+    let shared = launches.iter().filter(|(l, _)| l.split != Split::None);
+    let total = shared.map(|&(l, times)| ns(l).saturating_mul(times)).fold(0, u64::saturating_add);
+    let mut meetings = 2 + launches.iter().filter(|(l, _)| l.barrier).map(|l| l.1).fold(0, u64::saturating_add);
+    sequences(&entry.body, &mut |s| meetings += u64::from(s.barrier));
+    total > meetings.saturating_mul(1000)
 }
 
 /// Rows and row stride, in elements, of a launch's accumulator tile.
@@ -159,7 +205,7 @@ pub struct Run<'a> {
     /// The entry.
     pub entry: &'a Entry,
     /// Its launches' addresses.
-    pub launches: &'a [Prepared],
+    pub prepared: &'a Prepared,
     /// Instruction set.
     pub isa: Isa,
     /// Seed of random bits.
@@ -193,20 +239,56 @@ impl Run<'_> {
             // SAFETY: the batch was checked against the entry; the share is this thread's.
             unsafe { batch.copy(self.entry, data, tid, n) };
             clock.gathered();
-        }
-        for (i, (l, p)) in self.entry.launches.iter().zip(self.launches).enumerate() {
-            if n > 1 && (l.barrier || (i == 0 && self.batch.is_some())) {
+            if n > 1 {
                 self.barrier.wait();
-                clock.waited(i);
+                clock.waited(0);
             }
-            // SAFETY: the caller's contract.
-            unsafe { self.launch(l, p, own, tid, n) };
-            clock.launched(i);
         }
+        // SAFETY: table `tid` is this thread's.
+        let table = unsafe { &mut *self.prepared.tables[tid].0.get() };
+        let mut hand = Thread { own, table, clock: &mut clock, tid, n };
+        // SAFETY: the caller's contract.
+        unsafe { self.statements(&self.entry.body, (0, 0), &mut hand) };
         clock.end();
     }
 
-    unsafe fn launch(&self, l: &Launch, p: &Prepared, own: &mut Own, tid: usize, n: usize) {
+    /// Statements, of which the first launch and the first sequence have these numbers. The numbers of what comes next.
+    unsafe fn statements(&self, body: &[Stmt], first: (usize, usize), t: &mut Thread<'_>) -> (usize, usize) {
+        let (mut launch, mut sequence) = first;
+        for s in body {
+            if t.n > 1 && s.barrier() {
+                self.barrier.wait();
+                t.clock.waited(launch);
+            }
+            match s {
+                Stmt::Launch(l) => {
+                    let p = &self.prepared.launches[launch];
+                    let bufs = t.table[p.bufs..].as_ptr();
+                    // SAFETY: the caller's contract; the addresses are those of this step.
+                    unsafe { self.launch(l, p, bufs, t.own, t.tid, t.n) };
+                    t.clock.launched(launch);
+                    launch += 1;
+                }
+                Stmt::Seq(s) => {
+                    let moves = &self.prepared.moves[sequence];
+                    let inside = (launch, sequence + 1);
+                    for _ in 0..s.n {
+                        // SAFETY: the caller's contract.
+                        (launch, sequence) = unsafe { self.statements(&s.body, inside, t) };
+                        for &(i, by) in moves {
+                            t.table[i] = t.table[i].wrapping_offset(by);
+                        }
+                    }
+                    for &(i, by) in moves.iter().filter(|_| !crate::mutant!("exec.restart")) {
+                        t.table[i] = t.table[i].wrapping_offset(-(by * s.n as isize));
+                    }
+                }
+            }
+        }
+        (launch, sequence)
+    }
+
+    unsafe fn launch(&self, l: &Launch, p: &PreparedLaunch, at: *const *mut u8, own: &mut Own, tid: usize, n: usize) {
         let cols = l.segments[0].cols;
         let (mut rows, mut columns) = (0..l.rows, 0..cols);
         match p.split {
@@ -227,10 +309,10 @@ impl Run<'_> {
                 (Anchor::Contract(g), None) => {
                     let args = Rect { r0: rows.start, r1: rows.end, c0: columns.start, c1: columns.end };
                     let first = (rows.start * cols + columns.start) as usize;
-                    let c = p.bufs[2].wrapping_add(first * g.dtype.bytes());
-                    self.product(g, p, args, c, cols, own);
+                    let c = (*at.add(2)).wrapping_add(first * g.dtype.bytes());
+                    self.product(g, (p, at), args, c, cols, own);
                 }
-                (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, p, rows, columns, own),
+                (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, (p, at), rows, columns, own),
                 (Anchor::Rng { site }, Some(body)) => {
                     let mut c0 = columns.start;
                     while c0 < columns.end {
@@ -238,14 +320,14 @@ impl Run<'_> {
                         let acc = own.tile.base();
                         let bits = std::slice::from_raw_parts_mut(acc.cast::<u32>(), (c1 - c0) as usize);
                         philox_simd::fill(self.isa, self.seed, self.step, *site, c0, bits);
-                        let (bufs, scratch) = (p.bufs.as_ptr(), own.scratch.base());
+                        let (bufs, scratch) = (at, own.scratch.base());
                         body(&TileArgs { bufs, acc, acc_ld: RNG_COLS, scratch, r0: 0, r1: 1, c0, c1 });
                         c0 = c1;
                     }
                 }
                 (Anchor::None, Some(body)) => {
                     let total: u64 = l.segments.iter().map(|s| s.cols).sum();
-                    let (mut start, mut bufs) = (0, p.bufs.as_ptr());
+                    let (mut start, mut bufs) = (0, at);
                     for s in &l.segments {
                         let cut = |t| match p.split {
                             Split::Cols => col_cut(start, s.cols, total, t, n),
@@ -281,7 +363,7 @@ impl Run<'_> {
         l: &Launch,
         g: &Gemm,
         body: BodyFn,
-        p: &Prepared,
+        p: Place<'_>,
         rows: std::ops::Range<u64>,
         columns: std::ops::Range<u64>,
         own: &mut Own,
@@ -298,7 +380,7 @@ impl Run<'_> {
                 unsafe {
                     self.product(g, p, Rect { r0, r1, c0, c1 }, acc, ld, own);
                     let scratch = own.scratch.base();
-                    body(&TileArgs { bufs: p.bufs.as_ptr(), acc, acc_ld: ld, scratch, r0, r1, c0, c1 });
+                    body(&TileArgs { bufs: p.1, acc, acc_ld: ld, scratch, r0, r1, c0, c1 });
                 }
                 c0 = c1;
             }
@@ -307,7 +389,7 @@ impl Run<'_> {
     }
 
     /// A rectangle of a batched product: for each B of the batch the part of its rows that lies in it.
-    unsafe fn product(&self, g: &Gemm, p: &Prepared, r: Rect, c: *mut u8, ldc: u64, own: &mut Own) {
+    unsafe fn product(&self, g: &Gemm, p: Place<'_>, r: Rect, c: *mut u8, ldc: u64, own: &mut Own) {
         // SAFETY: the caller's contract is the same.
         unsafe {
             match g.dtype {
@@ -317,7 +399,7 @@ impl Run<'_> {
         }
     }
 
-    unsafe fn product_of<E: Element>(&self, g: &Gemm, p: &Prepared, r: Rect, c: *mut E, ldc: u64, own: &mut Own) {
+    unsafe fn product_of<E: Element>(&self, g: &Gemm, (p, at): Place<'_>, r: Rect, c: *mut E, ldc: u64, own: &mut Own) {
         let Some(o) = &p.offsets else { return };
         let (m, mut row) = (o.rows(g), r.r0);
         while row < r.r1 {
@@ -325,7 +407,7 @@ impl Run<'_> {
             let m1 = (m0 + (r.r1 - row)).min(m);
             // SAFETY: the operands were checked to hold the whole batch; `c` has room for the rectangle.
             unsafe {
-                let product = Product::<E>::of(g, o, index, p.bufs[0].cast(), p.bufs[1].cast());
+                let product = Product::<E>::of(g, o, index, (*at).cast(), (*at.add(1)).cast());
                 let c = c.add(((row - r.r0) * ldc) as usize);
                 let (rows, cols) = (m0 as usize..m1 as usize, r.c0 as usize..r.c1 as usize);
                 gemm::rect(self.isa, &product, rows, cols, c, ldc as usize, &mut own.gemm);
@@ -333,6 +415,18 @@ impl Run<'_> {
             row += m1 - m0;
         }
     }
+}
+
+/// A launch, and the addresses of its buffers.
+type Place<'a> = (&'a PreparedLaunch, *const *mut u8);
+
+/// A thread of a run.
+struct Thread<'a> {
+    own: &'a mut Own,
+    table: &'a mut [*mut u8],
+    clock: &'a mut Clock,
+    tid: usize,
+    n: usize,
 }
 
 /// Rows and columns of a launch.

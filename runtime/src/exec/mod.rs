@@ -1,4 +1,4 @@
-//! Runs a program: all threads go through the launches of an entry together.
+//! Runs a program: all threads go through the statements of an entry together.
 //!
 //! In: a [`Program`], a batch, (seed, step). Out: new parameters and state, and the entry's outputs. A launch is cut at
 //! places that depend only on its rows or columns and the number of threads, so a thread finds in its caches what it
@@ -60,9 +60,9 @@ struct EntryMemory {
     data: Memory,
     step: Memory,
     output: Memory,
-    /// Kept for the addresses in `launches`.
+    /// Kept for the addresses in `prepared`.
     _consts: Memory,
-    launches: Vec<Prepared>,
+    prepared: Prepared,
     pace: Pace,
     trace: Option<Trace>,
 }
@@ -105,12 +105,13 @@ impl Session {
                 Arena::Temp => temp.base(),
                 Arena::Output => output.base(),
             };
-            let launches = launch::prepare(&e.launches, base, isa, pool.threads());
-            let pace = Pace::new(pool.threads() > 1 && launch::pays(&e.launches));
-            entries.push(EntryMemory { data, step, output, _consts: consts, launches, pace, trace: None });
+            let prepared = launch::prepare(e, base, isa, pool.threads());
+            let pace = Pace::new(pool.threads() > 1 && launch::pays(e));
+            entries.push(EntryMemory { data, step, output, _consts: consts, prepared, pace, trace: None });
         }
         let scratch = program.entries.iter().map(|e| e.scratch_bytes).max().unwrap_or(0);
-        let tile = program.entries.iter().flat_map(|e| &e.launches).map(launch::tile_bytes).max().unwrap_or(0);
+        let launches = program.entries.iter().flat_map(Entry::launches);
+        let tile = launches.map(|(l, _)| launch::tile_bytes(l)).max().unwrap_or(0);
         let hands = (0..pool.threads()).map(|_| Hand::new(tile, scratch)).collect::<Result<_, _>>()?;
         Ok(Session { program, isa, pool, params, state, _temp: temp, entries, hands })
     }
@@ -173,7 +174,7 @@ impl Session {
         let begin = memory.pace.open().then(Instant::now);
         let run = launch::Run {
             entry: spec,
-            launches: &memory.launches,
+            prepared: &memory.prepared,
             isa: self.isa,
             seed,
             step,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::philox;
-use crate::program::{Anchor, BufRef, Gemm, GemmBatch, GemmK, Launch, Segment, Split, TileArgs};
+use crate::program::{Anchor, BufRef, Gemm, GemmBatch, GemmK, Launch, Move, Segment, Seq, Split, Stmt, TileArgs};
 
 const BATCH: u64 = 50;
 const IN: u64 = 70;
@@ -125,7 +125,7 @@ fn program(forward: Split) -> Program {
             checks: vec![],
             scratch_bytes: 0,
             flops: 0,
-            launches: vec![
+            body: [
                 with(
                     launch("keep", Anchor::Rng { site: 4 }, Some(store_bits), 1, Split::Cols),
                     &[(&[keep], BATCH * OUT)],
@@ -140,7 +140,9 @@ fn program(forward: Split) -> Program {
                     launch("update", Anchor::None, Some(update), 1, Split::Cols),
                     &[(&[w, dw, t], OUT * IN), (&[b, db, t], OUT)],
                 ),
-            ],
+            ]
+            .map(Stmt::Launch)
+            .into(),
         }],
         code: vec![],
     }
@@ -253,10 +255,10 @@ fn batched_products_across_tiles() {
     (p.params, p.entries[0].output_bytes) = (vec![], c.bytes);
     p.entries[0].data.clear();
     p.entries[0].outputs = vec![spec("c", &[rows, n], 0)];
-    p.entries[0].launches = vec![Launch {
+    p.entries[0].body = vec![Stmt::Launch(Launch {
         segments: vec![Segment { bufs: vec![a, b, c], cols: n }],
         ..launch("products", Anchor::Contract(g), None, rows, Split::Rows)
-    }];
+    })];
     let p = Arc::new(p);
     let mut want: Option<Vec<u32>> = None;
     for threads in [1, 2, 3, 5] {
@@ -313,24 +315,30 @@ fn batches_that_do_not_fit_are_errors() {
 
 #[test]
 fn programs_that_contradict_themselves_are_errors() {
+    fn at(p: &mut Program, i: usize) -> &mut Launch {
+        match &mut p.entries[0].body[i] {
+            Stmt::Launch(l) => l,
+            Stmt::Seq(_) => unreachable!("there are launches only"),
+        }
+    }
     let broken: [fn(&mut Program); 10] = [
         |p| p.param_bytes -= 64,
         |p| p.entries[0].temp_bytes -= 64,
         |p| p.entries[0].output_bytes -= 4,
-        |p| p.entries[0].launches[1].rows += 1,
-        |p| p.entries[0].launches[2].segments[0].cols -= 1,
-        |p| p.entries[0].launches[3].body = None,
-        |p| p.entries[0].launches[4].segments.clear(),
+        |p| at(p, 1).rows += 1,
+        |p| at(p, 2).segments[0].cols -= 1,
+        |p| at(p, 3).body = None,
+        |p| at(p, 4).segments.clear(),
         |p| {
-            let Anchor::Contract(g) = &mut p.entries[0].launches[1].anchor else { return };
+            let Anchor::Contract(g) = &mut at(p, 1).anchor else { return };
             g.b_n += 1;
         },
         |p| {
-            let Anchor::Contract(g) = &mut p.entries[0].launches[1].anchor else { return };
+            let Anchor::Contract(g) = &mut at(p, 1).anchor else { return };
             g.k.clear();
         },
         |p| {
-            let Anchor::Contract(g) = &mut p.entries[0].launches[1].anchor else { return };
+            let Anchor::Contract(g) = &mut at(p, 1).anchor else { return };
             g.k.insert(0, GemmK { size: 2, a: 0 });
         },
     ];
@@ -339,4 +347,92 @@ fn programs_that_contradict_themselves_are_errors() {
         f(&mut p);
         assert!(matches!(Session::new(Arc::new(p), Some(1)), Err(ExecError::Program(_))), "case {i}");
     }
+}
+
+/// `next[r] = prev[r] + x[r]`.
+unsafe extern "C" fn add(t: *const TileArgs) {
+    // SAFETY: as `at`.
+    unsafe {
+        let t = &*t;
+        for r in t.r0..t.r1 {
+            *at::<f32>(t, 2, r) = *at::<f32>(t, 0, r) + *at::<f32>(t, 1, r);
+        }
+    }
+}
+
+/// A loop in a loop, one of them backward: `h[t + 1] = h[t] + x[s, t]` over `t`, and `h[0] = h[4] + y[s]` after it.
+fn nested() -> Program {
+    const N: u64 = 40;
+    let (inner, outer) = (4u64, 3u64);
+    let bytes = |n: u64| 4 * N * n;
+    let h = |t: u64| buf(Arena::Output, bytes(t), N);
+    let x = |at: u64| buf(Arena::Param, bytes(at), N);
+    let launch = |name: &str, bufs: [BufRef; 3]| {
+        let segments = vec![Segment { bufs: bufs.to_vec(), cols: 1 }];
+        Stmt::Launch(Launch { segments, barrier: false, ..launch(name, Anchor::None, Some(add), N, Split::Rows) })
+    };
+    let moves = |all: &[(usize, usize, i64)]| {
+        all.iter().map(|&(launch, buf, slices)| Move { launch, buf, by: slices * bytes(1) as i64 }).collect()
+    };
+    let deep = Stmt::Seq(Seq {
+        n: inner,
+        barrier: false,
+        body: vec![launch("inner", [h(0), x(inner * (outer - 1)), h(1)])],
+        moves: moves(&[(0, 0, 1), (0, 1, 1), (0, 2, 1)]),
+    });
+    let wide = Stmt::Seq(Seq {
+        n: outer,
+        barrier: true,
+        body: vec![deep, launch("outer", [h(inner), x(inner * outer), h(0)])],
+        moves: moves(&[(0, 1, -(inner as i64)), (1, 1, 1)]),
+    });
+    let mut p = program(Split::Rows);
+    p.params = vec![spec("x", &[inner * outer + outer, N], 0)];
+    p.param_bytes = bytes(inner * outer + outer);
+    let e = &mut p.entries[0];
+    e.data.clear();
+    e.outputs = vec![spec("h", &[inner + 1, N], 0)];
+    e.output_bytes = bytes(inner + 1);
+    e.body = vec![wide];
+    p
+}
+
+#[test]
+fn sequences_move_their_buffers_and_go_back() {
+    for threads in [1, 2, 3] {
+        let mut s = Session::new(Arc::new(nested()), Some(threads)).expect("a session");
+        fill(s.params_bytes_mut(), 3);
+        s.set_parallel(0, true);
+        let x = floats(s.params_bytes());
+        let mut want = vec![0f32; 5 * 40];
+        for _ in 0..2 {
+            for outer in 0..3 {
+                for (t, r) in (0..4).flat_map(|t| (0..40).map(move |r| (t, r))) {
+                    want[(t + 1) * 40 + r] = want[t * 40 + r] + x[((2 - outer) * 4 + t) * 40 + r];
+                }
+                for r in 0..40 {
+                    want[r] = want[4 * 40 + r] + x[(12 + outer) * 40 + r];
+                }
+            }
+            s.run(0, 0, 0);
+            assert_eq!(bits(&floats(s.output(0, "h").expect("an output"))), bits(&want), "{threads} threads");
+        }
+    }
+    let broken: [fn(&mut Seq); 4] = [|s| s.n = 4, |s| s.n = 0, |s| s.moves[1].by += 4000, |s| s.moves[0].launch = 2];
+    for (i, f) in broken.iter().enumerate() {
+        let mut p = nested();
+        let Stmt::Seq(s) = &mut p.entries[0].body[0] else { unreachable!("a sequence") };
+        f(s);
+        assert!(matches!(Session::new(Arc::new(p), Some(1)), Err(ExecError::Program(_))), "case {i}");
+    }
+}
+
+#[test]
+fn a_trace_sums_over_steps() {
+    let mut s = Session::new(Arc::new(nested()), Some(2)).expect("a session");
+    s.set_trace(0, true);
+    s.run(0, 0, 0);
+    let t = s.trace(0).expect("a trace");
+    let rows: Vec<(&str, u64)> = t.launches.iter().map(|l| (l.name.as_str(), l.cost >> 24)).collect();
+    assert_eq!(rows, [("inner", 12), ("outer", 3)]);
 }

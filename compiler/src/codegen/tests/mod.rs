@@ -76,20 +76,20 @@ fn differ_by(p: &KernelProgram, seed: u64, lowering: Lowering) -> Result<(), Str
         fill(&mut want, b, &mut r);
     }
     let mut got = want.clone();
-    for l in &p.launches {
+    for l in p.launches() {
         let k = &p.kernels[l.kernel as usize];
         let i = l.kernel as usize;
         for seg in &l.segments {
             let acc = anchor_tile(p, k, seg, &mut got, seed, 7).map_err(|e| e.to_string())?;
             let Some(body) = compiled.bodies[i] else {
-                let out = &p.buffers[seg.buffers[2].0 as usize];
+                let out = &p.buffers[seg.views[2].buf.0 as usize];
                 for (e, &v) in acc.iter().enumerate() {
                     got.set(out, e as u64, v);
                 }
                 continue;
             };
             let bufs: Vec<(Arena, u64)> =
-                seg.buffers.iter().map(|b| &p.buffers[b.0 as usize]).map(|b| (b.arena, b.offset)).collect();
+                seg.views.iter().map(|v| &p.buffers[v.buf.0 as usize]).map(|b| (b.arena, b.offset)).collect();
             // The pieces that threads would take.
             let (rows, cols) = (k.n_rows(), seg.cols);
             let pieces: Vec<((u64, u64), (u64, u64))> = match k.split {
@@ -137,13 +137,13 @@ fn around(k: Kernel) -> KernelProgram {
         p.buffers.push(Buffer { name: format!("b{i}"), arena: Arena::State, dtype: a.dtype, len: a.len, offset });
         offset += (a.len * a.dtype.bytes() as u64).next_multiple_of(64) + 64;
     }
-    let buffers = (0..k.args.len() as u32).map(BufferId).collect();
-    p.launches.push(Launch {
+    let views = k.args.iter().enumerate().map(|(i, a)| View::whole(BufferId(i as u32), a.len)).collect();
+    p.body.push(Stmt::Launch(Launch {
         name: k.name.clone(),
         kernel: 0,
-        segments: vec![Segment { buffers, cols: k.cols }],
+        segments: vec![Segment { views, cols: k.cols }],
         barrier: false,
-    });
+    }));
     p.kernels.push(k);
     p
 }
@@ -162,6 +162,20 @@ fn check_kernel(text: &str) {
 fn check_floats(text: &str) {
     check_kernel(text);
     check_kernel(&text.replace("f32", "f64"));
+}
+
+/// One strip of columns, and any number of them, are two bodies.
+#[test]
+fn a_strip_does_not_stand_for_many() {
+    let copy = |n: u64| {
+        let text = format!(
+            "kernel @k {{ args %0: f32[{n}] in, %1: f32[{n}] out cols {n} phase {{ %a = load %0[c] store %1[c], %a }} }}"
+        );
+        parse::kernel(&text).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let compiled = compile_for(&[copy(16), copy(40)], &[false, true], Lowering::best()).expect("compiles");
+    let address = |i: usize| compiled.bodies[i].map(|b| b as usize);
+    assert!(address(0).is_some() && address(0) != address(1));
 }
 
 const WIDTHS: [u64; 10] = [0, 1, 2, 3, 15, 16, 17, 63, 65, 130];
@@ -340,7 +354,7 @@ fn emitted_programs_run_in_the_runtime() {
     let program = emit::emit("m", vec![w], vec![], &[source]).unwrap_or_else(|e| panic!("{e}"));
     let e = &program.entries[0];
     assert_eq!((e.outputs[0].shape.as_slice(), e.data_bytes, program.param_bytes), ([3, 2].as_slice(), 64, 128));
-    let Anchor::Contract(g) = &e.launches[0].anchor else { panic!("no product") };
+    let Anchor::Contract(g) = &e.launches()[0].0.anchor else { panic!("no product") };
     assert_eq!((g.m, g.n, g.a_m, g.batch.len()), (3, 2, 4, 0));
     assert_eq!(g.k, [GemmK { size: 4, a: 1 }]);
     assert_eq!(e.consts[64..72], [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]);
@@ -355,7 +369,7 @@ fn emitted_programs_run_in_the_runtime() {
     assert!(copy(session.data_mut(0, "x"), 0) && copy(session.param_mut("fc.weight"), 1));
     assert!(session.set_step(0, "t", 5.0));
     session.run(0, 0, 0);
-    run_launch(&p, &p.launches[0], &mut want, 0, 0).unwrap_or_else(|e| panic!("{e}"));
+    run_launch(&p, p.launches()[0], &mut want, 0, 0).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(session.output(0, "y"), Some(want.bytes(&p.buffers[2])));
 }
 

@@ -24,7 +24,7 @@ fn run(b: Builder) -> KernelProgram {
 }
 
 fn count(p: &KernelProgram) -> usize {
-    p.launches.len()
+    p.launches().len()
 }
 
 fn over(b: &mut Builder, op: Ew, x: ValueId, row: ValueId, axes: &[u32]) -> ValueId {
@@ -345,7 +345,7 @@ fn a_convolution_makes_no_copy_of_its_windows() {
     }
     let p = run(b);
     let text = print::program(&p);
-    let products: Vec<Vec<u64>> = (p.launches.iter().map(|l| &p.kernels[l.kernel as usize].anchor))
+    let products: Vec<Vec<u64>> = (p.launches().iter().map(|l| &p.kernels[l.kernel as usize].anchor))
         .filter_map(|a| if let Some(Anchor::Contract(c)) = a { Some(c.k.iter().map(|x| x.n).collect()) } else { None })
         .collect();
     let mut sorted = products.clone();

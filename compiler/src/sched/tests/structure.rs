@@ -119,9 +119,9 @@ pub(super) fn mlp(batch: u64, widths: &[u64]) -> Graph {
 
 fn launches(p: &KernelProgram) -> String {
     let mut s = String::new();
-    for l in &p.launches {
+    for l in p.launches() {
         let k = &p.kernels[l.kernel as usize];
-        let bufs: Vec<&str> = l.segments[0].buffers.iter().map(|b| p.buffers[b.0 as usize].name.as_str()).collect();
+        let bufs: Vec<&str> = l.segments[0].views.iter().map(|v| p.buffers[v.buf.0 as usize].name.as_str()).collect();
         s += &format!(
             "{}{} rows {:?} cols {} phases {} split {:?} segments {}: {}\n",
             if l.barrier { "---\n" } else { "" },
@@ -146,19 +146,19 @@ fn a_train_step_of_an_mlp_is_eighteen_launches() {
     if std::env::var("NN_SHOW").is_ok() {
         println!("{text}\n{}", print::program(&p));
     }
-    let contractions =
-        p.launches.iter().filter(|l| matches!(p.kernels[l.kernel as usize].anchor, Some(Anchor::Contract(_))));
+    let all = p.launches();
+    let contractions = all.iter().filter(|l| matches!(p.kernels[l.kernel as usize].anchor, Some(Anchor::Contract(_))));
     assert_eq!(contractions.count(), 8, "3 forward, 3 weight gradients, 2 input gradients\n{text}");
     // Normalization, 2 dropout masks, 3 bias gradients, loss rows, loss sum, step scalars, update.
-    assert_eq!(p.launches.len(), 8 + 10, "{text}");
-    let update = p.launches.last().expect("an update");
+    assert_eq!(p.launches().len(), 8 + 10, "{text}");
+    let update = all.last().expect("an update");
     assert_eq!(update.segments.len(), 6, "one segment per parameter\n{text}");
     let keeps = p.buffers.iter().filter(|b| b.arena == Arena::Temp && b.dtype == DType::Bool).count();
     assert_eq!(
         keeps, 6,
         "two dropout masks, and for each relu where it is positive and where it ties, a byte each\n{text}"
     );
-    assert!(p.launches.iter().filter(|l| l.barrier).count() <= 10, "{text}");
+    assert!(all.iter().filter(|l| l.barrier).count() <= 10, "{text}");
     assert!(p.kernels.iter().all(|k| k.split != Split::None || k.cols * k.n_rows() <= 64), "{text}");
 }
 
@@ -206,7 +206,7 @@ fn scheduling_scales() {
         let layout = Layout::of(&g);
         let start = std::time::Instant::now();
         let p = schedule(&g, &layout).expect("schedules");
-        (start.elapsed(), g.nodes.len(), p.launches.len())
+        (start.elapsed(), g.nodes.len(), p.launches().len())
     };
     time(3);
     let (small, large) = (time(3), time(24));
