@@ -94,7 +94,7 @@ fn explain_shows_lists_and_suggests() {
     assert!(ran.out.starts_with("E0101: layers do not fit\n") && ran.out.contains("Linear[_, 2]"), "{}", ran.out);
     let all = nnc(dir.path(), &["explain"]).ok().out;
     assert!(codes::all().all(|c| all.contains(&format!("{}  {}\n", c.code, c.title))), "{all}");
-    for (code, near) in [("W0101", "E0101"), ("E0122", "E0119"), ("E0999", "E0902"), ("112", "E0111")] {
+    for (code, near) in [("W0101", "E0101"), ("E0122", "E0119"), ("E0999", "E0902"), ("112", "E0112")] {
         let ran = nnc(dir.path(), &["explain", code]);
         assert!(ran.code == 2 && ran.err.contains(near), "{code}: {} {}", ran.code, ran.err);
     }
