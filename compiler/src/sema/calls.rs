@@ -144,6 +144,7 @@ impl Elab<'_> {
         self.layer_ends(call, &r);
         (self.b.scope, self.in_fn) = (scope, in_fn);
         if self.st.predict.is_empty()
+            && self.st.loops.is_empty()
             && self.st.trained.contains(&m.uid)
             && let Ok(v) = &r
         {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 pub const FILES: &[(&str, &str)] = &[
     ("std/nn.nn", include_str!("../../../stdlib/nn.nn")),
     ("std/conv.nn", include_str!("../../../stdlib/conv.nn")),
+    ("std/rnn.nn", include_str!("../../../stdlib/rnn.nn")),
     ("std/loss.nn", include_str!("../../../stdlib/loss.nn")),
     ("std/metric.nn", include_str!("../../../stdlib/metric.nn")),
     ("std/optim.nn", include_str!("../../../stdlib/optim.nn")),

@@ -198,6 +198,9 @@ impl Elab<'_> {
         if role == Role::Model && !self.training {
             return Ok(());
         }
+        if !self.st.loops.is_empty() {
+            return Err(self.limit(span, "state written in a `scan` (carry a `var` and write it behind the loop)"));
+        }
         let id = self.b.stop(t.id);
         if let Some(entry) = self.st.states.get_mut(&path) {
             entry.current = Tensor { id, ..t };
