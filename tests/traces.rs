@@ -61,6 +61,11 @@ fn embedding_silu_sgd_nesterov() {
     check("embed");
 }
 
+#[test]
+fn recurrent_layers_along_sequences() {
+    check("recurrent");
+}
+
 /// Values of the saved file against PyTorch's after the steps, and the loss in evaluation mode, of our weights and of
 /// PyTorch's own, its counters of batches included.
 fn check_afterwards(name: &str, out: &tempfile::TempDir, states: &[&str]) {

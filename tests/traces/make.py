@@ -105,3 +105,32 @@ m(d["x"])
 m[4].reset_running_stats()
 trace("signals", m, d, lambda m, d: F.cross_entropy(m(d["x"]), d["y"].long()), torch.optim.SGD(m.parameters(), lr=0.1))
 afterwards("signals", m, d)
+
+
+class Recurrent(nn.Module):
+    """An RNN, a GRU and an LSTM one after another, over sequences; the last cell counts too."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(11, 6)
+        self.rnn = nn.RNN(6, 5, batch_first=True)
+        self.gru = nn.GRU(5, 7, batch_first=True)
+        self.lstm = nn.LSTM(7, 8, batch_first=True)
+        self.head = nn.Linear(8, 11)
+
+    def forward(self, x):
+        h, _ = self.rnn(self.table(x))
+        h, _ = self.gru(h)
+        h, (_, c) = self.lstm(h)
+        return self.head(h), c[0]
+
+
+def recurrent_loss(m, d):
+    z, c = m(d["x"])
+    return F.cross_entropy(z.flatten(0, 1), d["y"].long().flatten()) + 0.1 * (c ** 2).mean()
+
+
+torch.manual_seed(6)
+m = Recurrent()
+d = dict(x=torch.randint(0, 11, (9, 13), dtype=torch.int32), y=torch.randint(0, 11, (9, 13), dtype=torch.int32))
+trace("recurrent", m, d, recurrent_loss, torch.optim.Adam(m.parameters(), lr=1e-2))

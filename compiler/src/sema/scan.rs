@@ -53,9 +53,6 @@ impl Elab<'_> {
         if self.comp.is_some() {
             return Err(self.limit(span, "`scan` inside a comprehension"));
         }
-        if self.st.compiled {
-            return Err(self.limit(span, "`scan` in what is compiled (tests run it)"));
-        }
         let (over, steps, axis) = self.scanned(iter, along, env)?;
         let from = self.b.graph().nodes.len();
         let around = self.b.scope.clone();
