@@ -9,7 +9,7 @@ use super::nodes::lins_or_none;
 use super::{cost, tangle};
 use crate::graph::graph::{Graph, Inputs, Node, ValueId};
 use crate::graph::ops::elementwise::Ew;
-use crate::graph::ops::{Axes, Literal, Op, ReduceKind};
+use crate::graph::ops::{Axes, Literal, Op, ReduceKind, region};
 use crate::graph::ty::{Shape, TensorTy};
 use crate::kernel::ir::KAxis;
 use std::collections::BTreeMap;
@@ -85,16 +85,13 @@ impl Stored {
     fn of(g: &Graph) -> Stored {
         let mut s = Stored { output: vec![false; g.nodes.len()], forced: vec![false; g.nodes.len()] };
         g.outputs.iter().for_each(|o| s.output[o.value.idx()] = true);
-        let regions = g.values().filter(|&v| matches!(g.op(v), Op::Scan(_)));
-        for &x in regions.flat_map(|v| g.inputs(v)) {
-            s.forced[x.idx()] = !s.output[x.idx()] && (is_view(g.op(x)) || made_in_place(g.op(x)));
-        }
         // Views of what is stored have other addresses then, which may be none.
         loop {
             let operands = g.values().filter(|&v| matches!(g.op(v), Op::Dot(_))).flat_map(|v| g.inputs(v));
             let elsewhere = |x: ValueId| !s.has(x) && (is_view(g.op(x)) || made_in_place(g.op(x)));
             let nowhere = operands.copied().filter(|&x| elsewhere(x) && address(g, &s, x).is_none());
-            let nowhere: Vec<ValueId> = nowhere.collect();
+            let regions = g.values().flat_map(|v| whole(g, &s, v)).filter(|&x| elsewhere(x));
+            let nowhere: Vec<ValueId> = nowhere.chain(regions).collect();
             if nowhere.is_empty() {
                 return s;
             }
@@ -112,6 +109,33 @@ type Orders = BTreeMap<(ValueId, Axes), ValueId>;
 /// In no memory, unless it is stored for its own sake.
 fn made_in_place(op: &Op) -> bool {
     matches!(op, Op::Const(Literal::Scalar(..)) | Op::Iota { .. })
+}
+
+/// Operands of a region that must be stored for it. An initial value is copied to where its carry is; whatever else is not
+/// in memory as it is may have any strides, unless a contraction of the body counts on its own.
+fn whole(g: &Graph, stored: &Stored, v: ValueId) -> Vec<ValueId> {
+    let Op::Scan(s) = g.op(v) else { return vec![] };
+    let several = several_axes(&s.body);
+    let strided = |i: usize, x: ValueId| {
+        let Some(f) = address(g, stored, x) else { return false };
+        let skip = usize::from(s.role(i) == region::Role::Scanned);
+        let plain = strides(&s.body.slots[i].ty.shape);
+        let axes: Vec<i64> = (0..g.ty(x).rank() as u32).map(|a| f.coeff(a)).collect();
+        let dense =
+            (axes[skip..].iter().zip(&plain).zip(&s.body.slots[i].ty.shape)).all(|((a, p), &n)| a == p || n == 1);
+        axes.iter().all(|&a| a >= 0) && (dense || !several)
+    };
+    let operands = g.inputs(v).iter().enumerate().filter(|(i, _)| s.role(*i) != region::Role::Carry);
+    operands.filter(|&(i, &x)| !strided(i, x)).map(|(_, &x)| x).collect()
+}
+
+/// Does a contraction run over several axes?
+fn several_axes(g: &Graph) -> bool {
+    g.nodes.iter().any(|n| match &n.op {
+        Op::Dot(d) => d.lhs_contract.iter().filter(|&&a| g.ty(n.inputs[0]).shape[a as usize] > 1).count() > 1,
+        Op::Scan(s) => several_axes(&s.body),
+        _ => false,
+    })
 }
 
 /// The flat address of a value's axes in the memory behind views, if affine and inside.

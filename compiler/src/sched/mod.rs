@@ -149,7 +149,7 @@ fn lower(g: &Graph, frame: &Frame, buffers: &mut places::Buffers) -> Result<Vec<
             continue;
         }
         let lost = || Bug("an operand of a region is in no memory".into());
-        let mut inside = places.inside(g, r, frame.depth).ok_or_else(lost)?;
+        let mut inside = places.inside(&plan, r, frame.depth).ok_or_else(lost)?;
         // What nobody reads is not computed.
         let mut body = (*s.body).clone();
         let mut read = inside.results.iter().map(|r| !r.is_empty());

@@ -12,7 +12,7 @@ use super::draft::ViewId;
 use super::{Layout, scalar};
 use crate::fuse::cost;
 use crate::fuse::group::{Anchor, Plan};
-use crate::fuse::index::{Lin, Marks, strides};
+use crate::fuse::index::{Ix, Lin, Map, Marks, strides, through};
 use crate::fuse::nodes::{Role, lins_or_none};
 use crate::graph::algo::View as Users;
 use crate::graph::graph::{Graph, SlotKind, ValueId};
@@ -173,8 +173,10 @@ pub fn assign(plan: &Plan, frame: &Frame, buffers: &mut Buffers) -> Places {
     g.outputs.iter().filter(|o| o.assign.is_some()).for_each(|o| assigned[o.value.idx()] = true);
     for v in g.values().filter(|v| plan.nodes.role[v.idx()] != Role::Dead) {
         if let Some(&x) = p.same_as.get(&v) {
-            p.home[v.idx()] = p.home[x.idx()];
-            p.strides[v.idx()] = p.strides[x.idx()].clone();
+            if let Some((view, strides)) = p.place(plan, x) {
+                p.home[v.idx()] = Some(p.number(view, t.buffers));
+                p.strides[v.idx()] = strides;
+            }
         }
         if p.home[v.idx()].is_some() {
             continue;
@@ -253,41 +255,69 @@ impl Places {
         self.dests[v.idx()].push((to, strides(&g.ty(v).shape)));
     }
 
+    /// Where a value is in memory, and with what strides, behind views that do no more than walk it otherwise.
+    fn place(&self, plan: &Plan, v: ValueId) -> Option<(View, Strides)> {
+        let g = plan.nodes.g;
+        let (sizes, mut x) = (&g.ty(v).shape, v);
+        let mut at: Map = (0..sizes.len() as u32).map(|i| Ix::Lin(Lin::var(i))).collect();
+        while plan.nodes.role[x.idx()] == Role::View {
+            at = through(g, x, &at, &mut Marks(sizes));
+            x = g.inputs(x)[0];
+        }
+        let mut view = self.views[self.home[x.idx()]?.0 as usize].view.clone();
+        if x == v {
+            return Some((view, self.strides[v.idx()].clone()));
+        }
+        let mut f = Lin::default();
+        lins_or_none(&at)?.iter().zip(&self.strides[x.idx()]).for_each(|(l, &s)| f.add_scaled(l, s));
+        let strides: Strides = (0..sizes.len() as u32).map(|i| f.coeff(i)).collect();
+        view.offset += f.c;
+        view.len = if sizes.contains(&0) { 0 } else { reach(sizes, &strides) };
+        Some((view, strides))
+    }
+
     /// Where a region's slots are and where its results go.
-    pub fn inside(&self, g: &Graph, r: &Region, depth: u32) -> Option<Frame> {
+    pub fn inside(&self, plan: &Plan, r: &Region, depth: u32) -> Option<Frame> {
+        let g = plan.nodes.g;
         let Op::Scan(s) = g.op(r.value) else { return None };
-        let moved = |mut v: View, len: u64| {
+        let moved = |mut v: View, len: u64, by: i64| {
             v.len = len;
-            if len > 0 {
-                v.by.push((depth, len as i64));
+            if by != 0 {
+                v.by.push((depth, by));
             }
             v
         };
         let mut slots = vec![];
         for (i, slot) in s.body.slots.iter().enumerate() {
             let (n, x) = (slot.ty.numel(), g.inputs(r.value)[i]);
-            let place = |v: ValueId| self.home[v.idx()].map(|id| self.views[id.0 as usize].view.clone());
-            let view = match s.role(i) {
-                region::Role::Carry => Some(moved(slices(s, r.carries[i], n, s.reverse, 1), n)),
-                region::Role::Scanned => place(x).map(|v| moved(v, n)),
-                region::Role::Whole => place(x),
-            };
-            let inner = match s.role(i) {
-                region::Role::Whole => self.strides[x.idx()].clone(),
-                _ => strides(&slot.ty.shape),
-            };
-            slots.push((view?, inner));
+            slots.push(match s.role(i) {
+                region::Role::Carry => {
+                    (moved(slices(s, r.carries[i], n, s.reverse, 1), n, n as i64), strides(&slot.ty.shape))
+                }
+                region::Role::Whole => self.place(plan, x)?,
+                region::Role::Scanned => {
+                    let (view, mut axes) = self.place(plan, x)?;
+                    let by = axes.remove(0);
+                    let len = if n == 0 { 0 } else { reach(&slot.ty.shape, &axes) };
+                    (moved(view, len, by), axes)
+                }
+            });
         }
         let mut results = vec![];
         for (i, o) in s.body.outputs.iter().enumerate() {
             let n = s.body.ty(o.value).numel();
-            let carry = r.carries.get(i).map(|&b| moved(slices(s, b, n, !s.reverse, 1), n));
+            let carry = r.carries.get(i).map(|&b| moved(slices(s, b, n, !s.reverse, 1), n, n as i64));
             let stack = r.stacks[i].and_then(|v| self.home[v.idx()]);
-            let stack = stack.map(|id| moved(self.views[id.0 as usize].view.clone(), n));
+            let stack = stack.map(|id| moved(self.views[id.0 as usize].view.clone(), n, n as i64));
             results.push(carry.into_iter().chain(stack).collect());
         }
         Some(Frame { slots, results, depth: depth + 1 })
     }
+}
+
+/// Elements from the first to the last one of some axes.
+fn reach(sizes: &[u64], strides: &[i64]) -> u64 {
+    1 + sizes.iter().zip(strides).map(|(&n, &s)| (n - 1) * s.unsigned_abs()).sum::<u64>()
 }
 
 /// Neighboring slices of a carry's buffer, of `n` elements each: all but the first, or from the first on.

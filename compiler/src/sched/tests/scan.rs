@@ -265,3 +265,27 @@ fn barriers_in_a_loop_are_where_threads_meet() {
     assert_eq!(none, 0, "{text}");
     assert!(some > 0, "{other}");
 }
+
+/// What lies the batch first is scanned along its second axis where it lies: no copy of it, and no slice.
+#[test]
+fn a_scan_along_an_inner_axis_copies_nothing() {
+    let mut b = Builder::new("inner");
+    let (xs, _) = input(&mut b, "xs", SlotKind::Data, F, &[8, 5, 4]);
+    let (w, _) = input(&mut b, "w", SlotKind::Param, F, &[4, 4]);
+    let along = b.permute(xs, &[1, 0, 2]);
+    let turned = b.permute(w, &[1, 0]);
+    let h0 = b.splat(&TensorTy::new(F, [8, 4]), 0.25);
+    let body = body(&[("h", &[8, 4]), ("x", &[8, 4]), ("w", &[4, 4])], |b, v| {
+        let h = product(b, v[0], v[2]);
+        let h = b.ew(Ew::Mul, &[h, v[1]]);
+        vec![b.ew(Ew::Tanh, &[h])]
+    });
+    let scan = Scan { body, length: 5, carries: 1, scanned: 1, reverse: false };
+    let r = b.scan(&scan, &[h0, along, turned]);
+    b.output("h", r[0]);
+    let p = check(&b.finish());
+    let text = print::program(&p);
+    let temporaries = p.buffers.iter().filter(|b| b.arena == Arena::Temp).count();
+    assert_eq!((p.launches().len(), temporaries), (3, 1), "{text}");
+    assert!(text.contains("%xs[4*t0; 144]"), "{text}");
+}
