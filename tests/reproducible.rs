@@ -43,6 +43,15 @@ fn embed() -> (String, String) {
     (text, file("tests/traces"))
 }
 
+/// A recurrent layer and its derivative: loops in which threads need not meet.
+fn recurrent() -> (String, String) {
+    let text = fs::read_to_string(file("tests/stages/recurrent.nn")).expect("a stored program");
+    (
+        text.replace("batch = 16; epochs = 1", "batch = 12; epochs = 3; save = last(\"digits.safetensors\")"),
+        file("tests/stages"),
+    )
+}
+
 /// Trains in a new folder; the bytes of the weights and the text of all events but times.
 fn train(program: &(String, String), more: &[&str]) -> (Vec<u8>, String) {
     let dir = folder();
@@ -80,6 +89,11 @@ fn digits_with_dropout_on_1_2_3_5_threads() {
 #[test]
 fn tabular_with_layernorm_on_1_2_3_5_threads() {
     same_bits(&tabular());
+}
+
+#[test]
+fn a_recurrent_layer_on_1_2_3_5_threads() {
+    same_bits(&recurrent());
 }
 
 #[test]

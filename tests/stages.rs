@@ -1,4 +1,5 @@
-//! What `nnc ir` shows at each stage, as snapshots in `tests/snapshots`: a network of nine weights and the MNIST example.
+//! What `nnc ir` shows at each stage, as snapshots in `tests/snapshots`: a network of nine weights, a loop, and the MNIST
+//! example.
 //!
 //! `INSTA_UPDATE=always` accepts a change; look at the difference first, since people read these texts.
 
@@ -42,6 +43,13 @@ fn mnist_mlp_at_every_stage() {
     let data = dir.path().to_string_lossy();
     for stage in STAGES {
         snapshot(format!("mnist_mlp_{stage}"), &ir("examples/mnist_mlp.nn", Some(&data), stage, &[]));
+    }
+}
+
+#[test]
+fn a_recurrent_layer_stays_a_loop() {
+    for stage in ["grad", "opt", "fused", "kernel"] {
+        snapshot(format!("recurrent_{stage}"), &ir("tests/stages/recurrent.nn", None, stage, &[]));
     }
 }
 

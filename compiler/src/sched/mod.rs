@@ -22,7 +22,7 @@ use crate::fuse::nodes::Role;
 use crate::fuse::{group, legalize};
 use crate::graph::graph::{Graph, Slot, SlotKind};
 use crate::graph::ops::Op;
-use crate::kernel::ir::{Anchor, KernelProgram};
+use crate::kernel::ir::{Anchor, Kernel, KernelProgram, Split};
 use crate::kernel::verify_plan;
 use crate::lanes::has_lanes;
 use crate::source::Span;
@@ -141,8 +141,16 @@ fn lower(g: &Graph, frame: &Frame, buffers: &mut places::Buffers) -> Result<Vec<
     }
     let last: Vec<Draft> = places.copies.iter().filter_map(copy).collect::<Result<_, _>>()?;
     let apart = if frame.depth > 0 { rows_apart(&drafts, &places)? } else { None };
-    let kernel = |d: Draft| finish::finish(d, &places.views, apart).map(Work::Kernel);
-    let mut work: Vec<Work> = drafts.into_iter().map(kernel).collect::<Result<_, _>>()?;
+    let kernel = |d: Draft| finish::finish(d, &places.views, apart);
+    let mut kernels: Vec<finish::Lowered> = drafts.into_iter().map(kernel).collect::<Result<_, _>>()?;
+    let mut last: Vec<finish::Lowered> = last.into_iter().map(kernel).collect::<Result<_, _>>()?;
+    if frame.depth > 0 && apart.is_none() {
+        let all = || kernels.iter().chain(&last);
+        if all().map(|l| operations(&l.kernel)).fold(0, u64::saturating_add) < SHARE {
+            kernels.iter_mut().chain(&mut last).for_each(|l| l.kernel.split = Split::None);
+        }
+    }
+    let mut work: Vec<Work> = kernels.into_iter().map(Work::Kernel).collect();
     for r in &places.regions {
         let Op::Scan(s) = g.op(r.value) else { continue };
         if s.length == 0 {
@@ -157,8 +165,18 @@ fn lower(g: &Graph, frame: &Frame, buffers: &mut places::Buffers) -> Result<Vec<
         inside.results.retain(|r| !r.is_empty());
         work.push(Work::Seq { n: s.length, reverse: s.reverse, body: lower(&body, &inside, buffers)? });
     }
-    work.extend(last.into_iter().map(kernel).collect::<Result<Vec<_>, _>>()?);
+    work.extend(last.into_iter().map(Work::Kernel));
     Ok(work)
+}
+
+/// Operations of a step below which threads that share them would spend the time meeting: about two microseconds.
+const SHARE: u64 = 64 << 10;
+
+/// Operations of a kernel, roughly.
+fn operations(k: &Kernel) -> u64 {
+    let sum = if let Some(Anchor::Contract(c)) = &k.anchor { 2 * c.length() } else { 0 };
+    let steps = k.phases.iter().filter_map(|p| p.seq).max().unwrap_or(1);
+    k.n_rows().saturating_mul(k.cols).saturating_mul(sum + steps * k.insts.len() as u64)
 }
 
 /// The rows that kernels of a step have in common: those of its largest contraction, if they are enough for threads to
