@@ -52,6 +52,7 @@ pub const MUTANTS: &[Mutant] = &[
     bug("opt.exact_inverse", "compiler/src/opt/view.rs", "`x / c` is `x * (1 / c)` for every c"),
     bug("opt.negated_condition", "compiler/src/opt/rules/selection.rs", "a negated condition keeps its arms"),
     bug("opt.pad_step", "compiler/src/opt/rules/movement.rs", "a slice of a pad does not look at its step"),
+    bug("opt.pads_sign", "compiler/src/opt/rules/movement.rs", "a sum of padded values keeps -0.0 where it adds 0.0"),
     bug("opt.permute_chain", "compiler/src/opt/rules/movement.rs", "two permutes are composed in the wrong order"),
     bug("opt.reduce_order", "compiler/src/opt/rules/transpose.rs", "a reduction of a permuted value takes its elements in another order"),
     bug("opt.reverse_chain", "compiler/src/opt/rules/movement.rs", "an axis reversed twice stays reversed"),

@@ -151,6 +151,7 @@ impl Maker {
         }
         match p {
             Pattern::Leaf('k') => Some(self.constant(ty)),
+            Pattern::Leaf('z') => Some(self.b.splat(ty, 0.0)),
             Pattern::Leaf('t') => {
                 let some = self.number(ty.dtype);
                 let all: Vec<f64> =

@@ -39,7 +39,7 @@ pub struct Row {
     pub rule: Rule,
     /// How far, in units in the last place, a result may be from what it was. 0: the same bits, signs of zeros included.
     pub ulps: u32,
-    /// The expressions that it looks for: ops by name, letters for operands, `k` a uniform constant, `t` a table. Tests
+    /// The expressions that it looks for: ops by name, letters for operands, `k` a uniform constant, `z` the constant 0, `t` a table. Tests
     /// build instances from them, fitting ones and ones that nearly fit.
     pub patterns: &'static [&'static str],
 }
@@ -87,6 +87,7 @@ rules![
     movement::slice_of_pad(0): "slice(pad(x, s))",
     movement::reverse_chain(0): "reverse(reverse(x))",
     movement::reverse_of_copies(0): "reverse(broadcast(x))" "reverse(x)",
+    movement::add_of_pads(0): "add(pad(x, z), pad(y, z))",
     movement::concat_of_slices(0): "concat(slice(x), slice(x))" "concat(slice(x), slice(x), slice(x))" "concat(x)",
     movement::move_constant(0): "reshape(k)" "permute(k)" "slice(k)" "reverse(k)" "concat(k, k)",
     movement::elementwise_of_broadcasts(0):

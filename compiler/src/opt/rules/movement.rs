@@ -4,6 +4,7 @@ use super::At;
 use crate::graph::build::Builder;
 use crate::graph::graph::{Graph, ValueId};
 use crate::graph::ops::contract::inverse;
+use crate::graph::ops::elementwise::Ew;
 use crate::graph::ops::{Axes, Literal, Op};
 use crate::graph::ty::Shape;
 use crate::opt::view::splat;
@@ -246,4 +247,76 @@ pub fn elementwise_of_broadcasts(b: &mut Builder, at: &At) -> Option<ValueId> {
     let inner: Vec<ValueId> = ways.iter().map(|&(_, a)| b.broadcast(a, &sizes, &[])).collect();
     let small = b.op(at.op.clone(), &inner);
     Some(b.broadcast(small, &at.ty.shape, &axes))
+}
+
+/// A value padded by zeros.
+struct Padded {
+    x: ValueId,
+    lo: Shape,
+    hi: Shape,
+    interior: Shape,
+}
+
+/// The terms of a sum, if all of them are padded by zeros.
+fn padded(g: &Graph, v: ValueId, out: &mut Vec<Padded>) -> Option<()> {
+    match (g.op(v), g.inputs(v)) {
+        (Op::Ew(Ew::Add), &[p, q]) if out.len() < 16 => {
+            padded(g, p, out)?;
+            padded(g, q, out)
+        }
+        (Op::Pad { lo, hi, interior }, &[x, fill]) => {
+            let zero = matches!(g.op(fill), Op::Const(Literal::Scalar(_, z)) if z.to_bits() == 0);
+            out.push(Padded { x, lo: lo.clone(), hi: hi.clone(), interior: interior.clone() });
+            zero.then_some(())
+        }
+        _ => None,
+    }
+}
+
+/// A sum of values padded by zeros to lie side by side is their concat, padded by what is left. A sum with 0.0 is never
+/// -0.0, so neither are the parts.
+pub fn add_of_pads(b: &mut Builder, at: &At) -> Option<ValueId> {
+    let Op::Ew(Ew::Add) = at.op else { return None };
+    let mut all = vec![];
+    padded(b.graph(), at.x[0], &mut all)?;
+    padded(b.graph(), at.x[1], &mut all)?;
+    let axis = (0..at.ty.rank()).find(|&i| all[0].lo[i] != all[1].lo[i])?;
+    all.sort_by_key(|p| p.lo[axis]);
+    let size = |p: &Padded| b.ty(p.x).shape[axis];
+    let beside = |w: &[Padded]| {
+        let same = |i: usize| (w[0].lo[i], w[0].hi[i]) == (w[1].lo[i], w[1].hi[i]) || i == axis;
+        w[0].interior == w[1].interior
+            && w[0].interior[axis] == 0
+            && w[0].lo[axis] + size(&w[0]) == w[1].lo[axis]
+            && (0..at.ty.rank()).all(same)
+    };
+    if !all.windows(2).all(beside) {
+        return None;
+    }
+    // What is a sum with 0.0 already needs none; a concat of such goes on.
+    let g = b.graph();
+    let sum = |v: &ValueId| {
+        let zero = |x: &ValueId| splat(g, *x).is_some_and(|z| z.to_bits() == 0);
+        !g.ty(*v).dtype.is_float() || matches!(g.op(*v), Op::Ew(Ew::Add)) && g.inputs(*v).iter().any(zero)
+    };
+    let mut parts = vec![];
+    for p in &all {
+        match (g.op(p.x), g.inputs(p.x)) {
+            (Op::Concat { axis: a }, xs) if *a as usize == axis && xs.iter().all(sum) => parts.extend(xs),
+            _ => parts.push(p.x),
+        }
+    }
+    let plain: Vec<bool> = parts.iter().map(|v| !sum(v) && !nn_runtime::mutant!("opt.pads_sign")).collect();
+    for (x, _) in parts.iter_mut().zip(plain).filter(|p| p.1) {
+        let zeros = b.zeros_like(*x);
+        *x = b.ew(Ew::Add, &[*x, zeros]);
+    }
+    let joined = b.concat(&parts, axis as u32);
+    let (Padded { lo, mut hi, interior, .. }, last) = (all.remove(0), all.pop()?);
+    hi[axis] = last.hi[axis];
+    if lo.iter().chain(&hi).chain(&interior).all(|&n| n == 0) {
+        return Some(joined);
+    }
+    let fill = b.scalar(at.ty.dtype, 0.0);
+    Some(b.pad(joined, fill, &lo, &hi, &interior))
 }
