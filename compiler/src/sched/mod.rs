@@ -150,7 +150,7 @@ fn lower(g: &Graph, frame: &Frame, buffers: &mut places::Buffers) -> Result<Vec<
             kernels.iter_mut().chain(&mut last).for_each(|l| l.kernel.split = Split::None);
         }
     }
-    let mut work: Vec<Work> = kernels.into_iter().map(Work::Kernel).collect();
+    let mut work: Vec<Work> = kernels.into_iter().map(|k| Work::Kernel(Box::new(k))).collect();
     for r in &places.regions {
         let Op::Scan(s) = g.op(r.value) else { continue };
         if s.length == 0 {
@@ -165,7 +165,7 @@ fn lower(g: &Graph, frame: &Frame, buffers: &mut places::Buffers) -> Result<Vec<
         inside.results.retain(|r| !r.is_empty());
         work.push(Work::Seq { n: s.length, reverse: s.reverse, body: lower(&body, &inside, buffers)? });
     }
-    work.extend(last.into_iter().map(Work::Kernel));
+    work.extend(last.into_iter().map(|k| Work::Kernel(Box::new(k))));
     Ok(work)
 }
 

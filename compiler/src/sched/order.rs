@@ -18,7 +18,7 @@ const NEAR: usize = 64;
 /// What is to be put in order.
 pub enum Work {
     /// A kernel.
-    Kernel(Lowered),
+    Kernel(Box<Lowered>),
     /// What a sequence does in a step.
     Seq {
         /// Steps; at least one.
@@ -43,7 +43,7 @@ struct Step {
 
 enum What {
     /// A launch: where the first segment comes from, and how many come from elsewhere.
-    Launch { name: String, others: u32, kernel: Kernel, segments: Vec<Segment> },
+    Launch { name: String, others: u32, kernel: Box<Kernel>, segments: Vec<Segment> },
     /// A sequence, its body in order.
     Seq(Seq),
 }
@@ -76,7 +76,7 @@ fn list(
     let mut steps = vec![];
     for (first, w) in work.into_iter().enumerate() {
         steps.push(match w {
-            Work::Kernel(l) => Step::launch(first, l, around),
+            Work::Kernel(l) => Step::launch(first, *l, around),
             Work::Seq { n, reverse, body } => {
                 around.push(Around { n, reverse });
                 let body = list(body, around, buffers, pool)?;
@@ -107,9 +107,9 @@ fn list(
                     0 => pool.names.unique(&name),
                     n => pool.names.unique(&format!("{name}+{n}")),
                 };
-                let key = Kernel { name: String::new(), ..kernel.clone() };
+                let key = Kernel { name: String::new(), ..(*kernel).clone() };
                 let kernel = *pool.index.entry(key).or_insert_with(|| {
-                    pool.kernels.push(Kernel { name: name.clone(), ..kernel });
+                    pool.kernels.push(Kernel { name: name.clone(), ..*kernel });
                     pool.kernels.len() as u32 - 1
                 });
                 Stmt::Launch(Launch { name, kernel, segments, barrier })
@@ -192,7 +192,7 @@ impl Step {
     fn launch(first: usize, l: Lowered, around: &[Around]) -> Step {
         let segments = vec![Segment { views: l.views, cols: l.kernel.cols }];
         let touches = touches(&l.kernel, &segments, around);
-        let what = What::Launch { name: l.kernel.name.clone(), others: 0, kernel: l.kernel, segments };
+        let what = What::Launch { name: l.kernel.name.clone(), others: 0, kernel: Box::new(l.kernel), segments };
         Step { what, touches, reads: vec![], writes: vec![], first }.with_sets()
     }
 
