@@ -102,18 +102,23 @@ pub struct Entry {
 impl Entry {
     /// Every launch of the text, in order, and how often a run makes it.
     pub fn launches(&self) -> Vec<(&Launch, u64)> {
-        fn walk<'a>(body: &'a [Stmt], times: u64, out: &mut Vec<(&'a Launch, u64)>) {
-            for s in body {
-                match s {
-                    Stmt::Launch(l) => out.push((l, times)),
-                    Stmt::Seq(s) => walk(&s.body, times.saturating_mul(s.n), out),
-                }
+        launches(&self.body)
+    }
+}
+
+/// Every launch of some statements, in order, and how often they make it.
+pub fn launches(body: &[Stmt]) -> Vec<(&Launch, u64)> {
+    fn walk<'a>(body: &'a [Stmt], times: u64, out: &mut Vec<(&'a Launch, u64)>) {
+        for s in body {
+            match s {
+                Stmt::Launch(l) => out.push((l, times)),
+                Stmt::Seq(s) => walk(&s.body, times.saturating_mul(s.n), out),
             }
         }
-        let mut out = vec![];
-        walk(&self.body, 1, &mut out);
-        out
     }
+    let mut out = vec![];
+    walk(body, 1, &mut out);
+    out
 }
 
 /// A statement.
@@ -145,6 +150,9 @@ pub struct Seq {
     pub body: Vec<Stmt>,
     /// Buffers that are somewhere else in each step.
     pub moves: Vec<Move>,
+    /// Products cut by rows, by their place among all launches of the entry, whose right operand is the same in all steps:
+    /// it has one place, no axis of batch moves it, and nothing in the body writes it.
+    pub keeps: Vec<usize>,
 }
 
 /// How a buffer of a launch moves from step to step.

@@ -115,6 +115,7 @@ fn a_step_allocates_nothing() {
                     Split::Cols,
                 ))],
                 moves: vec![Move { launch: 3, buf: 0, by: 4000 }],
+                keeps: vec![],
             })])
             .collect(),
         }],

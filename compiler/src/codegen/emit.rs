@@ -164,6 +164,9 @@ fn end_of_specs(specs: &[TensorSpec]) -> u64 {
     specs.iter().map(|t| t.offset + t.bytes()).max().unwrap_or(0).next_multiple_of(64)
 }
 
+/// Steps from which it pays to pack what they multiply by once.
+const MANY: u64 = 4;
+
 /// Statements of an entry.
 struct Writer<'a> {
     p: &'a KernelProgram,
@@ -187,14 +190,49 @@ impl<'a> Writer<'a> {
                     Stmt::Launch(launch(self.p, l, segments, body)?)
                 }
                 ir::Stmt::Seq(s) => {
+                    let first = self.count;
                     self.around.push((s, vec![]));
                     let body = self.statements(&s.body)?;
                     let moves = self.around.pop().map_or(vec![], |a| a.1);
-                    Stmt::Seq(Seq { n: s.n, barrier: s.barrier, body, moves })
+                    let keeps = self.keeps(s, first);
+                    Stmt::Seq(Seq { n: s.n, barrier: s.barrier, body, moves, keeps })
                 }
             });
         }
         Ok(out)
+    }
+
+    /// Products of a sequence whose right operand is the same in all steps, and not in those of a sequence around it, which
+    /// would keep it: many steps pay for packing it once. `first`: the number of the first launch inside.
+    fn keeps(&self, s: &ir::Seq, first: usize) -> Vec<usize> {
+        let inside = ir::launches(&s.body);
+        let depth = self.around.len() as u32;
+        let same = |l: &ir::Launch, body: &[&ir::Launch], depth: u32| {
+            let (Some(k), [seg]) = (self.p.kernels.get(l.kernel as usize), &l.segments[..]) else { return false };
+            let (Some(ir::Anchor::Contract(c)), Some(b)) = (&k.anchor, seg.views.get(1)) else { return false };
+            let rows = c.b.1.rows.iter().zip(&k.rows).all(|(&b, &n)| b == 0 || n == 1);
+            k.split == ir::Split::Rows
+                && rows
+                && b.by.iter().all(|by| by.0 < depth)
+                && !body.iter().any(|l| self.writes(l, b.buf))
+        };
+        let around = self.around.iter().zip(0..).filter(|(a, _)| a.0.n >= MANY);
+        let outside: Vec<(Vec<&ir::Launch>, u32)> = around.map(|(a, depth)| (ir::launches(&a.0.body), depth)).collect();
+        let kept_outside = |l| outside.iter().any(|(body, depth)| same(l, body, *depth));
+        let all = inside.iter().enumerate().filter(|(_, l)| s.n >= MANY && same(l, &inside, depth) && !kept_outside(l));
+        all.map(|(i, _)| first + i).collect()
+    }
+
+    /// Does a launch write bytes of a buffer?
+    fn writes(&self, l: &ir::Launch, b: ir::BufferId) -> bool {
+        let Some(b) = self.p.buffers.get(b.0 as usize) else { return true };
+        let end = |b: &ir::Buffer| b.offset + b.len * b.dtype.bytes() as u64;
+        let meets = |o: &ir::Buffer| o.arena == b.arena && o.offset < end(b) && b.offset < end(o);
+        let Some(k) = self.p.kernels.get(l.kernel as usize) else { return true };
+        let all = l.segments.iter().flat_map(|s| s.views.iter().zip(&k.args));
+        let written =
+            all.filter(|(_, a)| a.role != ir::Role::In).filter_map(|(v, _)| self.p.buffers.get(v.buf.0 as usize));
+        written.into_iter().any(meets)
     }
 
     /// The buffers of a segment where the first steps find them.

@@ -69,10 +69,29 @@ fn stmts<'a>(
                 if s.n == 0 || s.moves.iter().any(|m| !(first..*number).contains(&m.launch)) {
                     return Err(format!("a sequence of {} steps that moves what is not in it", s.n));
                 }
+                let inside = crate::program::launches(&s.body);
+                for &i in &s.keeps {
+                    let launch = i.checked_sub(first).and_then(|i| inside.get(i)).map(|l| l.0);
+                    if moves(s, i) || !launch.is_some_and(keeps) {
+                        return Err(format!("launch {i} has no right operand that a sequence could keep"));
+                    }
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Does the right operand of a launch move with a sequence, or with one inside it?
+fn moves(s: &Seq, launch: usize) -> bool {
+    let inside = |s: &Stmt| matches!(s, Stmt::Seq(s) if moves(s, launch));
+    s.moves.iter().any(|m| m.launch == launch && m.buf == 1) || s.body.iter().any(inside)
+}
+
+/// Is there one right operand for all rows?
+fn keeps(l: &Launch) -> bool {
+    let one = |g: &Gemm| g.batch.iter().all(|x| x.b == 0 || x.size == 1);
+    l.split == Split::Rows && matches!(&l.anchor, Anchor::Contract(g) if one(g))
 }
 
 fn launch(l: &Launch, number: usize, around: &[&Seq], size: &dyn Fn(Arena) -> u64) -> Result<(), String> {

@@ -7,7 +7,7 @@
 use super::gather::Gather;
 use crate::arena::{Memory, OutOfMemory};
 use crate::dtype::DType;
-use crate::gemm::{self, Element, Isa, Offsets, Product, Scratch};
+use crate::gemm::{self, Element, Isa, Offsets, Product, Scratch, panels};
 use crate::philox_simd;
 use crate::program::{Anchor, Arena, BodyFn, Entry, Gemm, Launch, Move, Seq, Split, Stmt, TileArgs};
 use crate::threads::Barrier;
@@ -51,8 +51,12 @@ pub struct Prepared {
     launches: Vec<PreparedLaunch>,
     /// For each sequence, in order, the addresses that move with it, by their place in a table.
     moves: Vec<Vec<(usize, isize)>>,
+    /// For each sequence, in order, the products whose right operand it keeps.
+    keeps: Vec<Vec<(usize, Gemm)>>,
     /// The addresses of all launches as each thread has them: threads may be in different steps of a sequence.
     tables: Vec<Table>,
+    /// Panels that each thread keeps through a sequence.
+    panels: Vec<Memory>,
 }
 
 struct PreparedLaunch {
@@ -62,6 +66,8 @@ struct PreparedLaunch {
     split: Split,
     /// Addresses of a product.
     offsets: Option<Offsets>,
+    /// Where its right operand is kept among a thread's panels.
+    kept: Option<usize>,
 }
 
 /// Addresses of buffers. Between runs, those of the first steps.
@@ -73,8 +79,16 @@ unsafe impl Sync for Table {}
 // SAFETY: as above.
 unsafe impl Send for Table {}
 
+/// Most bytes that a thread keeps of right operands: the largest caches there are.
+const KEPT_BYTES: u64 = 64 << 20;
+
 /// Resolves addresses.
-pub fn prepare(entry: &Entry, base: impl Fn(Arena) -> *mut u8, isa: Isa, threads: usize) -> Prepared {
+pub fn prepare(
+    entry: &Entry,
+    base: impl Fn(Arena) -> *mut u8,
+    isa: Isa,
+    threads: usize,
+) -> Result<Prepared, OutOfMemory> {
     let (mut table, mut launches, mut moves) = (vec![], vec![], vec![]);
     let mut free = vec![];
     between_barriers(&entry.body, true, &mut free);
@@ -97,14 +111,28 @@ pub fn prepare(entry: &Entry, base: impl Fn(Arena) -> *mut u8, isa: Isa, threads
                 Anchor::Contract(g) => Some(Offsets::new(g)),
                 _ => None,
             },
+            kept: None,
         });
     }
+    let (mut keeps, mut bytes, all) = (vec![], 0, entry.launches());
     sequences(&entry.body, &mut |s| {
         let place = |m: &Move| (launches[m.launch].bufs + m.buf, m.by as isize);
         moves.push(s.moves.iter().map(place).collect());
+        let mut kept = vec![];
+        for &i in &s.keeps {
+            let Anchor::Contract(g) = &all[i].0.anchor else { continue };
+            let need = panels::bytes(g).and_then(|n| n.checked_next_multiple_of(64));
+            if let Some(n) = need.filter(|&n| n <= KEPT_BYTES - bytes) {
+                launches[i].kept = Some(bytes as usize);
+                kept.push((i, g.clone()));
+                bytes += n;
+            }
+        }
+        keeps.push(kept);
     });
     let tables = (0..threads).map(|_| Table(UnsafeCell::new(table.clone()))).collect();
-    Prepared { launches, moves, tables }
+    let panels = (0..threads).map(|_| Memory::new(bytes)).collect::<Result<_, _>>()?;
+    Ok(Prepared { launches, moves, keeps, tables, panels })
 }
 
 /// Sequences, outer ones first.
@@ -270,6 +298,10 @@ impl Run<'_> {
                     launch += 1;
                 }
                 Stmt::Seq(s) => {
+                    for (i, g) in &self.prepared.keeps[sequence] {
+                        // SAFETY: the caller's contract; nothing in the sequence writes the operand.
+                        unsafe { self.keep(*i, g, t) };
+                    }
                     let moves = &self.prepared.moves[sequence];
                     let inside = (launch, sequence + 1);
                     for _ in 0..s.n {
@@ -303,6 +335,7 @@ impl Run<'_> {
         if rows.is_empty() {
             return;
         }
+        let kept = p.kept.map(|place| self.prepared.panels[tid].base().wrapping_add(place));
         // SAFETY: the rectangle is this thread's share of a checked launch.
         unsafe {
             match (&l.anchor, l.body) {
@@ -310,9 +343,9 @@ impl Run<'_> {
                     let args = Rect { r0: rows.start, r1: rows.end, c0: columns.start, c1: columns.end };
                     let first = (rows.start * cols + columns.start) as usize;
                     let c = (*at.add(2)).wrapping_add(first * g.dtype.bytes());
-                    self.product(g, (p, at), args, c, cols, own);
+                    self.product(g, (p, at, kept), args, c, cols, own);
                 }
-                (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, (p, at), rows, columns, own),
+                (Anchor::Contract(g), Some(body)) => self.contract(l, g, body, (p, at, kept), rows, columns, own),
                 (Anchor::Rng { site }, Some(body)) => {
                     let mut c0 = columns.start;
                     while c0 < columns.end {
@@ -388,6 +421,21 @@ impl Run<'_> {
         }
     }
 
+    /// Packs the right operand of a launch for the steps that follow.
+    unsafe fn keep(&self, i: usize, g: &Gemm, t: &mut Thread<'_>) {
+        let p = &self.prepared.launches[i];
+        let (Some(at), Some(o)) = (p.kept, &p.offsets) else { return };
+        let (a, b) = (t.table[p.bufs], t.table[p.bufs + 1]);
+        let to = self.prepared.panels[t.tid].base().wrapping_add(at);
+        // SAFETY: the operand was checked to lie in its buffer, and has room among this thread's panels.
+        unsafe {
+            match g.dtype {
+                DType::F64 => panels::keep(&Product::<f64>::of(g, o, 0, a.cast(), b.cast()), g.n as usize, to.cast()),
+                _ => panels::keep(&Product::<f32>::of(g, o, 0, a.cast(), b.cast()), g.n as usize, to.cast()),
+            }
+        }
+    }
+
     /// A rectangle of a batched product: for each B of the batch the part of its rows that lies in it.
     unsafe fn product(&self, g: &Gemm, p: Place<'_>, r: Rect, c: *mut u8, ldc: u64, own: &mut Own) {
         // SAFETY: the caller's contract is the same.
@@ -399,7 +447,15 @@ impl Run<'_> {
         }
     }
 
-    unsafe fn product_of<E: Element>(&self, g: &Gemm, (p, at): Place<'_>, r: Rect, c: *mut E, ldc: u64, own: &mut Own) {
+    unsafe fn product_of<E: Element>(
+        &self,
+        g: &Gemm,
+        (p, at, kept): Place<'_>,
+        r: Rect,
+        c: *mut E,
+        ldc: u64,
+        own: &mut Own,
+    ) {
         let Some(o) = &p.offsets else { return };
         let (m, mut row) = (o.rows(g), r.r0);
         while row < r.r1 {
@@ -410,15 +466,29 @@ impl Run<'_> {
                 let product = Product::<E>::of(g, o, index, (*at).cast(), (*at.add(1)).cast());
                 let c = c.add(((row - r.r0) * ldc) as usize);
                 let (rows, cols) = (m0 as usize..m1 as usize, r.c0 as usize..r.c1 as usize);
-                gemm::rect(self.isa, &product, rows, cols, c, ldc as usize, &mut own.gemm);
+                let Some(kept) = kept else {
+                    gemm::rect(self.isa, &product, rows, cols, c, ldc as usize, &mut own.gemm);
+                    row += m1 - m0;
+                    continue;
+                };
+                let mut from = cols.start;
+                while from < cols.end {
+                    let first = from / panels::WIDTH * panels::WIDTH;
+                    let to = (first + panels::WIDTH).min(cols.end);
+                    let part = panels::part(&product, kept.cast(), first);
+                    let c = c.add(from - cols.start);
+                    let cols = from - first..to - first;
+                    gemm::rect(self.isa, &part, rows.clone(), cols, c, ldc as usize, &mut own.gemm);
+                    from = to;
+                }
             }
             row += m1 - m0;
         }
     }
 }
 
-/// A launch, and the addresses of its buffers.
-type Place<'a> = (&'a PreparedLaunch, *const *mut u8);
+/// A launch, the addresses of its buffers, and the panels of its right operand if they are kept.
+type Place<'a> = (&'a PreparedLaunch, *const *mut u8, Option<*mut u8>);
 
 /// A thread of a run.
 struct Thread<'a> {

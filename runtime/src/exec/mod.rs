@@ -105,7 +105,7 @@ impl Session {
                 Arena::Temp => temp.base(),
                 Arena::Output => output.base(),
             };
-            let prepared = launch::prepare(e, base, isa, pool.threads());
+            let prepared = launch::prepare(e, base, isa, pool.threads())?;
             let pace = Pace::new(pool.threads() > 1 && launch::pays(e));
             entries.push(EntryMemory { data, step, output, _consts: consts, prepared, pace, trace: None });
         }

@@ -379,12 +379,14 @@ fn nested() -> Program {
         barrier: false,
         body: vec![launch("inner", [h(0), x(inner * (outer - 1)), h(1)])],
         moves: moves(&[(0, 0, 1), (0, 1, 1), (0, 2, 1)]),
+        keeps: vec![],
     });
     let wide = Stmt::Seq(Seq {
         n: outer,
         barrier: true,
         body: vec![deep, launch("outer", [h(inner), x(inner * outer), h(0)])],
         moves: moves(&[(0, 1, -(inner as i64)), (1, 1, 1)]),
+        keeps: vec![],
     });
     let mut p = program(Split::Rows);
     p.params = vec![spec("x", &[inner * outer + outer, N], 0)];
@@ -418,7 +420,8 @@ fn sequences_move_their_buffers_and_go_back() {
             assert_eq!(bits(&floats(s.output(0, "h").expect("an output"))), bits(&want), "{threads} threads");
         }
     }
-    let broken: [fn(&mut Seq); 4] = [|s| s.n = 4, |s| s.n = 0, |s| s.moves[1].by += 4000, |s| s.moves[0].launch = 2];
+    let broken: [fn(&mut Seq); 5] =
+        [|s| s.keeps.push(1), |s| s.n = 4, |s| s.n = 0, |s| s.moves[1].by += 4000, |s| s.moves[0].launch = 2];
     for (i, f) in broken.iter().enumerate() {
         let mut p = nested();
         let Stmt::Seq(s) = &mut p.entries[0].body[0] else { unreachable!("a sequence") };

@@ -6,6 +6,7 @@
 
 pub mod drive;
 pub mod pack;
+pub mod panels;
 pub mod plan;
 pub mod simd;
 pub mod tile;

@@ -189,6 +189,29 @@ fn strides<E: Real>() {
     }
 }
 
+/// Panels that are kept hold the operand, whatever its strides and however many columns are left over.
+#[test]
+fn kept_panels_are_the_operand() {
+    for (n, k) in [(1, 1), (16, 3), (63, 17), (64, 16), (65, 40), (200, 33), (5, 0)] {
+        for of_b in [(n as isize, 1), (1, k as isize), (2, 2 * k as isize)] {
+            let (m, b) = (7, floats::<f32>(2 * n * k + 2, 3));
+            let a = floats::<f32>(m * k, 4);
+            let p = even(&a, &b, m, k, (k as isize, 1), of_b);
+            let mut kept = vec![0f32; n.next_multiple_of(panels::WIDTH) * k];
+            // SAFETY: the operand and the panels have these sizes.
+            unsafe { panels::keep(&p, n, kept.as_mut_ptr()) };
+            for first in (0..n).step_by(panels::WIDTH) {
+                let part = panels::part(&p, kept.as_ptr(), first);
+                let cols = panels::WIDTH.min(n - first);
+                let (got, want) = (naive(&part, m, cols), naive(&p, m, n));
+                for (i, x) in got.iter().enumerate() {
+                    assert_eq!(x.to_bits(), want[i / cols * n + first + i % cols].to_bits(), "{n} {k} {of_b:?}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn any_cut_of_the_result_has_the_same_bits() {
     any::<f32>();
