@@ -33,11 +33,14 @@ pub const REMATERIALIZE: u32 = 6;
 /// Elements from which joining or padding is done part by part: each part runs along memory at full speed, while one
 /// kernel for all would fetch every element by a computed index, some ten times slower, but in one launch.
 pub const ASSEMBLE: u64 = 4096;
+/// The same in the body of a loop. Elements at computed places are not known to be a thread's own, and threads would meet in
+/// every step; parts keep to their rows.
+pub const ASSEMBLE_INSIDE: u64 = 256;
 
 /// Is the value put together from parts, one launch each?
 pub fn assembled(nodes: &Nodes, v: ValueId) -> bool {
     matches!(nodes.g.op(v), Op::Concat { .. } | Op::Pad { .. })
-        && nodes.g.ty(v).numel() >= ASSEMBLE
+        && nodes.g.ty(v).numel() >= if nodes.inside { ASSEMBLE_INSIDE } else { ASSEMBLE }
         && !nn_runtime::mutant!("cost.assembled")
 }
 

@@ -89,9 +89,9 @@ pub struct Plan<'g> {
     pub stored: Vec<bool>,
 }
 
-/// Groups a graph; `forced` views are computed into memory.
-pub fn group<'g>(g: &'g Graph, forced: &[ValueId]) -> Plan<'g> {
-    let nodes = Nodes::new(g, forced);
+/// Groups a graph; `forced` views are computed into memory. `inside`: the graph is the body of a loop.
+pub fn group<'g>(g: &'g Graph, forced: &[ValueId], inside: bool) -> Plan<'g> {
+    let nodes = Nodes::new(g, forced, inside);
     let mut group_of = vec![None; g.nodes.len()];
     let (mut groups, mut deps) = (vec![], vec![]);
     for v in g.values() {

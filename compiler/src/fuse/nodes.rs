@@ -49,11 +49,13 @@ pub struct Nodes<'g> {
     pub users: Vec<SmallVec<[ValueId; 4]>>,
     /// Is a result or an assignment.
     pub output: Vec<bool>,
+    /// The graph is the body of a loop.
+    pub inside: bool,
 }
 
 impl<'g> Nodes<'g> {
-    /// Classifies every value; `forced` views are computed into memory.
-    pub fn new(g: &'g Graph, forced: &[ValueId]) -> Nodes<'g> {
+    /// Classifies every value; `forced` views are computed into memory. `inside`: the graph is the body of a loop.
+    pub fn new(g: &'g Graph, forced: &[ValueId], inside: bool) -> Nodes<'g> {
         let n = g.nodes.len();
         let mut output = vec![false; n];
         let mut role = vec![Role::Dead; n];
@@ -75,7 +77,7 @@ impl<'g> Nodes<'g> {
                 _ => Role::Compute,
             };
         }
-        let mut nodes = Nodes { g, role, deps: vec![], users: vec![], output };
+        let mut nodes = Nodes { g, role, deps: vec![], users: vec![], output, inside };
         nodes.link();
         nodes
     }

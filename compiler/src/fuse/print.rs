@@ -12,13 +12,13 @@ use crate::graph::print;
 
 /// The groups of a graph.
 pub fn text(g: &Graph) -> String {
-    format!("fused @{} {{\n{}}}\n", g.name, groups(g))
+    format!("fused @{} {{\n{}}}\n", g.name, groups(g, false))
 }
 
-fn groups(g: &Graph) -> String {
+fn groups(g: &Graph, inside: bool) -> String {
     let (changed, forced) = legalize(g);
     let g = changed.as_ref().unwrap_or(g);
-    let plan = group(g, &forced);
+    let plan = group(g, &forced, inside);
     let names = print::value_names(g);
     let mut order: Vec<usize> = (0..plan.groups.len()).filter(|&i| !plan.groups[i].members.is_empty()).collect();
     order.sort_by_key(|&i| plan.groups[i].members.keys().next().copied());
@@ -33,7 +33,7 @@ fn one(plan: &Plan<'_>, i: usize, n: usize, g: &Graph, names: &[String]) -> Stri
     let group = &plan.groups[i];
     if let Some(Anchor::Scan(v)) = group.anchor {
         let Op::Scan(s) = g.op(v) else { return String::new() };
-        let inside: String = groups(&s.body).lines().map(|l| format!("  {l}\n")).collect();
+        let inside: String = groups(&s.body, true).lines().map(|l| format!("  {l}\n")).collect();
         let order = if s.reverse { " reverse" } else { "" };
         return format!("  scan {n} length {}{order} {{\n{inside}  }}\n", s.length);
     }

@@ -118,7 +118,7 @@ pub fn schedule(g: &Graph, layout: &Layout) -> Result<KernelProgram, ScheduleErr
 fn lower(g: &Graph, frame: &Frame, buffers: &mut places::Buffers) -> Result<Vec<Work>, ScheduleError> {
     let (changed, forced) = legalize::legalize(g);
     let g = changed.as_ref().unwrap_or(g);
-    let plan = group::group(g, &forced);
+    let plan = group::group(g, &forced, frame.depth > 0);
     limits(&plan)?;
     let places = places::assign(&plan, frame, buffers);
     let copy = |c: &Copy| {

@@ -140,6 +140,10 @@ fn an_lstm_and_its_gradient() {
     let p = check(&lstm(9, 5, 4, true));
     let text = print::program(&p);
     assert_eq!(seqs(&p.body).len(), 2, "{text}");
+    // Threads meet in neither direction.
+    let p = check(&lstm(32, 6, 16, true));
+    let inside: Vec<_> = seqs(&p.body).into_iter().flat_map(|s| launches(&s.body)).collect();
+    assert!(inside.len() > 4 && inside.iter().all(|l| !l.barrier), "{}", print::program(&p));
     let (large, small) = (lstm(9, 4096, 4, true), lstm(9, 16, 4, true));
     let count = |g: &Graph| schedule(g, &Layout::of(g)).expect("schedules").launches().len();
     assert_eq!(count(&large), count(&small));
