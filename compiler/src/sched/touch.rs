@@ -68,6 +68,7 @@ pub fn touches(k: &Kernel, segments: &[Segment], around: &[Around]) -> Vec<Touch
             let arg = ArgId(i as u32);
             let cut = match k.split {
                 Split::None => Cut::First,
+                Split::Rows if nn_runtime::mutant!("sched.window") => Cut::First,
                 Split::Rows if single => {
                     window(k, arg).map_or(Cut::Any, |(stride, first)| Cut::Rows { rows: k.n_rows(), stride, first })
                 }
@@ -105,7 +106,7 @@ impl Touch {
                 // Views that are not at one place are so far apart that no window of one meets a window of the other.
                 let all = i128::from(*stride) * i128::from(*rows);
                 let here = d.shifted(i128::from(first - f) * i128::from(*stride));
-                rows == n && stride == s && (nn_runtime::mutant!("sched.window") || here.only_zero_below(all))
+                rows == n && stride == s && here.only_zero_below(all)
             }
             (Cut::Cols { .. }, Cut::Cols { .. }) => {
                 self.cut == o.cut && d.only_zero_below(self.view.len.max(o.view.len) as i128)
