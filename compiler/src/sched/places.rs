@@ -271,8 +271,13 @@ impl Places {
         let mut f = Lin::default();
         lins_or_none(&at)?.iter().zip(&self.strides[x.idx()]).for_each(|(l, &s)| f.add_scaled(l, s));
         let strides: Strides = (0..sizes.len() as u32).map(|i| f.coeff(i)).collect();
+        if sizes.contains(&0) {
+            // Nothing is anywhere.
+            view.len = 0;
+            return Some((view, strides));
+        }
         view.offset += f.c;
-        view.len = if sizes.contains(&0) { 0 } else { reach(sizes, &strides) };
+        view.len = reach(sizes, &strides);
         Some((view, strides))
     }
 
@@ -298,7 +303,7 @@ impl Places {
                 region::Role::Scanned => {
                     let (view, mut axes) = self.place(plan, x)?;
                     let by = axes.remove(0);
-                    let len = if n == 0 { 0 } else { reach(&slot.ty.shape, &axes) };
+                    let (len, by) = if n == 0 { (0, 0) } else { (reach(&slot.ty.shape, &axes), by) };
                     (moved(view, len, by), axes)
                 }
             });
@@ -364,7 +369,10 @@ fn regions(plan: &Plan, p: &mut Places, buffers: &mut Buffers, names: &[String])
                 match (slot.map(|i| (i, s.role(i))), left) {
                     (Some((i, region::Role::Carry)), _) => Some(slices(s, carries[i], size(i), s.reverse, s.length)),
                     (_, Some(i)) => Some(slices(s, carries[i], size(i), !s.reverse, s.length)),
-                    (Some((i, region::Role::Scanned)), _) => {
+                    // A result is row-major to who reads it, which what is behind views may not be.
+                    (Some((i, region::Role::Scanned)), _)
+                        if plan.nodes.role[g.inputs(value)[i].idx()] != Role::View =>
+                    {
                         p.same_as.insert(v, g.inputs(value)[i]);
                         continue;
                     }

@@ -133,6 +133,17 @@ fn append(b: &mut Builder, g: &Graph) -> Vec<ValueId> {
     to
 }
 
+/// Of loops: what was scanned behind a view and stacked again, read by a contraction over two axes; slices of nothing.
+#[test]
+fn loops_that_once_failed() {
+    for seed in [3077, 3142, 5087] {
+        let g = loops(seed);
+        if let Err(why) = differ(&g, &feeds(&g, seed)) {
+            panic!("seed {seed}: {why}");
+        }
+    }
+}
+
 /// Seeds that once failed: a scatter whose index and update are the same in every step; random bits in a permuted buffer;
 /// two readers that bound one axis to two; launches merged in a circle.
 #[test]
