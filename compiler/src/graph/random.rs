@@ -279,7 +279,7 @@ impl Maker {
         let to = self.dtype();
         let Some((v, k)) = self.find(|t, k| t.dtype != to && (k.exact || to.is_float())) else { return };
         let from = self.b.ty(v).dtype;
-        if to.is_float() && k.bound >= 1024.0 {
+        if to.is_float() && !from.is_float() && k.bound >= 1024.0 {
             // Large ints: down to 10 bits first.
             let n = self.b.splat_like(v, 22.0);
             let small = self.b.ew(Ew::Shr, &[v, n]);
