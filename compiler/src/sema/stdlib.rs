@@ -38,14 +38,14 @@ pub fn read(text: &'static str) -> Cow<'static, str> {
     Cow::Borrowed(text)
 }
 
-/// The text with blank lines in place of its `test` items, so that every other line keeps its number. The formatter, which
+/// The text with blank lines in place of its `test` items and of its comments, so that every other line keeps its number. The formatter, which
 /// std follows, puts an item's head and its last brace at the margin.
 pub fn without_tests(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
     for line in text.split_inclusive('\n') {
         inside |= line.starts_with("test ");
-        out.push_str(if inside { "\n" } else { line });
+        out.push_str(if inside || line.starts_with('#') { "\n" } else { line });
         inside &= !line.starts_with('}');
     }
     out
