@@ -171,7 +171,7 @@ impl Elab<'_> {
     /// Elaborates one step.
     fn step(&mut self, pat: &Pat, over: &Value, body: &Block, scope: &Env, env: &Env) -> R<Vec<Carry>> {
         let mut slices = vec![];
-        for t in self.flat(over, pat_span(pat, body))? {
+        for t in self.flat(over, pat_span(pat))? {
             slices.push(self.slice(&t));
         }
         self.bind_pat(pat, shaped(over, &mut slices.into_iter()), false, scope)?;
@@ -275,13 +275,11 @@ impl Elab<'_> {
     }
 }
 
-fn pat_span(pat: &Pat, body: &Block) -> Span {
+fn pat_span(pat: &Pat) -> Span {
     match pat {
         Pat::Name(n) => n.span,
         Pat::Wild(s) | Pat::Tuple(_, s) => *s,
         Pat::Comp { name, .. } => name.span,
-        #[allow(unreachable_patterns)]
-        _ => body.span,
     }
 }
 

@@ -38,8 +38,8 @@ pub fn read(text: &'static str) -> Cow<'static, str> {
     Cow::Borrowed(text)
 }
 
-/// The text with blank lines in place of its `test` items and of its comments, so that every other line keeps its number. The formatter, which
-/// std follows, puts an item's head and its last brace at the margin.
+/// The text with blank lines in place of its `test` items and of its comments, so that every other line keeps its number.
+/// The formatter, which std follows, puts an item's head and its last brace at the margin.
 pub fn without_tests(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;

@@ -53,7 +53,8 @@ impl Program {
         Program::after(super::stdlib::read, name, text, read)
     }
 
-    /// The same without std's tests, which only `nnc test` runs: they are a quarter of the text that every command parses.
+    /// The same without std's tests, which only `nnc test` runs, and without its comments: they are a good part of the text
+    /// that every command would parse.
     pub fn load_untested(name: &str, text: &str, read: ReadFile<'_>) -> (Program, Vec<Diagnostic>) {
         Program::after(|text| super::stdlib::without_tests(&super::stdlib::read(text)).into(), name, text, read)
     }

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn std_parses() {
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
-        for name in ["nn", "conv", "loss", "metric", "optim", "schedule"] {
+        for name in ["nn", "conv", "rnn", "loss", "metric", "optim", "schedule"] {
             let text = std::fs::read_to_string(dir.join(format!("{name}.nn"))).expect(name);
             let mut sources = crate::source::SourceMap::default();
             let file = sources.add(name, &text);
